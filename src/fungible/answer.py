@@ -1,0 +1,144 @@
+"""What a client is told: headers, error bodies, and a stream in its own dialect.
+
+Pure, and free of states: `exchange` decides when, this file how it is put.
+"""
+
+from .account import Settled
+from .call import Call
+from .dialects.base import Dialect
+from .events import Done as StreamDone
+from .events import Failed, StreamEvent, UsageSeen, has_content, revise
+from .faults import Fault
+from .ir import Usage
+from .losses import Loss, Report
+from .models import Target
+from .money import usd
+
+JSON_TYPE = "content-type: application/json\r\n"
+LOSSES_BYTES_MAX = 2048
+
+
+class Failure:
+    """A fault to be told. `body`: the provider's own error, where it is in the client's dialect.
+
+    `final`: the client's SDK should not try again by itself; it would only multiply what was tried here.
+    """
+
+    __slots__ = ("body", "fault", "final", "status")
+
+    def __init__(
+        self, fault: Fault, *, status: int | None = None, body: bytes | None = None, final: bool = False
+    ) -> None:
+        self.fault = fault
+        self.status = status if body is not None and status is not None else fault.status
+        self.body = body
+        self.final = final
+
+
+class Translating:
+    """A `Watch` between two dialects: reads the provider's stream, writes the client's."""
+
+    __slots__ = ("_reader", "_writer", "began", "done", "fault", "usage")
+
+    def __init__(self, source: Dialect, client: Dialect, usage: bool) -> None:
+        self._reader = source.stream_reader()
+        self._writer = client.stream_writer(Report(source.names), usage)
+        self.began = False
+        self.done = False
+        self.usage: Usage | None = None
+        self.fault: Fault | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        return self._take(self._reader.feed(data))
+
+    def end(self) -> bytes:
+        return self._take(self._reader.end())
+
+    def _take(self, events: list[StreamEvent]) -> bytes:
+        for n, event in enumerate(events):
+            if not self.began and has_content(event):
+                self.began = True
+            elif isinstance(event, UsageSeen):
+                self.usage = revise(self.usage, event.usage)
+            elif isinstance(event, StreamDone):
+                self.done = True
+            elif isinstance(event, Failed):
+                self.fault = event.fault
+                events = events[:n]
+                break
+        return self._writer.write(events)
+
+
+def reply_head(
+    call: str, target: Target, attempts: int, row: Settled | None, losses: tuple[Loss, ...]
+) -> bytes:
+    """The response headers every call has, as lines; for a plain answer with its type and cost."""
+    listed = _listed(losses) if losses else "0"
+    if row is None:
+        rest = ""
+    elif row.cost_nanousd is None:
+        rest = JSON_TYPE
+    else:
+        rest = f"{JSON_TYPE}x-fungible-cost-usd: {usd(row.cost_nanousd)}\r\n"
+    return (
+        f"x-fungible-call: {call}\r\nx-fungible-target: {target.name}\r\nx-fungible-attempts: {attempts}\r\n"
+        f"x-fungible-losses: {listed}\r\n{rest}"
+    ).encode("latin-1", "replace")
+
+
+def _listed(losses: tuple[Loss, ...]) -> str:
+    text = str(len(losses))
+    for loss in losses:
+        item = f", {loss.path};{loss.kind}"
+        if len(text) + len(item) > LOSSES_BYTES_MAX:
+            return text + ", ..."
+        text += item
+    return text.replace("\r", " ").replace("\n", " ")
+
+
+def trailer(row: Settled, attempts: int) -> bytes:
+    """The last lines of a stream: a comment, which every reader of server-sent events passes over."""
+    cost = usd(row.cost_nanousd) if row.cost_nanousd is not None else "unknown"
+    return f": x-fungible-cost-usd: {cost}, x-fungible-attempts: {attempts}, state: {row.state}\n\n".encode()
+
+
+def error_reply(
+    call: Call, failure: Failure, attempts: int, target: Target | None
+) -> tuple[int, bytes, bytes]:
+    """(status, header lines, body) in the client's dialect."""
+    fault = failure.fault
+    if failure.body is not None:
+        status, body = failure.status, failure.body
+    else:
+        status, body = call.dialect.write_error(fault, call.id)
+    lines = [f"x-fungible-call: {call.id}", f"x-fungible-attempts: {attempts}"]
+    lines.append("content-type: application/json")
+    if target is not None:
+        lines.append(f"x-fungible-target: {target.name}")
+    if fault.retry_after_ms is not None:
+        lines.append(f"retry-after: {-(-max(fault.retry_after_ms, 0) // 1000)}")
+        lines.append(f"retry-after-ms: {max(fault.retry_after_ms, 0)}")
+    if attempts or failure.final or not fault.retry:
+        lines.append("x-should-retry: false")
+    return status, ("\r\n".join(lines) + "\r\n").encode("latin-1", "replace"), body
+
+
+def shut(target: Target, pause_s: float) -> Fault:
+    """The fault of a call whose targets are all left alone for the moment."""
+    return Fault(
+        "unavailable",
+        f"{target.provider} has failed several times in a row and is left alone for some seconds. "
+        "Give the route another target to fail over to.",
+        retry_after_ms=int(pause_s * 1000),
+    )
+
+
+def lossy(target: Target, losses: tuple[Loss, ...]) -> Fault:
+    """The fault of a strict call that this target cannot carry whole."""
+    told = "; ".join(f"{loss.path} ({loss.kind}, {loss.why})" for loss in losses)
+    return Fault(
+        "lossy",
+        f"{target.name} cannot carry this request whole, and x-fungible-strict was sent: {told}",
+        path=losses[0].path,
+        code="lossy",
+    )

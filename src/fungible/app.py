@@ -1,0 +1,202 @@
+"""The object graph, built once: from a configuration to everything that serves it.
+
+The one file that knows every part by its class. `build` opens the state folder and connects the parts;
+an `App` is what a worker, an in-process client or a test then drives. `tend` is its housekeeping, to be
+called about once a second: new keys, a changed configuration, prices that have arrived, rows to fold.
+"""
+
+import subprocess
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from . import config as configuration
+from .account import Key, Opened, Settled
+from .call import Local
+from .config import Config
+from .faults import Fault
+from .fleet.embedded import Embedded
+from .front import Front
+from .gateway import Gateway, Prices
+from .http.client import Pool
+from .keys import KeyRing
+from .ledger import Ledger
+from .observe import Metrics
+from .prices import PriceBook, start_compiling
+from .store import Budgets, Store
+
+FOLD_IDLE_S = 10.0  # without a call for this long, the journal is folded
+
+
+class Books:
+    """Implements `gateway.Books`: attempts to the journal, budgets to their own small database."""
+
+    def __init__(self, ledger: Ledger, state: Path) -> None:
+        self._ledger = ledger
+        self._state = state
+        self._budgets: Budgets | None = None
+        self.rows = 0  # written since the last fold
+
+    def open(self, row: Opened) -> None:
+        self._ledger.open(row)
+        self.rows += 1
+
+    def settle(self, row: Settled) -> None:
+        self._ledger.settle(row)
+
+    def reserve(self, key: Key, attempt: str, nanousd: int, now_ms: int) -> bool:
+        if self._budgets is None:
+            self._budgets = Budgets(self._state, self._ledger.boot)
+        return self._budgets.reserve(key, attempt, nanousd, now_ms)
+
+    def post(self, attempt: str, nanousd: int | None) -> None:
+        assert self._budgets is not None, "what is posted was reserved"
+        self._budgets.post(attempt, nanousd)
+
+    def close(self) -> None:
+        self._ledger.close()
+        if self._budgets is not None:
+            self._budgets.close()
+
+
+class App:
+    """Everything of one process. Make it with `build`, inside the event loop that will drive it."""
+
+    def __init__(self, config: Config, *, worker: str = "0", shared: bool = False) -> None:
+        state = Path(config.server.state)
+        self.config = config
+        self.store = Store(state)
+        self.books = Books(Ledger(state), state)
+        self.prices = PriceBook.load(state)
+        self._compiling = start_compiling(state)
+        catalogue = config.catalogue.knowing(self.prices)
+        self.local = Local(
+            KeyRing.load(self.store), catalogue, config.server.settings(), Prices(catalogue, self.prices.find)
+        )
+        through = {scheme: secret.reveal() for scheme, secret in config.proxies.items()}
+        around = tuple(host.strip() for host in config.no_proxy.split(",") if host.strip())
+        self.pool = Pool(proxies=through, no_proxy=around)
+        self.embedded = _engine(config)
+        self.metrics = Metrics(state / "metrics" if shared else None, worker)
+        self.gateway = Gateway(self.local, self.books, self.pool, self.embedded, self.metrics)
+        self.front = Front(self.gateway, self.gauges)
+        self._open = False
+        self.said: list[str] = []  # what an operator should read, taken by whoever runs this
+        self._stamps = _stamps(config.watched)
+        self._folding: threading.Thread | None = None
+
+    def gauges(self) -> Mapping[str, tuple[str, float]]:
+        shut = sum(b.open_until > self.gateway.clock() for b in self.local.breakers.values())
+        return {
+            "fungible_calls_active": (
+                "Calls under way in the process that was asked.",
+                len(self.gateway.active),
+            ),
+            "fungible_breakers_open": ("Targets that are left alone for the moment.", shut),
+        }
+
+    def serve_anyone(self) -> None:
+        """No key is asked for: the caller is this very process."""
+        self._open = True
+        self.local.settings = msgspec.structs.replace(self.local.settings, open=True)
+
+    # --- housekeeping
+
+    def tend(self) -> None:
+        """About once a second. Never raises for what an operator may have broken; it says so instead."""
+        if self.store.keys_version() != self.local.keys.version:  # type: ignore[attr-defined]
+            self.local.keys = KeyRing.load(self.store)
+        stamps = _stamps(self.config.watched)
+        if stamps != self._stamps:
+            self._stamps = stamps
+            self.reload()
+        if self._compiling is not None and self._compiling.poll() is not None:
+            self._compiled(self._compiling)
+            self._compiling = None
+        gateway = self.gateway
+        idle = not gateway.active and gateway.clock() - gateway.last_call > FOLD_IDLE_S
+        if self.books.rows and idle and (self._folding is None or not self._folding.is_alive()):
+            self.books.rows = 0
+            self._folding = threading.Thread(target=fold, args=(self.config.server.state,), daemon=True)
+            self._folding.start()
+        try:
+            self.metrics.keep()
+        except OSError as error:
+            self.said.append(f"The metrics of this worker could not be written: {error.strerror}.")
+
+    def reload(self) -> None:
+        """Take up a changed configuration whole, or keep the old one and say why."""
+        try:
+            fresh = configuration.load(self.config.path, overrides=self._pinned())
+        except Fault as fault:
+            self.said.append(
+                f"The configuration was not taken up; the old one stays in force.\n{fault.message}"
+            )
+            return
+        if fresh.local_models != self.config.local_models:
+            self.embedded.close()
+            self.embedded = self.gateway.embedded = _engine(fresh)
+        self.config = fresh
+        self._stamps = _stamps(fresh.watched)
+        self.local.settings = msgspec.structs.replace(
+            fresh.server.settings(), open=self._open or fresh.server.auth == "open"
+        )
+        self._price_anew(fresh)
+        self.said.append("The changed configuration is in force.")
+
+    def _pinned(self) -> Mapping[str, Any]:
+        """What a running process cannot change: where it listens and where it keeps its state."""
+        server = self.config.server
+        return {name: getattr(server, name) for name in ("host", "port", "admin_port", "workers")}
+
+    def _compiled(self, process: "subprocess.Popen[bytes]") -> None:
+        _, said = process.communicate()
+        if process.returncode:
+            last = (said.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
+            self.said.append(f"The price list could not be made, so prices are unknown: {last}")
+        self.prices = PriceBook.load(self.config.server.state)
+        self._price_anew(self.config)
+
+    def _price_anew(self, config: Config) -> None:
+        catalogue = config.catalogue.knowing(self.prices)
+        self.local.catalogue = catalogue
+        self.local.price = Prices(catalogue, self.prices.find)
+
+    def close(self) -> None:
+        """Flush and release everything. Calls still under way become `unknown` in the ledger."""
+        if self._compiling is not None:
+            self._compiling.kill()
+            self._compiling.communicate()
+        self.pool.close()
+        self.embedded.close()
+        self.books.close()
+        if self._folding is not None:
+            self._folding.join(timeout=5.0)
+        self.store.fold()
+        self.store.close()
+
+
+def _engine(config: Config) -> Embedded:
+    return Embedded({name: Path(path) for name, path in config.local_models.items()})
+
+
+def fold(state: str) -> None:
+    """Carry the journal into the store, on a connection of this thread's own."""
+    store = Store(state)
+    try:
+        store.fold()
+    finally:
+        store.close()
+
+
+def _stamps(paths: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    found = []
+    for path in paths:
+        try:
+            found.append((path, Path(path).stat().st_mtime_ns))
+        except OSError:
+            found.append((path, 0))
+    return tuple(found)

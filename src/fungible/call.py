@@ -1,0 +1,146 @@
+"""What one call is, and what the calls of one process share: the values that policies look at.
+
+A `Call` is filled in as decisions are made; it holds no socket and no clock. `Local` is the knowledge
+a process has made its own beforehand, so that deciding needs no waiting: snapshots of keys and routes,
+counters, breakers. Both are plain records; who may change what is said at each field.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from .account import Key
+from .dialects.base import Dialect, Peek
+from .faults import Fault
+from .models import Catalogue, Route, Target
+from .money import Price
+
+
+class KeyRing(Protocol):
+    def check(self, secret: bytes) -> Key:
+        """Raises `Fault` (authentication) for a key that is none, or no longer."""
+
+
+class Deadlines(msgspec.Struct, frozen=True):
+    """Milliseconds. `first`: until the first content event of a stream; `idle`: between two events."""
+
+    connect_ms: int = 5_000
+    first_ms: int = 120_000
+    idle_ms: int = 120_000
+    total_ms: int = 600_000
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What the operator has set, as far as a call needs it."""
+
+    open: bool = False  # no keys asked for
+    attempt_header: str | None = None
+    deadlines: Deadlines = Deadlines()
+    attempts_max: int = 3
+    answer_bytes_max: int = 64 * 1024 * 1024  # of one plain answer
+    held_bytes_max: int = 256 * 1024  # of a stream held back until its first content event
+
+
+class Call:
+    """One call of a client, from its first byte to its last."""
+
+    __slots__ = (
+        "body",
+        "dialect",
+        "forward",
+        "id",
+        "key",
+        "losses",
+        "operation",
+        "peek",
+        "route",
+        "secret",
+        "started",
+        "strict",
+        "tags",
+    )
+
+    def __init__(
+        self,
+        id: str,
+        dialect: Dialect,
+        body: bytes,
+        *,
+        secret: bytes | None,
+        started: float,
+        strict: bool = False,
+        tags: str = "",
+        forward: bytes = b"",
+        operation: str = "chat",
+    ) -> None:
+        self.id = id
+        self.dialect = dialect
+        self.body = body
+        self.secret = secret  # the virtual key as sent; cleared once it has been checked
+        self.started = started  # monotonic seconds
+        self.strict = strict
+        self.tags = tags
+        self.forward = forward  # header lines that go on to a provider of the same dialect
+        self.operation = operation  # chat, or count
+        self.peek: Peek = dialect.peek(body)
+        self.key: Key | None = None  # set by policies.auth
+        self.route: Route | None = None  # set by policies.route
+
+
+class Local:
+    """What the calls of one process share. The app replaces `keys`, `catalogue` and `settings` whole."""
+
+    __slots__ = ("breakers", "catalogue", "keys", "meters", "price", "retries", "settings")
+
+    def __init__(
+        self,
+        keys: KeyRing,
+        catalogue: Catalogue,
+        settings: Settings,
+        price: Callable[[Target, int], Price | None],
+    ) -> None:
+        self.keys = keys
+        self.catalogue = catalogue
+        self.settings = settings
+        self.price = price  # (target, Unix ms) -> what it costs
+        self.breakers: dict[tuple[str, str, str], Breaker] = {}  # by policies.breaker
+        self.meters: dict[str, Meter] = {}  # by policies.limits, one a key that has limits
+        self.retries = RetryBudget()  # by policies.retry
+
+
+class Breaker:
+    """Whether a (provider, model, key) is worth asking. Changed by policies.breaker alone."""
+
+    __slots__ = ("failures", "open_until", "opened", "probing")
+
+    def __init__(self) -> None:
+        self.failures = 0  # in a row
+        self.open_until = 0.0  # monotonic seconds; 0: closed
+        self.opened = 0  # times in a row it opened: the pause doubles
+        self.probing = False  # half-open, and the one probe is under way
+
+
+class Meter:
+    """Requests and tokens of one key in the running minute. Changed by policies.limits alone."""
+
+    __slots__ = ("at", "requests", "tokens")
+
+    def __init__(self, now: float) -> None:
+        self.at = now
+        self.requests = 0.0  # leaky buckets: what is left of the past minute
+        self.tokens = 0.0
+
+
+class RetryBudget:
+    """What may be spent on second attempts. Changed by policies.retry alone."""
+
+    __slots__ = ("at", "balance")
+
+    def __init__(self) -> None:
+        self.at = 0.0
+        self.balance = 10.0
+
+
+Policy = Callable[[Call, Local, float], Fault | None]
+"""(call, local, monotonic seconds now) -> None to go on, or the fault to refuse with."""

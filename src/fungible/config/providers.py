@@ -1,0 +1,296 @@
+"""Providers as configured: a known row with what the file overrides, or a row of the operator's own.
+
+On are those that the file names and does not switch off, those whose usual key the environment holds,
+and the engine in this process wherever its package is installed. The others are kept as `Off`, each
+with a sentence on how to switch it on.
+"""
+
+import importlib.util
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..dialects import DIALECTS
+from ..faults import Fault
+from ..models import Enabled, Off, nearest_name
+from ..providers.base import Provider
+from ..providers.signers import EMBEDDED, Secret, aim, header_name, sendable
+from ..providers.table import ENGINE_PACKAGE, PROVIDERS, SHIPPED_MODELS, SIGNER_OF
+from .document import Document, meant, title
+from .places import Place
+from .references import fetch, is_reference, key_name
+from .settings import PROVIDER, WrongError
+
+FILE = "fungible.toml"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+OVERRIDES = ("base_url", "signer", "prices", "on_abandon")
+SECRET_HEADER = re.compile(r"(?i).*(authorization|cookie|key|token|secret|password)")
+SECRET_VALUE = re.compile(r"(?i)(bearer|basic) .*|sk-.*")
+ENGINE_MISSING = "needs the embedded engine: pip install 'fungible[local]'"
+
+
+class Providers(msgspec.Struct, frozen=True):
+    """`broken`: names with a mistake of their own, so that what refers to them is no second mistake."""
+
+    enabled: dict[str, Enabled] = {}
+    off: dict[str, Off] = {}
+    broken: set[str] = set()
+    local_models: dict[str, str] = {}  # name -> GGUF file
+
+    def names(self) -> list[str]:
+        return [*self.enabled, *self.off, *self.broken]
+
+
+def read(doc: Document) -> Providers:
+    """The file's first, in its order; then the environment's, in the table's."""
+    found = Providers()
+    named = doc.named("provider")
+    for name, raw in named.items():
+        problems = len(doc.problems)
+        row = _named(doc, ("provider", name), raw, found)
+        if len(doc.problems) > problems:
+            found.broken.add(name)
+        elif row is not None:
+            found.enabled[name] = row
+    for name, known in PROVIDERS.items():
+        if name not in named:
+            state = _unnamed(doc, known)
+            if isinstance(state, Off):
+                found.off[name] = state
+            else:
+                found.enabled[name] = state
+    return found
+
+
+def mend(row: Provider) -> str:
+    """How to switch on a known provider."""
+    table = f"[provider.{row.name}]"
+    if is_embedded(row):
+        return f"It {ENGINE_MISSING}."
+    if row.local:
+        return f"Add {table} to {FILE}; without base_url it is looked for at {row.base_url}."
+    needed = " and ".join([*row.env[:1], *row.variables.values()])
+    return f"Set {needed} in the environment, or add {table} to {FILE}."
+
+
+def is_embedded(row: Provider) -> bool:
+    return row.base_url.startswith(EMBEDDED + ":")
+
+
+def _engine_installed() -> bool:
+    return importlib.util.find_spec(ENGINE_PACKAGE) is not None
+
+
+def _unnamed(doc: Document, row: Provider) -> Enabled | Off:
+    """A known provider that the file does not name: on by the environment, or not on.
+
+    A variable that cannot be used leaves its provider off: it may be there for another program.
+    """
+    if is_embedded(row):
+        return _enabled(row, None, "", {}, SHIPPED_MODELS) if _engine_installed() else Off(row, mend(row))
+    variable = _set_variable(doc, row)
+    if (
+        variable is None
+        or row.local
+        or not all(doc.environ.get(v, "").strip() for v in row.variables.values())
+    ):
+        return Off(row, mend(row))
+    key = Secret(doc.environ[variable].strip())
+    try:
+        return _enabled(_filled(doc, row), key, f"env:{variable}", {}, ())
+    except Fault as fault:
+        held = " and ".join([variable, *row.variables.values()])
+        return Off(row, f"The environment's {held} cannot be used: {fault.path} {fault.message}.")
+
+
+def _set_variable(doc: Document, row: Provider) -> str | None:
+    return next((v for v in row.env if doc.environ.get(v, "").strip()), None)
+
+
+def _named(doc: Document, where: Place, raw: Any, found: Providers) -> Enabled | None:
+    name = str(where[1])
+    values = doc.table(where, raw, PROVIDER)
+    if not values["enabled"]:
+        row = PROVIDERS.get(name) or Provider(name=name, dialect="", base_url="", prices="")
+        found.off[name] = Off(row, f"{title(where)} in {FILE} says enabled = false.")
+        return None
+    merged = _merged(doc, where, values)
+    if merged is None:
+        return None
+    if is_embedded(merged) and not _engine_installed():
+        doc.wrong(where, f"{title(where)} {ENGINE_MISSING}")
+        return None
+    key, source = _key(doc, where, merged, values["key"])
+    headers = _headers(doc, where, values["headers"] or {})
+    served = _served(doc, where, merged, values["models"], found)
+    missing = [v for v in merged.variables.values() if not doc.environ.get(v, "").strip()]
+    if missing:
+        doc.wrong(where, f"{title(where)} needs {' and '.join(missing)} in the environment, or base_url")
+        return None
+    try:
+        return _enabled(_filled(doc, merged), key, source, headers, served)
+    except Fault as fault:
+        doc.wrong((*where, fault.path or ""), f"{title(where)} {fault.path} {fault.message}")
+        return None
+
+
+def _merged(doc: Document, where: Place, values: dict[str, Any]) -> Provider | None:
+    name, known = str(where[1]), PROVIDERS.get(str(where[1]))
+    if not NAME.fullmatch(name):
+        doc.wrong(where, f"{title(where)} is no name for a provider: letters, digits, '_', '-' and '.'")
+        return None
+    dialect = values["dialect"] or (known.dialect if known else None)
+    if dialect is not None and dialect not in DIALECTS:
+        doc.wrong(
+            (*where, "dialect"), f"{title(where)} dialect {dialect!r} is none.{meant(dialect, DIALECTS)}"
+        )
+        return None
+    own = known is None or dialect != known.dialect
+    missing = " and ".join(
+        s for s in ("dialect", "base_url") if (dialect if s == "dialect" else values[s]) is None
+    )
+    if own and missing:
+        why = "is no known provider, so it" if known is None else "speaks another dialect than its row, so it"
+        near = nearest_name(name, PROVIDERS) if known is None else ""
+        doc.wrong(where, f"{title(where)} {why} needs {missing}.{near}")
+        return None
+    quirks = _quirks(doc, where, str(dialect), values["quirks"])
+    said = {s: values[s] for s in OVERRIDES if values[s] is not None}
+    if quirks is not None:
+        said["quirks"] = quirks
+    if values["own_machine"] is not None:
+        said["local"] = values["own_machine"]
+    if "base_url" in said:
+        said["variables"] = {}
+    row = known
+    if row is None:
+        row = Provider(name=name, dialect=str(dialect), base_url="", signer=SIGNER_OF[str(dialect)])
+    elif own:
+        said = {
+            "dialect": dialect,
+            "signer": SIGNER_OF[str(dialect)],
+            "quirks": frozenset(),
+            "headers": {},
+            **said,
+        }
+    return msgspec.structs.replace(row, **said)
+
+
+def _quirks(
+    doc: Document, where: Place, dialect: str, names: tuple[str, ...] | None
+) -> frozenset[str] | None:
+    if names is None:
+        return None
+    there = DIALECTS[dialect].quirks
+    for number, name in enumerate(names):
+        if name not in there:
+            what = f"{title(where)} quirks: {dialect} has no quirk {name!r}.{meant(name, there)}"
+            doc.wrong((*where, "quirks", number), what)
+    return frozenset(names)
+
+
+def _filled(doc: Document, row: Provider) -> Provider:
+    """The base URL with its variables, all set. One that is a whole address may hold the rest already."""
+    url = row.base_url
+    for placeholder, variable in row.variables.items():
+        before, _, after = url.partition(f"{{{placeholder}}}")
+        value = doc.environ[variable].strip().rstrip("/")
+        if not before and "://" not in value:
+            value = f"https://{value}"
+        url = before + (value if after and value.endswith(after) else value + after)
+    return msgspec.structs.replace(row, base_url=url, variables={})
+
+
+def _key(doc: Document, where: Place, row: Provider, said: str | None) -> tuple[Secret | None, str]:
+    if said is not None:
+        return _secret(doc, (*where, "key"), f"{title(where)} key", said), key_name(said)
+    variable = _set_variable(doc, row)
+    if variable is not None:
+        return Secret(doc.environ[variable].strip()), f"env:{variable}"
+    if row.env and not row.local and row.signer != "none":
+        doc.wrong(
+            where, f"{title(where)} has no key: set {row.env[0]} in the environment, or key = 'env:NAME'"
+        )
+    return None, ""
+
+
+def _headers(doc: Document, where: Place, said: Mapping[str, str]) -> dict[str, Secret]:
+    out: dict[str, Secret] = {}
+    for name, value in said.items():
+        at, what = (*where, "headers", name), f"{title(where)} headers: {name!r}"
+        try:
+            lower = header_name(name)
+        except Fault as fault:
+            doc.wrong(at, f"{title(where)} headers: {fault.message}")
+            continue
+        if is_reference(value) or SECRET_HEADER.fullmatch(name) or SECRET_VALUE.fullmatch(value):
+            found = _secret(doc, at, what, value)
+            if found is not None:
+                out[lower] = found
+        elif not sendable(value):
+            doc.wrong(at, f"{what} has a line break or another character that no header can hold")
+        else:
+            out[lower] = Secret(value)
+    return out
+
+
+def _secret(doc: Document, where: Place, what: str, said: str) -> Secret | None:
+    try:
+        found, file = fetch(said, doc.environ, doc.folder)
+    except WrongError as wrong:
+        doc.wrong(where, f"{what} {wrong}")
+        return None
+    if file is not None:
+        doc.watched.append(file)
+    if not sendable(found.reveal()):
+        doc.wrong(
+            where, f"{what} leads to a text with a line break or another character that no header can hold"
+        )
+        return None
+    return found
+
+
+def _served(doc: Document, where: Place, row: Provider, said: Any, found: Providers) -> tuple[str, ...]:
+    at, what = (*where, "models"), f"{title(where)} models"
+    if not is_embedded(row):
+        if isinstance(said, dict):
+            doc.wrong(at, f"{what} must be a list of names; only the embedded engine takes files")
+            return ()
+        return said or ()
+    if isinstance(said, tuple):
+        doc.wrong(at, f"{what} must be a table of files, as in {{ name = 'path.gguf' }}")
+        return ()
+    for name, file in (said or {}).items():
+        path = doc.folder / Path(file).expanduser()
+        trouble = _no_gguf(path)
+        if trouble is not None:
+            doc.wrong((*at, name), f"{what}: {name!r}: {trouble}")
+        found.local_models[name] = str(path)
+    return tuple(dict.fromkeys((*SHIPPED_MODELS, *found.local_models)))
+
+
+def _no_gguf(path: Path) -> str | None:
+    """What is wrong with a model file; its first four bytes name its format (the GGUF specification)."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}"
+    return None if start == b"GGUF" else f"{path} is no GGUF file"
+
+
+def _enabled(
+    row: Provider, key: Secret | None, source: str, headers: Mapping[str, Secret], served: tuple[str, ...]
+) -> Enabled:
+    dialect = DIALECTS[row.dialect]
+    return Enabled(
+        provider=row,
+        dialect=dialect,
+        aim=aim(row, dialect, key, headers),
+        key_name=source or "none",
+        models=served,
+        closed=is_embedded(row),
+    )

@@ -1,0 +1,157 @@
+"""The order of a conversation as this wire wants it.
+
+Rules of the API (reference, Messages; guide, Mid-conversation system messages):
+* The system text stands at the top level. A later system message follows a user turn, comes last or
+  before an assistant's turn, and has no second one beside it.
+* All results of a turn's tool calls stand in the next user message, before anything else in it.
+* No message is empty.
+A message that was said in another place is put in the nearest allowed one and reported.
+
+A system message with fields of its own (a directive) is taken anywhere and stays where it is.
+"""
+
+from typing import NamedTuple
+
+from ...ir import Json, Message
+from .blocks import Block, Blocks, is_plain
+from .names import NAME
+
+SYSTEM_ROLES = ("system", "developer")
+
+
+class Turn(NamedTuple):
+    """A message and what is written of it."""
+
+    message: Message
+    role: str  # user, assistant, tool, system or directive
+    blocks: list[Block]
+    content: Json  # the blocks, or a string for one text with nothing else, as most clients write it
+
+
+def has_own_fields(message: Message) -> bool:
+    extras = message.extras
+    return extras is not None and extras.dialect == NAME
+
+
+class Turns:
+    """Writes the messages of one request."""
+
+    __slots__ = ("blocks", "report", "system_anywhere", "wire")
+
+    def __init__(self, blocks: Blocks) -> None:
+        self.blocks = blocks
+        self.report = blocks.report
+        self.system_anywhere = "no_system_messages" not in blocks.quirks
+        self.wire: list[Block] = []
+
+    def write(self, messages: tuple[Message, ...]) -> tuple[Json, list[Block]]:
+        """(the top-level system, None for none; the messages)."""
+        turns = [turn for message in messages if (turn := self._turn(message)) is not None]
+        first = 0
+        while first < len(turns) and turns[first].role == "system":
+            first += 1
+        system = self._joined(turns[:first]) if first else None
+        if all(turn.role in ("user", "assistant") for turn in turns[first:]):
+            for turn in turns[first:]:
+                self._say(turn.role, turn)
+            return system, self.wire
+        run: list[Turn] = []
+        for turn in turns[first:]:
+            if turn.role in ("assistant", "directive"):
+                self._run(run)
+                run = []
+                self._say("system" if turn.role == "directive" else "assistant", turn)
+            else:
+                run.append(turn)
+        self._run(run)
+        return system, self.wire
+
+    def _turn(self, message: Message) -> Turn | None:
+        """None for a message of which nothing can be written; that is one loss, not many."""
+        report, parts, role = self.report, message.parts, message.role
+        if role in SYSTEM_ROLES:
+            role = "directive" if has_own_fields(message) else "system"  # type: ignore[assignment]
+        mark = len(report.losses)
+        blocks = self.blocks.all(parts)
+        if not blocks and role != "directive":
+            why = report.losses[-1].why if len(report.losses) > mark else "empty_text"
+            del report.losses[mark:]
+            report.lose(message, None, "dropped", why)
+            return None
+        if message.name is not None:
+            report.lose(message, "name", "dropped", "name")
+        if message.extras is not None:
+            report.extras(message, NAME)
+        if message.role == "developer":
+            report.lose(message, "role", "approximated", "role")
+        plain = len(parts) == 1 and blocks and is_plain(parts[0])
+        return Turn(message, role, blocks, blocks[0]["text"] if plain else blocks)
+
+    def _joined(self, turns: list[Turn]) -> Json:
+        """The content of system texts that stand together, which the wire takes as one."""
+        for turn in turns[1:]:
+            self._moved(turn)
+        return turns[0].content if len(turns) == 1 else [block for turn in turns for block in turn.blocks]
+
+    def _moved(self, turn: Turn) -> None:
+        self.report.lose(turn.message, None, "changed", "message_order")
+
+    # --- runs of messages between two of the assistant ---------------------------------------------
+
+    def _run(self, run: list[Turn]) -> None:
+        """Results first, then what users said, then system texts. A lone system text is a user's."""
+        if not run:
+            return
+        results = [t for t in run if t.role == "tool"]
+        rest = [t for t in run if t.role != "tool"]
+        for i, turn in enumerate(run):
+            if turn.role == "tool" and any(t.role != "tool" for t in run[:i]):
+                self._moved(turn)
+        users = [t for t in rest if t.role == "user"]
+        systems = [t for t in rest if t.role == "system"]
+        if systems and self.system_anywhere and (results or users or self._after_server_tool()):
+            for i, turn in enumerate(rest):
+                if turn.role == "system" and any(t.role == "user" for t in rest[i + 1 :]):
+                    self._moved(turn)
+            self._results_and_users(results, users)
+            self.wire.append({"role": "system", "content": self._joined(systems)})
+        else:
+            self._results_and_users(results, [self._as_user(t) if t.role == "system" else t for t in rest])
+
+    def _after_server_tool(self) -> bool:
+        content = self.wire[-1]["content"] if self.wire and self.wire[-1]["role"] == "assistant" else None
+        return type(content) is list and bool(content) and content[-1].get("type") == "server_tool_use"
+
+    def _as_user(self, turn: Turn) -> Turn:
+        """A system text where the wire takes none: a user's text, marked as what it is."""
+        self.report.lose(turn.message, None, "changed", "role")
+        marked = [
+            {**block, "text": f"<system>\n{block['text']}\n</system>"}
+            if block.get("type") == "text"
+            else block
+            for block in turn.blocks
+        ]
+        return Turn(Message(role="user", at=turn.message.at), "user", marked, marked)
+
+    def _results_and_users(self, results: list[Turn], users: list[Turn]) -> None:
+        """Results share a message, and the first user message after them joins it.
+
+        A message with fields of its own ends the one it is in: they are that message's fields.
+        """
+        shared: list[Block] = []
+        for turn in results:
+            shared += turn.blocks
+            if has_own_fields(turn.message):
+                self._say("user", turn, shared)
+                shared = []
+        for turn in users:
+            self._say("user", turn, shared + turn.blocks if shared else None)
+            shared = []
+        if shared:
+            self.wire.append({"role": "user", "content": shared})
+
+    def _say(self, role: str, turn: Turn, content: list[Block] | None = None) -> None:
+        wire: Block = {"role": role, "content": content or turn.content}
+        if turn.message.extras is not None and has_own_fields(turn.message):
+            wire.update(turn.message.extras.fields)
+        self.wire.append(wire)

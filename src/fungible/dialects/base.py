@@ -1,0 +1,136 @@
+"""What a dialect is: one wire API, written once, in both directions, as pure functions on bytes.
+
+Every folder beside this file fills in one `Dialect`; nothing else in the tree knows a dialect by name.
+Readers turn wire bytes into canonical values or raise a `Fault` that says where and how to mend it.
+Writers turn canonical values into wire bytes and tell a `Report` whatever they cannot carry; a writer
+never raises for what a value holds.
+
+Two ways lead through a dialect. Translation reads into the canonical form and writes from it. Where
+client and provider speak the same dialect the bytes are moved: `peek` looks at what routing needs,
+`readdress` changes no more than the model's name, a `Watch` looks at what money and safety need.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from ..events import StreamEvent
+from ..faults import Fault
+from ..ir import Reply, Request, Usage
+from ..losses import Report
+from ..world import Headers
+
+Quirks = frozenset[str]
+
+
+class Peek(msgspec.Struct, frozen=True, gc=False):
+    """What routing and money need to know of a request before anything is translated.
+
+    `stream_usage`: whether the client asked to be told the usage in the stream (or its dialect always
+    does). `max_output_tokens` None: not said. `tools`, `images`: whether the request holds any.
+    """
+
+    model: str
+    stream: bool = False
+    stream_usage: bool = True
+    max_output_tokens: int | None = None
+
+
+class StreamReader(Protocol):
+    """Reads one upstream stream. The bytes may be cut anywhere; the events are the same."""
+
+    def feed(self, data: bytes) -> list[StreamEvent]: ...
+
+    def end(self) -> list[StreamEvent]:
+        """The connection has ended. Without the wire's end mark the last event is `Failed`."""
+
+
+class StreamWriter(Protocol):
+    """Writes one stream for a client: any events in, whole frames out (perhaps none)."""
+
+    def write(self, events: list[StreamEvent]) -> bytes: ...
+
+
+class Watch(Protocol):
+    """Looks on while a stream's bytes are moved from a provider to a client of the same dialect.
+
+    `began`: a content event has been seen, so no other answer may begin. `fault`: the provider sent an
+    error. `done`: the wire's end mark was seen. `usage`: the last that was told.
+    """
+
+    began: bool
+    done: bool
+    usage: Usage | None
+    fault: Fault | None
+
+    def feed(self, data: bytes) -> bytes:
+        """What to pass on now: whole frames only, less the usage frame the client did not ask for."""
+
+    def end(self) -> bytes:
+        """The connection has ended; sets `done`, or `fault` where the stream was cut short. The rest to pass on."""
+
+
+class Counting(msgspec.Struct, frozen=True):
+    """Token counting, for a dialect that has it. `path` is appended to the provider's base URL."""
+
+    path: str
+    read: Callable[[bytes], int]
+    write: Callable[[int], bytes]
+
+
+class Dialect(msgspec.Struct, frozen=True, kw_only=True):
+    """One wire API.
+
+    name:           as in the contract, `openai.chat`
+    path:           what a provider's base URL is followed by
+    client_paths:   where fungible serves it
+    names:          canonical field -> this wire's spelling, for the paths of losses
+    quirks:         the named differences that providers of this dialect may have -> what each means
+    forward:        request headers that go on to a provider of the same dialect (lower case)
+    give_back:      response headers that go back to a client of the same dialect (lower case)
+    headers:        headers every request to a provider carries
+
+    peek(body):                     raises Fault: not JSON, too deep, no model, wrong types of these
+    readdress(body, peek, model, usage):  the same body for another model name; `usage`: also ask for the
+                                    usage in the stream. Every other byte is as it was.
+    read_request(body):             raises Fault with the path of what is wrong
+    write_request(request, report, quirks)
+    read_reply(body):               raises Fault: not JSON, no reply, an error inside a 200
+    write_reply(reply, report)
+    read_usage(body):               usage of a plain reply, None where it says none; raises like read_reply
+    stream_reader()                 one for each stream
+    stream_writer(report, usage)    `usage`: whether the client is to be told the usage
+    watch(usage)                    likewise
+    read_error(status, headers, body)   the fault an upstream's answer stands for
+    write_error(fault, call)        (status, body); `call` is the call's id, for people who ask
+    write_stream_error(fault, call) the frames that end a stream that failed
+    write_models(names)             the body of `GET /v1/models`
+    keepalives                      prefixes of frames that say no more than that the provider lives
+    """
+
+    name: str
+    path: str
+    client_paths: tuple[str, ...]
+    names: dict[str, str]
+    quirks: dict[str, str]
+    forward: frozenset[bytes] = frozenset()
+    give_back: frozenset[bytes] = frozenset()
+    headers: dict[str, str] = {}
+    stream_type: str = "text/event-stream; charset=utf-8"
+    peek: Callable[[bytes], Peek]
+    readdress: Callable[[bytes, Peek, str, bool], bytes]
+    read_request: Callable[[bytes], Request]
+    write_request: Callable[[Request, Report, Quirks], bytes]
+    read_reply: Callable[[bytes], Reply]
+    write_reply: Callable[[Reply, Report], bytes]
+    read_usage: Callable[[bytes], Usage | None]
+    stream_reader: Callable[[], StreamReader]
+    stream_writer: Callable[[Report, bool], StreamWriter]
+    watch: Callable[[bool], Watch]
+    read_error: Callable[[int, Headers, bytes], Fault]
+    write_error: Callable[[Fault, str], tuple[int, bytes]]
+    write_stream_error: Callable[[Fault, str], bytes]
+    write_models: Callable[[Sequence[str]], bytes]
+    keepalives: tuple[bytes, ...] = (b":",)
+    counting: Counting | None = None

@@ -1,0 +1,278 @@
+"""A request read. What is written of one is in `asking`.
+
+Retired fields (`functions`, `function_call`) and those that only this dialect has ride in the extras of the
+request. An absent model is read as none: Azure has it in the path, and `peek` refuses it for the rest.
+"""
+
+from typing import Any
+
+from ...faults import Fault
+from ...ir import (
+    Effort,
+    Extras,
+    Json,
+    Message,
+    Native,
+    Output,
+    Reasoning,
+    Request,
+    Tool,
+    ToolChoice,
+)
+from .messages import Calls, message
+from .names import EFFORTS, NAME, OWN_TIERS, UNNAMED_SCHEMA
+from .parts import cache
+from .shape import OURS, Wire, a_list, an_object, may, need, number, ours, parse, rest, wrong
+
+_KNOWN = frozenset({
+    "model", "messages", "tools", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort",
+    "reasoning", "thinking", "max_completion_tokens", "max_tokens", "temperature", "top_p", "top_k",
+    "frequency_penalty", "presence_penalty", "seed", "stop", "n", "logprobs", "top_logprobs", "service_tier",
+    "user", "metadata", "stream", "stream_options",
+})  # fmt: skip
+_TOOL = frozenset({"type", "function", "cache_control"})
+_FUNCTION = frozenset({"name", "description", "parameters", "strict"})
+_SCHEMA = frozenset({"name", "description", "schema", "strict"})
+_PLAIN_CHOICES = {"auto": "auto", "none": "none", "required": "required"}
+
+
+def read_request(body: bytes) -> Request:
+    """Raises `Fault` (bad_request) with the path of what is wrong."""
+    node = parse(body)
+    unknown = rest(node, _KNOWN)
+    model = may(node, "model", str, "") or ""
+    reasoning = _reasoning(node, unknown)
+    limit = may(node, "max_completion_tokens", int, "")
+    older = may(node, "max_tokens", int, "")
+    if limit is not None and older is not None:
+        unknown["max_tokens"] = older
+    options = node.get("stream_options")
+    stream_usage = None
+    if options is not None:
+        options = an_object(options, "stream_options")
+        stream_usage = may(options, "include_usage", bool, "stream_options")
+        unknown |= rest(options, frozenset({"include_usage"}), "stream_options.")
+    output = _output(node.get("response_format"), unknown)
+    tools = _tools(node.get("tools"), unknown)
+    choice = _tool_choice(node.get("tool_choice"))
+    tier = may(node, "service_tier", str, "")
+    top_k = may(node, "top_k", int, "")
+    extras = ours(unknown)
+    if extras is None and (top_k is not None or (tier is not None and tier not in OWN_TIERS)):
+        extras = OURS
+    return Request(
+        model=model,
+        messages=_messages(node.get("messages")),
+        tools=tools,
+        tool_choice=choice,
+        parallel_tool_calls=may(node, "parallel_tool_calls", bool, ""),
+        output=output,
+        reasoning=reasoning,
+        max_output_tokens=older if limit is None else limit,
+        temperature=number(node, "temperature"),
+        top_p=number(node, "top_p"),
+        top_k=top_k,
+        frequency_penalty=number(node, "frequency_penalty"),
+        presence_penalty=number(node, "presence_penalty"),
+        seed=may(node, "seed", int, ""),
+        stop=_stop(node.get("stop")),
+        n=may(node, "n", int, ""),
+        logprobs=may(node, "logprobs", bool, ""),
+        top_logprobs=may(node, "top_logprobs", int, ""),
+        service_tier=tier,
+        user=may(node, "user", str, ""),
+        metadata=_metadata(node.get("metadata")),
+        stream=may(node, "stream", bool, "") or False,
+        stream_usage=stream_usage,
+        extras=extras,
+    )
+
+
+def _messages(value: Json) -> tuple[Message, ...]:
+    calls = Calls()
+    return tuple(message(m, f"messages[{i}]", calls) for i, m in enumerate(a_list(value, "messages")))
+
+
+def _stop(value: Json) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if type(value) is str:
+        return (value,)
+    for i, text in enumerate(a_list(value, "stop")):
+        if type(text) is not str:
+            raise wrong(f"stop[{i}]", "a string", text)
+    return tuple(value)
+
+
+def _metadata(value: Json) -> dict[str, str] | None:
+    if value is None:
+        return None
+    for name, text in an_object(value, "metadata").items():
+        if type(text) is not str:
+            raise wrong(f"metadata.{name}", "a string", text)
+    return dict(value)
+
+
+# --- tools ---------------------------------------------------------------------------------------
+
+
+def _tools(value: Json, unknown: Wire) -> tuple[Tool | Native, ...]:
+    if value is None:
+        return ()
+    return tuple(_tool(tool, f"tools[{i}]", unknown) for i, tool in enumerate(a_list(value, "tools")))
+
+
+def _tool(value: Json, at: str, unknown: Wire) -> Tool | Native:
+    """A function. A tool of another type (custom tools, server tools) rides whole."""
+    node = an_object(value, at)
+    if node.get("type", "function") != "function":
+        return Native(dialect=NAME, body=node, at=at)
+    inner = f"{at}.function"
+    function = an_object(node.get("function"), inner)
+    parameters = function.get("parameters")
+    if parameters is not None:
+        _check_schema(parameters, f"{inner}.parameters")
+    # The node is the function; a field beside it is the request's, by its whole path.
+    unknown |= rest(node, _TOOL, f"{at}.")
+    return Tool(
+        name=need(function, "name", str, inner),
+        description=may(function, "description", str, inner),
+        parameters=parameters,
+        strict=may(function, "strict", bool, inner),
+        cache=cache({"cache_control": node.get("cache_control")}, at),
+        extras=ours(rest(function, _FUNCTION)),
+        at=inner,
+    )
+
+
+def _check_schema(value: Json, at: str) -> None:
+    schema = an_object(value, at)
+    if schema.get("type", "object") != "object":
+        raise Fault(
+            "bad_request",
+            f"{at} is no JSON Schema of an object: its type is {schema['type']!r:.40}. "
+            'Send {"type": "object", "properties": {...}}.',
+            path=f"{at}.type",
+        )
+    if "properties" in schema and type(schema["properties"]) is not dict:
+        raise wrong(f"{at}.properties", "an object", schema["properties"])
+
+
+def _tool_choice(value: Json) -> ToolChoice | None:
+    if value is None:
+        return None
+    at = "tool_choice"
+    if type(value) is str:
+        if value == "any":  # Mistral's word
+            return ToolChoice(mode="required", extras=OURS, at=at)
+        mode: Any = _PLAIN_CHOICES.get(value)
+        if mode is None:
+            raise wrong(at, f"{', '.join(_PLAIN_CHOICES)} or a tool's name in an object", value)
+        return ToolChoice(mode=mode, at=at)
+    node = an_object(value, at)
+    kind = node.get("type", "function")
+    if kind == "allowed_tools":
+        return _allowed(node, at)
+    if kind not in ("function", "custom", "tool"):
+        raise wrong(f"{at}.type", "function, custom or allowed_tools", kind)
+    inner = "custom" if kind == "custom" else "function"
+    if node.get(inner) is None and type(node.get("name")) is str:
+        # The spelling of other APIs, which some providers take as well.
+        return ToolChoice(mode="named", name=node["name"], extras=Extras(dialect=NAME, fields=node), at=at)
+    named = an_object(node.get(inner), f"{at}.{inner}")
+    fields = rest(node, frozenset({"type", inner})) | rest(named, frozenset({"name"}), f"{inner}.")
+    if kind != "function":
+        fields["type"] = kind
+    return ToolChoice(
+        mode="named", name=need(named, "name", str, f"{at}.{inner}"), extras=ours(fields), at=at
+    )
+
+
+def _allowed(node: Wire, at: str) -> ToolChoice:
+    inner = f"{at}.allowed_tools"
+    allowed = an_object(node.get("allowed_tools"), inner)
+    mode: Any = need(allowed, "mode", str, inner)
+    if mode not in ("auto", "required"):
+        raise wrong(f"{inner}.mode", "auto or required", mode)
+    tools = a_list(allowed.get("tools"), f"{inner}.tools")
+    names = []
+    for i, tool in enumerate(tools):
+        where = f"{inner}.tools[{i}]"
+        held = an_object(tool, where)
+        of = "custom" if held.get("type") == "custom" else "function"
+        names.append(need(an_object(held.get(of), f"{where}.{of}"), "name", str, f"{where}.{of}"))
+    fields = rest(node, frozenset({"type", "allowed_tools"}))
+    if tools != allowed_tools(tuple(names)):
+        fields["allowed_tools"] = allowed
+    return ToolChoice(mode=mode, allowed=tuple(names), extras=ours(fields), at=at)
+
+
+def allowed_tools(names: tuple[str, ...]) -> list[Wire]:
+    return [{"type": "function", "function": {"name": name}} for name in names]
+
+
+# --- output and reasoning ------------------------------------------------------------------------
+
+
+def _output(value: Json, unknown: Wire) -> Output | None:
+    if value is None:
+        return None
+    at = "response_format"
+    node = an_object(value, at)
+    kind = need(node, "type", str, at)
+    if kind in ("text", "json_object"):
+        mode: Any = kind
+        return Output(mode=mode, extras=ours(rest(node, frozenset({"type"}))), at=at)
+    if kind != "json_schema":
+        unknown[at] = node
+        return None
+    inner = f"{at}.json_schema"
+    schema = an_object(node.get("json_schema"), inner)
+    if schema.get("schema") is not None:
+        an_object(schema["schema"], f"{inner}.schema")
+    name = may(schema, "name", str, inner)
+    unknown |= rest(node, frozenset({"type", "json_schema"}), f"{at}.")
+    return Output(
+        mode="json_schema",
+        name=None if name == UNNAMED_SCHEMA else name,
+        description=may(schema, "description", str, inner),
+        schema=schema.get("schema"),
+        strict=may(schema, "strict", bool, inner),
+        extras=ours(rest(schema, _SCHEMA)) or (OURS if name is None else None),
+        at=inner,
+    )
+
+
+def _reasoning(node: Wire, unknown: Wire) -> Reasoning | None:
+    """`reasoning_effort`, `thinking` (z.ai, DeepSeek) or `reasoning` (OpenRouter).
+
+    The two objects are marked as ours. Whatever of the three a second one would overwrite rides along.
+    """
+    effort = _effort(node, "reasoning_effort", unknown)
+    thinking, asked = node.get("thinking"), node.get("reasoning")
+    if thinking is not None:
+        mode: Any = an_object(thinking, "thinking").get("type")
+        if mode in ("enabled", "disabled", "adaptive"):
+            if asked is not None:
+                unknown["reasoning"] = asked
+            budget = may(thinking, "budget_tokens", int, "thinking")
+            extras = ours(rest(thinking, frozenset({"type", "budget_tokens"}))) or OURS
+            return Reasoning(mode=mode, effort=effort, budget_tokens=budget, extras=extras, at="thinking")
+        unknown["thinking"] = thinking
+    if asked is not None:
+        fields: Wire = {}
+        inner = _effort(an_object(asked, "reasoning"), "effort", fields)
+        if effort is not None:
+            unknown["reasoning_effort"] = effort
+        fields |= rest(asked, frozenset({"effort", "max_tokens"}))
+        budget = may(asked, "max_tokens", int, "reasoning")
+        return Reasoning(effort=inner, budget_tokens=budget, extras=ours(fields) or OURS, at="reasoning")
+    return None if effort is None else Reasoning(effort=effort, at="reasoning_effort")
+
+
+def _effort(node: Wire, name: str, unknown: Wire) -> Effort | None:
+    value: Any = may(node, name, str, "")
+    if value is None or value in EFFORTS:
+        return value  # type: ignore[no-any-return]
+    unknown[name] = value
+    return None

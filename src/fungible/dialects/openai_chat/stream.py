@@ -1,0 +1,280 @@
+"""A stream read: chunks of an answer, as events.
+
+A chunk is a whole JSON object around a few characters of text, and most differ from the one before in those
+characters alone. So the reader keeps the frame around the last plain delta; a chunk that has the very same
+bytes around its text is that delta again. Any other chunk is read in full, and says anew what the frame is.
+
+Parts of a choice begin when their first piece comes. Text and thinking end when something else begins; tool
+calls stay open until the end of the stream, for their pieces may interleave. So does the choice itself:
+providers repeat `finish_reason`, and send content after it.
+
+Where the wire leaves out its end mark, an answer of which every choice told its `finish_reason` is whole.
+"""
+
+import re
+from typing import Any, TypeAlias
+
+import msgspec
+
+from ...events import (
+    ArgumentsDelta,
+    Begin,
+    Done,
+    End,
+    Failed,
+    NativeEvent,
+    PartEnd,
+    StreamEvent,
+    TextDelta,
+    ThinkingDelta,
+    UsageSeen,
+)
+from ...faults import Fault
+from ...frames.sse import FrameReader
+from ...ir import Json
+from .choices import OpenChoice
+from .errors import broken_event, fault_inside
+from .names import NAME, OWN_TIERS, PADDING
+from .reply import as_seconds, as_text
+from .shape import BROKEN, OURS, Wire, decode, ours, rest
+from .usage import read_usage
+
+_Delta: TypeAlias = TextDelta | ThinkingDelta | ArgumentsDelta
+
+_CHUNK = frozenset({"id", "object", "created", "model", "choices", "usage", "service_tier"}) | PADDING
+_OBJECT = "chat.completion.chunk"
+_CUT_SHORT = "The provider's stream ended before its end mark, so the answer is not whole."
+
+_FIELD = re.compile(rb'"(?:content|refusal|reasoning_content|reasoning|arguments|text)": ?"')
+_REST_OF_STRING = re.compile(rb'(?:[^"\\]|\\.)*"')
+_PADDED = re.compile(rb'"(?:obfuscation|p)": ?"')
+_string = msgspec.json.Decoder(type=str).decode
+
+
+class Frame(msgspec.Struct, frozen=True, gc=False):
+    """What stands around the text of a delta. `padding`: what follows a random text at the end, or None."""
+
+    before: bytes
+    after: bytes
+    padding: bytes | None
+    delta: type[_Delta]
+    index: int
+    choice: int
+    pieces: list[str] | None
+
+
+class Reader:
+    __slots__ = ("_begun", "_choices", "_first", "_frame", "_frames", "_over", "_seen", "_usage")
+
+    def __init__(self) -> None:
+        self._frames = FrameReader()
+        self._begun = False
+        self._over = False
+        self._first: Wire = {}  # unknown fields that came before the answer began
+        self._seen: Wire = {}  # unknown fields as last told
+        self._usage: Json = None
+        self._choices: dict[int, OpenChoice] = {}
+        self._frame: Frame | None = None
+
+    def feed(self, data: bytes) -> list[StreamEvent]:
+        if self._over:
+            return []
+        events: list[StreamEvent] = []
+        try:
+            frames = self._frames.feed(data)
+        except Fault as fault:
+            return self._fail(events, fault)
+        return self._take(frames, events)
+
+    def end(self) -> list[StreamEvent]:
+        events: list[StreamEvent] = []
+        if not self._over:
+            self._take(self._frames.end(), events)
+        if not self._over:
+            if self._choices and all(choice.finish for choice in self._choices.values()):
+                self._finish(events)
+            else:
+                self._fail(events, Fault("provider_answer", _CUT_SHORT))
+        return events
+
+    def _take(self, frames: list[tuple[bytes, bytes]], events: list[StreamEvent]) -> list[StreamEvent]:
+        add, frame = events.append, self._frame
+        before, after, padding = (frame.before, frame.after, frame.padding) if frame else (b"", b"", None)
+        start, length = len(before), len(after)
+        for name, data in frames:
+            if frame is not None and not name and data.startswith(before):
+                if padding is None:
+                    stop = len(data) - length if data.endswith(after) else -1
+                else:
+                    stop = data.find(after, start)
+                    if stop >= 0 and not _is_padding(data, stop + length, padding):
+                        stop = -1
+                text = _between(data, start, stop) if stop >= start else None
+                if text is not None:
+                    if text:
+                        add(frame.delta(text, frame.index, frame.choice))
+                        if frame.pieces is not None:
+                            frame.pieces.append(text)
+                    continue
+            self._frame = None
+            self._read(name, data, events)
+            if self._over:
+                return events
+            frame = self._frame
+            if frame is not None:
+                before, after, padding = frame.before, frame.after, frame.padding
+                start, length = len(before), len(after)
+        return events
+
+    def _fail(self, events: list[StreamEvent], fault: Fault) -> list[StreamEvent]:
+        self._over = True
+        events.append(Failed(fault))
+        return events
+
+    # --- one event in full
+
+    def _read(self, name: bytes, data: bytes, events: list[StreamEvent]) -> None:
+        if data.strip() == b"[DONE]":
+            self._finish(events)
+            return
+        try:
+            chunk = decode(data)
+        except BROKEN as error:
+            self._fail(events, broken_event(error))
+            return
+        if type(chunk) is not dict:
+            self._fail(events, Fault("provider_answer", "The provider sent an event that is no object."))
+            return
+        fault = fault_inside(chunk, name)
+        if fault is not None:
+            self._fail(events, fault)
+            return
+        choices = chunk.get("choices")
+        if type(choices) is not list:
+            if choices is not None or ("usage" not in chunk and chunk.get("object") != _OBJECT):
+                events.append(NativeEvent(NAME, chunk, name.decode("utf-8", "replace") or None))
+                return
+            choices = []
+        before = len(events)
+        try:
+            self._chunk(chunk, choices, events)
+        except Fault as wrong:
+            message = f"The provider sent an event that is none: {wrong.message}"
+            self._fail(events, Fault("provider_answer", message))
+            return
+        if len(events) == before + 1 and len(choices) == 1 and not choices[0].get("finish_reason"):
+            self._learn(data, events[-1])
+
+    def _chunk(self, chunk: Wire, choices: list[Json], events: list[StreamEvent]) -> None:
+        if not self._envelope(chunk, choices, events):
+            return
+        for i, choice in enumerate(choices):
+            if type(choice) is not dict:
+                raise Fault("provider_answer", f"choices[{i}] is no object.")
+            index = choice.get("index")
+            number = index if type(index) is int and 0 <= index < 1_000 else 0
+            held = self._choices.get(number)
+            if held is None:
+                held = self._choices[number] = OpenChoice(number)
+            held.take(choice, events)
+            self._told(choice.get("usage"), events)
+        self._told(chunk.get("usage"), events)
+        groq = chunk.get("x_groq")
+        if type(groq) is dict and not chunk.get("usage"):
+            self._told(groq.get("usage"), events)
+
+    def _envelope(self, chunk: Wire, choices: list[Json], events: list[StreamEvent]) -> bool:
+        """What stands around the choices. False while only a notice came before the answer (Azure)."""
+        unknown = rest(chunk, _CHUNK)
+        tier = chunk.get("service_tier")
+        tier = tier if type(tier) is str and tier else None
+        if self._begun:
+            if tier is not None and self._seen.get("service_tier") != tier:
+                unknown["service_tier"] = tier
+            news = {k: v for k, v in unknown.items() if self._seen.get(k) != v}
+            if news:
+                self._seen |= news
+                events.append(NativeEvent(NAME, {"choices": [], **news}))
+            return True
+        if not choices and not chunk.get("id") and not chunk.get("usage"):
+            self._first |= unknown
+            return False
+        self._begun = True
+        unknown = self._first | unknown
+        self._seen = dict(unknown)
+        if tier is not None:
+            self._seen["service_tier"] = tier
+        if chunk.get("object") not in (None, "", _OBJECT):
+            unknown["object"] = chunk["object"]
+        extras = ours(unknown) or (OURS if tier is not None and tier not in OWN_TIERS else None)
+        created = as_seconds(chunk.get("created"))
+        events.append(Begin(as_text(chunk.get("id")), as_text(chunk.get("model")), created, tier, extras))
+        return True
+
+    def _told(self, usage: Json, events: list[StreamEvent]) -> None:
+        """Some providers repeat it in every chunk."""
+        if type(usage) is dict and usage != self._usage:
+            self._usage = usage
+            events.append(UsageSeen(read_usage(usage)))
+
+    def _finish(self, events: list[StreamEvent]) -> None:
+        self._over = True
+        for number in sorted(self._choices):
+            choice = self._choices[number]
+            choice.close(events)
+            events += [PartEnd(index, number) for index in choice.called()]
+            events.append(End(choice.stop(), number, choice.extras()))
+        events.append(Done())
+
+    # --- the frame around a delta
+
+    def _learn(self, data: bytes, event: StreamEvent) -> None:
+        """Keeps what stands around the event's text, if a chunk with another text there is the same delta."""
+        kind: Any = type(event)
+        if kind not in (TextDelta, ThinkingDelta, ArgumentsDelta):
+            return
+        assert isinstance(event, TextDelta | ThinkingDelta | ArgumentsDelta)
+        if isinstance(event, TextDelta) and event.logprobs is not None:
+            return
+        for found in _FIELD.finditer(data):
+            start = found.end()
+            closed = _REST_OF_STRING.match(data, start)
+            if closed is None or _between(data, start, closed.end() - 1) != event.text:
+                continue
+            after, padding = data[closed.end() - 1 :], None
+            padded = _PADDED.search(after)
+            if padded is not None:
+                shut = _REST_OF_STRING.match(after, padded.end())
+                if shut is None:
+                    return
+                after, padding = after[: padded.end()], after[shut.end() - 1 :]
+            choice = self._choices[event.choice]
+            if kind is ArgumentsDelta and not choice.trusts_ids():
+                return
+            pieces = choice.pieces if kind is ThinkingDelta else None
+            self._frame = Frame(data[:start], after, padding, kind, event.index, event.choice, pieces)
+            return
+
+
+def _between(data: bytes, start: int, stop: int) -> str | None:
+    """The JSON string that stands there, without its quotes; None where it is none."""
+    raw = data[start:stop]
+    if b"\\" in raw:
+        try:
+            return _string(b'"' + raw + b'"')
+        except BROKEN:
+            return None
+    if b'"' in raw:
+        return None
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _is_padding(data: bytes, start: int, closing: bytes) -> bool:
+    padding = data[start:]
+    if not padding.endswith(closing):
+        return False
+    padding = padding[: len(padding) - len(closing)]
+    return b'"' not in padding and b"\\" not in padding

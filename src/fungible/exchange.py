@@ -1,0 +1,590 @@
+"""A call as a state machine: events come in, actions go out, and nothing here waits.
+
+    asked       admitted and routed; about to try              -> sent, waiting, over
+    sent        an attempt is under way, the client has seen
+                nothing of its answer                          -> streaming, waiting, closing, over
+    waiting     a pause before the next attempt                -> sent, over
+    streaming   the client has begun to receive a stream; no
+                other answer may begin                         -> closing, over
+    closing     the answer is whole and told; the upstream's
+                connection is left to end by itself            -> over
+    over        nothing more will happen
+
+Until the first content event any failure may be tried again elsewhere and the client sees one clean
+answer; after it a failure ends the stream with the dialect's own error event, never with a false end.
+Each attempt's row is opened before it is sent and closed exactly once, before the client hears the end.
+
+Events: `begin`, the four of `world.Sink`, `on_client_gone`, `on_client_blocked`, `on_client_ready`,
+`on_time`. Actions: the methods of `World` and `Client`. The server, the in-process client and the
+simulator drive this same machine. It knows no socket, no clock, no chance and no dialect by name.
+"""
+
+from typing import Literal, Protocol
+
+import msgspec
+
+from .account import Key, Opened, Settled
+from .answer import Failure, Translating, error_reply, lossy, reply_head, shut, trailer
+from .attempt import BYTES_PER_TOKEN, Ending, close, estimated
+from .call import Call, Local, Policy
+from .dialects import DIALECTS
+from .dialects.base import Watch
+from .faults import Fault, kind_of_status
+from .ir import Request, Usage
+from .losses import Loss, Report
+from .models import Target
+from .policies import auth, breaker, budget, limits, retry, route
+from .translate import tidy
+from .world import Flow, Headers, Outgoing, Sink
+
+ADMISSION: tuple[Policy, ...] = (auth.identify, route.find, auth.permit, limits.admit)
+"""The policies every call passes, in this order, before anything is sent."""
+
+State = Literal["asked", "sent", "waiting", "streaming", "closing", "over"]
+
+CLOSING_S = 5.0  # how long an upstream may take to end after it has said all
+ERROR_BYTES_MAX = 1024 * 1024
+NEVER = float("inf")
+
+
+class World(Protocol):
+    """What a call may ask of the outside. All of these return at once."""
+
+    def clock(self) -> float:
+        """Monotonic seconds."""
+
+    def wall_ms(self) -> int:
+        """Unix milliseconds."""
+
+    def chance(self) -> float:
+        """A number in [0, 1)."""
+
+    def send(self, target: Target, outgoing: Outgoing, sink: Sink) -> Flow: ...
+
+    def opened(self, row: Opened) -> None:
+        """Make the row durable. Raises `Fault` (unavailable) where it cannot: then nothing is sent."""
+
+    def settled(self, row: Settled, call: Call, target: Target) -> None: ...
+
+    def reserve(self, key: Key, attempt: str, nanousd: int) -> bool:
+        """Set aside a part of the key's budget; False: not enough is left."""
+
+    def post(self, attempt: str, nanousd: int | None) -> None:
+        """Replace the hold by the cost; None: not known, the whole hold is taken."""
+
+    def over(self, exchange: "Exchange") -> None: ...
+
+
+class Client(Protocol):
+    """Who asked. `head`: response header lines, each ended by CRLF, without length or framing."""
+
+    def reply(self, status: int, head: bytes, body: bytes) -> None: ...
+
+    def start(self, status: int, head: bytes) -> None: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+
+class Exchange:
+    """One call under way. Made by whoever has read a request; `begin` starts it."""
+
+    __slots__ = (
+        "_answer",
+        "_answer_bytes",
+        "_attempt",
+        "_body_bytes",
+        "_client",
+        "_deadline",
+        "_failure",
+        "_flow",
+        "_headers",
+        "_held",
+        "_held_bytes",
+        "_hold",
+        "_local",
+        "_n",
+        "_read",
+        "_request_id",
+        "_row_open",
+        "_status",
+        "_target",
+        "_targets",
+        "_tried",
+        "_watch",
+        "_world",
+        "call",
+        "due",
+        "losses",
+        "state",
+    )  # fmt: skip
+
+    def __init__(self, call: Call, client: Client, local: Local, world: World) -> None:
+        self.call = call
+        self.state: State = "asked"
+        self.due = NEVER  # monotonic seconds at which `on_time` is wanted
+        self.losses: tuple[Loss, ...] = ()  # of the attempt that answers
+        self._client = client
+        self._local = local
+        self._world = world
+        self._read: Request | None = None  # the request in canonical form, once a target needs it
+        self._targets: tuple[Target, ...] = ()
+        self._tried: list[Target] = []
+        self._n = 0
+        self._flow: Flow | None = None
+        self._failure: Failure | None = None
+        self._held: list[bytes] = []  # of a stream, until its first content event
+        self._answer: list[bytes] = []  # a plain answer, or an error's body
+        self._headers: Headers = []  # of an error
+        self._request_id: str | None = None
+        self._watch: Watch | None = None
+        self._row_open = False
+        self._hold: int | None = None
+        self._deadline = call.started + local.settings.deadlines.total_ms / 1000
+
+    # --- admission and routing
+
+    def begin(self) -> None:
+        call, local, world = self.call, self._local, self._world
+        now = call.started
+        for policy in ADMISSION:
+            fault = policy(call, local, now)
+            if fault is not None:
+                self._finish_with(Failure(fault))
+                return
+        retry.deposit(local, now)
+        assert call.route is not None
+        targets = call.route.targets
+        if len(targets) > 1:
+            targets = route.order(call.route, local, now, world.wall_ms(), world.chance())
+        self._targets = targets
+        self._try_first(now)
+
+    def _try_first(self, now: float) -> None:
+        """The first target that may be asked and can take the request; the refusal of the first, if none."""
+        refused: Fault | None = None
+        for target in self._targets:
+            if self.call.operation == "count" and target.dialect != self.call.dialect.name:
+                self._estimate_count(target)
+                return
+            if not breaker.admit(target, self._local, now):
+                refused = refused or shut(target, breaker.PAUSE_S)
+                continue
+            fault = self._try(target)
+            if fault is None:
+                return
+            breaker.released(target, self._local)
+            refused = fault if refused is None or refused.kind == "unavailable" else refused
+        assert refused is not None
+        self._finish_with(Failure(refused, final=refused.kind == "unavailable"))
+
+    # --- attempts
+
+    def _try(self, target: Target) -> Fault | None:
+        """Send the request to this target. A fault: it was not sent, and no row was opened for it."""
+        call, world = self.call, self._world
+        try:
+            body = self._body_for(target)
+        except Fault as fault:
+            return fault
+        attempt = f"{call.id}.{self._n + 1}"
+        refusal = self._set_aside(target, attempt, body)
+        if refusal is not None:
+            return refusal
+        head = target.head if call.operation == "chat" else target.head_for(_counting_path(call))
+        if target.dialect == call.dialect.name and call.forward:
+            head += call.forward
+        name = self._local.settings.attempt_header
+        if name is not None:
+            head += f"{name}: {attempt}\r\n".encode()
+        key, peek = call.key, call.peek
+        route_name = call.route.name if call.route is not None else ""
+        row = Opened(
+            attempt=attempt, call=call.id, n=self._n + 1, started_ms=world.wall_ms(),
+            provider=target.provider, model=target.model, dialect=target.dialect,
+            stream=peek.stream, tags=call.tags, route=route_name,
+            key=key.id if key is not None else None, hold_nanousd=self._hold,
+        )  # fmt: skip
+        try:
+            world.opened(row)
+        except Fault as unwritten:
+            if self._hold is not None:
+                self._hold = None
+                world.post(attempt, 0)
+            return unwritten
+        self._n += 1
+        self._tried.append(target)
+        self._target, self._attempt, self._row_open = target, attempt, True
+        self._status, self._request_id, self._watch = 0, None, None
+        self._held, self._held_bytes = [], 0
+        self._answer, self._answer_bytes = [], 0
+        self._body_bytes = len(body)
+        self.state = "sent"
+        now = world.clock()
+        first = now + self._local.settings.deadlines.first_ms / 1000
+        self.due = min(first, self._deadline) if peek.stream else self._deadline
+        number = self._n
+        outgoing = Outgoing(target.origin, target.path, head, body, self._local.settings.deadlines.connect_ms)
+        flow = world.send(target, outgoing, self)
+        if self._n == number and self._row_open:
+            self._flow = flow
+        return None
+
+    def _body_for(self, target: Target) -> bytes:
+        call = self.call
+        if target.dialect == call.dialect.name:
+            self.losses = ()
+            peek = call.peek
+            if peek.model == target.model and (peek.stream_usage or not peek.stream):
+                return call.body
+            return call.dialect.readdress(call.body, peek, target.model, peek.stream)
+        if self._read is None:
+            self._read = call.dialect.read_request(call.body)
+        stream_usage = call.peek.stream or None
+        request = msgspec.structs.replace(self._read, model=target.model, stream_usage=stream_usage)
+        report = Report(call.dialect.names)
+        body = DIALECTS[target.dialect].write_request(request, report, target.quirks)
+        self.losses = tidy(report.losses) if report.losses else ()
+        if self.losses and call.strict:
+            raise lossy(target, self.losses)
+        return body
+
+    def _set_aside(self, target: Target, attempt: str, body: bytes) -> Fault | None:
+        key = self.call.key
+        if key is None or key.budget_nanousd is None:
+            return None
+        price = self._local.price(target, self._world.wall_ms())
+        amount = budget.hold(price, target.name, len(body), self.call.peek.max_output_tokens)
+        if isinstance(amount, Fault):
+            return amount
+        if not self._world.reserve(key, attempt, amount):
+            return budget.exhausted(key.budget_nanousd)
+        self._hold = amount
+        return None
+
+    # --- what the upstream tells (world.Sink)
+
+    def on_head(self, status: int, headers: Headers) -> None:
+        self._status = status
+        dialect = DIALECTS[self._target.dialect]
+        for name, value in headers:
+            if name in REQUEST_IDS:
+                self._request_id = value.decode("latin-1")[:128]
+        if status != 200:
+            self._headers = headers
+            return
+        if self.call.peek.stream:
+            if dialect is self.call.dialect:
+                self._watch = dialect.watch(self.call.peek.stream_usage)
+            else:
+                self._watch = Translating(dialect, self.call.dialect, self.call.peek.stream_usage)
+
+    def on_body(self, data: bytes) -> None:
+        self._answer_bytes += len(data)
+        watch = self._watch
+        if watch is None:
+            self._answer.append(data)
+            limit = self._local.settings.answer_bytes_max if self._status == 200 else ERROR_BYTES_MAX
+            if self._answer_bytes > limit:
+                self._give_up(Fault("provider_answer", f"The provider's answer exceeds {limit} bytes."))
+            return
+        if self.state == "closing":
+            return
+        try:
+            out = watch.feed(data)
+        except Fault as fault:
+            self._give_up(fault)
+            return
+        if watch.fault is not None:
+            self._stream_fault(watch, out)
+        elif self.state == "streaming":
+            self._pass_on(watch, out)
+        else:
+            self._gate(watch, out)
+
+    def on_end(self) -> None:
+        self._flow = None
+        if self.state == "closing":
+            self._over()
+        elif self._status != 200:
+            self._failed(*self._upstream_error())
+        elif self._watch is not None:
+            self._stream_ended(self._watch)
+        else:
+            self._plain_reply()
+
+    def on_lost(self, fault: Fault) -> None:
+        self._flow = None
+        if self.state == "closing":
+            self._over()
+        else:
+            self._failed(fault)
+
+    # --- plain answers
+
+    def _plain_reply(self) -> None:
+        call, target = self.call, self._target
+        body = self._answer[0] if len(self._answer) == 1 else b"".join(self._answer)
+        try:
+            usage: Usage | None
+            if call.operation == "count":
+                usage = NOTHING
+            elif target.dialect == call.dialect.name:
+                usage = call.dialect.read_usage(body)
+            else:
+                reply = DIALECTS[target.dialect].read_reply(body)
+                usage, report = reply.usage, Report(DIALECTS[target.dialect].names)
+                body = call.dialect.write_reply(reply, report)
+                if report.losses:
+                    self.losses = self.losses + tidy(report.losses)
+        except Fault as fault:
+            self._failed(fault)
+            return
+        row = self._settle("settled" if usage is not None else "estimated", usage)
+        breaker.succeeded(target, self._local)
+        self.state = "over"
+        self._client.reply(200, reply_head(call.id, target, self._n, row, self.losses), body)
+        self._world.over(self)
+
+    def _estimate_count(self, target: Target) -> None:
+        """The target cannot count; the client is told an estimate, and that it is one."""
+        counting = self.call.dialect.counting
+        assert counting is not None
+        head = reply_head(self.call.id, target, 0, None, ()) + ESTIMATED
+        self.state = "over"
+        self._client.reply(200, head, counting.write(-(-len(self.call.body) // BYTES_PER_TOKEN)))
+        self._world.over(self)
+
+    # --- streams
+
+    def _gate(self, watch: Watch, out: bytes) -> None:
+        """Nothing has been shown yet: hold back until there is content, or an end without any."""
+        if out:
+            self._held.append(out)
+            self._held_bytes += len(out)
+        if watch.began or watch.done or self._held_bytes > self._local.settings.held_bytes_max:
+            held = b"".join(self._held)
+            self._held = []
+            self.state = "streaming"
+            breaker.succeeded(self._target, self._local)
+            head = reply_head(self.call.id, self._target, self._n, None, self.losses)
+            self._client.start(200, head + STREAM_TYPE % self.call.dialect.stream_type.encode())
+            self._pass_on(watch, held)
+
+    def _pass_on(self, watch: Watch, out: bytes) -> None:
+        if watch.done:
+            self._stream_done(watch, out)
+        elif out:
+            idle_s = self._local.settings.deadlines.idle_ms / 1000
+            self.due = min(self._world.clock() + idle_s, self._deadline)
+            self._client.write(out)
+
+    def _stream_done(self, watch: Watch, out: bytes) -> None:
+        row = self._settle("settled" if watch.usage is not None else "estimated", watch.usage)
+        self._client.write(out + trailer(row, self._n))
+        self._client.end()
+        if self._flow is None:
+            self._over()
+        else:
+            self.state = "closing"
+            self.due = self._world.clock() + CLOSING_S
+
+    def _stream_fault(self, watch: Watch, out: bytes) -> None:
+        """The provider sent an error in its stream. In the client's own dialect its bytes are in `out`."""
+        fault = watch.fault
+        assert fault is not None
+        self._drop_flow()
+        if self.state != "streaming":
+            self._failed(fault)
+            return
+        row = self._settle("estimated", watch.usage, fault)
+        breaker.failed(self._target, self._local, fault, self._world.clock(), self._world.chance())
+        if isinstance(watch, Translating):
+            out += self.call.dialect.write_stream_error(fault, self.call.id)
+        self._client.write(out + trailer(row, self._n))
+        self._client.end()
+        self._over()
+
+    def _stream_ended(self, watch: Watch) -> None:
+        """The connection ended before the wire's end mark, or with it (`end` decides)."""
+        out = watch.end()
+        if watch.fault is not None:
+            self._failed(watch.fault, out)
+        elif self.state == "streaming":
+            self._pass_on(watch, out)
+        else:
+            self._gate(watch, out)
+
+    # --- failures
+
+    def _upstream_error(self) -> tuple[Fault, bytes, Failure]:
+        body = b"".join(self._answer)
+        fault = DIALECTS[self._target.dialect].read_error(self._status, self._headers, body)
+        if self._status in (401, 403) and kind_of_status(self._status) == fault.kind:
+            fault = Fault(
+                "provider_authentication",
+                f"{self._target.provider} refused the key it was sent ({self._status}): {fault.message} "
+                "`fungible doctor` checks the keys.",
+            )
+            return fault, b"", Failure(fault)
+        same = self._target.dialect == self.call.dialect.name
+        return fault, b"", Failure(fault, status=self._status, body=body if same else None)
+
+    def _give_up(self, fault: Fault) -> None:
+        self._drop_flow()
+        self._failed(fault)
+
+    def _failed(self, fault: Fault, out: bytes = b"", failure: Failure | None = None) -> None:
+        """The attempt is lost. Try again where that helps; otherwise tell the client, in its own dialect."""
+        local, world, target = self._local, self._world, self._target
+        now = world.clock()
+        usage = self._watch.usage if self._watch is not None else None
+        state: Ending = "estimated" if self._answer_bytes and self._status == 200 else "unknown"
+        if fault.kind == "unreachable" or (self._status and self._status != 200):
+            state = "void"
+        row = self._settle(state, usage, fault)
+        breaker.failed(target, local, fault, now, world.chance())
+        if self.state == "streaming":
+            end = self.call.dialect.write_stream_error(fault, self.call.id)
+            self._client.write(out + end + trailer(row, self._n))
+            self._client.end()
+            self._over()
+            return
+        if self._client is NOBODY:
+            self._over()
+            return
+        self._failure = failure or Failure(fault)
+        after = retry.again(fault, self._tried, self._targets, local, self._deadline - now, world.chance())
+        if after is None:
+            self._finish_with(self._failure)
+        elif after.pause_s == 0.0:
+            self._try_next(after.target, now)
+        else:
+            self.state = "waiting"
+            self._target = after.target
+            self.due = now + after.pause_s
+
+    def _try_next(self, target: Target, now: float) -> None:
+        """The target the retry policy chose, or the next fresh one that may and can take the request."""
+        others = [t for t in self._targets if t is not target and t not in self._tried]
+        for candidate in (target, *others):
+            if candidate in self._tried or breaker.admit(candidate, self._local, now):
+                if self._try(candidate) is None:
+                    return
+                breaker.released(candidate, self._local)
+        assert self._failure is not None
+        self._finish_with(self._failure)
+
+    def _finish_with(self, failure: Failure) -> None:
+        status, head, body = error_reply(self.call, failure, self._n, self._target if self._n else None)
+        self.state = "over"
+        self._client.reply(status, head, body)
+        self._world.over(self)
+
+    # --- the client
+
+    def on_client_gone(self) -> None:
+        """Nobody listens: cancel the attempt, or drain it to learn its cost, as the provider's row says."""
+        state = self.state
+        if state in ("sent", "streaming") and self._target.on_abandon == "drain":
+            self._client = NOBODY
+            return
+        self._drop_flow()
+        if state in ("sent", "streaming"):
+            usage = self._watch.usage if self._watch is not None else None
+            known: Ending = "estimated" if self._answer_bytes else "unknown"
+            self._settle(known, usage, Fault("client_gone", "The client left."))
+            breaker.released(self._target, self._local)
+        if state != "over":
+            self._over()
+
+    def on_client_blocked(self) -> None:
+        if self._flow is not None and self.state == "streaming":
+            self._flow.pause()
+
+    def on_client_ready(self) -> None:
+        if self._flow is not None:
+            self._flow.resume()
+
+    # --- time
+
+    def on_time(self, now: float) -> None:
+        """Called once `due` has passed. Says which patience ran out."""
+        self.due = NEVER
+        limits_ = self._local.settings.deadlines
+        match self.state:
+            case "waiting":
+                self._try_next(self._target, now)
+            case "closing":
+                self._drop_flow()
+                self._over()
+            case "sent" if now < self._deadline:
+                self._give_up(Fault("timeout", f"The provider sent no content within {limits_.first_ms} ms."))
+            case "streaming" if now < self._deadline:
+                self._give_up(Fault("timeout", f"The provider's stream stood still {limits_.idle_ms} ms."))
+            case "sent" | "streaming":
+                self._give_up(Fault("timeout", f"The call took longer than {limits_.total_ms} ms."))
+            case _:
+                pass
+
+    # --- endings
+
+    def _settle(self, state: Ending, usage: Usage | None, fault: Fault | None = None) -> Settled:
+        """Close the attempt's row, the budget's hold and the key's meter. Exactly once an attempt."""
+        assert self._row_open, self.state
+        self._row_open = False
+        call, world = self.call, self._world
+        wall_ms = world.wall_ms()
+        price = self._local.price(self._target, wall_ms)
+        if state == "estimated":
+            usage = estimated(usage, self._body_bytes, self._answer_bytes)
+        row = close(
+            self._attempt, state, wall_ms, usage, price,
+            provider_request_id=self._request_id, status=self._status,
+            fault=fault.kind if fault is not None else None, losses=len(self.losses),
+        )  # fmt: skip
+        world.settled(row, call, self._target)
+        if self._hold is not None:
+            self._hold = None
+            world.post(self._attempt, row.cost_nanousd)
+        key = call.key
+        if key is not None and key.tpm is not None:
+            limits.spent(key, self._local, world.clock(), (row.input_tokens or 0) + (row.output_tokens or 0))
+        return row
+
+    def _drop_flow(self) -> None:
+        flow, self._flow = self._flow, None
+        if flow is not None:
+            flow.cancel()
+
+    def _over(self) -> None:
+        self.state = "over"
+        self.due = NEVER
+        self._world.over(self)
+
+
+REQUEST_IDS = frozenset({b"x-request-id", b"request-id", b"x-amzn-requestid", b"apim-request-id"})
+NOTHING = Usage(input_tokens=0, output_tokens=0)  # what counting tokens uses
+ESTIMATED = b"content-type: application/json\r\nx-fungible-estimated: input_tokens\r\n"
+STREAM_TYPE = b"content-type: %b\r\ncache-control: no-cache\r\n"
+
+
+class _Nobody:
+    """The client that left, while its attempt is drained."""
+
+    def reply(self, status: int, head: bytes, body: bytes) -> None: ...
+
+    def start(self, status: int, head: bytes) -> None: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+
+NOBODY: Client = _Nobody()
+
+
+def _counting_path(call: Call) -> str:
+    assert call.dialect.counting is not None
+    return call.dialect.counting.path

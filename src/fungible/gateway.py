@@ -1,0 +1,257 @@
+"""The gateway: requests in, exchanges driven, and the world that they ask things of.
+
+One `Gateway` serves one process. The server hands it requests, the in-process client likewise; both get
+back an object that wants to hear when the client leaves. It keeps what `exchange` may not: the clock, the
+ledger, the upstreams, and the set of calls under way, whose deadlines one sweep looks at.
+
+It decides nothing about a call. What is decided stands in `exchange` and `policies`.
+"""
+
+import random
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
+
+from .account import Key, Opened, Settled
+from .call import Call, Local
+from .dialects import DIALECTS
+from .dialects.base import Dialect
+from .exchange import Client, Exchange
+from .faults import Fault
+from .models import Catalogue, Target
+from .money import Price
+from .observe import Metrics
+from .prices import LOCAL
+from .world import Flow, Outgoing, Sink, Upstream
+
+CREDENTIALS: tuple[tuple[bytes, bytes], ...] = (
+    # (header, what stands before the key), in the order they are tried
+    (b"authorization", b"bearer "),
+    (b"x-api-key", b""),
+    (b"api-key", b""),
+    (b"x-goog-api-key", b""),
+)
+TAGS_BYTES_MAX = 512
+
+
+class Request(Protocol):
+    """One request as read. `headers`: names in lower case, values stripped."""
+
+    @property
+    def method(self) -> bytes: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def headers(self) -> Mapping[bytes, bytes]: ...
+    @property
+    def body(self) -> bytes: ...
+
+
+class Books(Protocol):
+    """Where attempts and budgets are written; `ledger` and `store` in a server, lists in a test."""
+
+    def open(self, row: Opened) -> None: ...
+
+    def settle(self, row: Settled) -> None: ...
+
+    def reserve(self, key: Key, attempt: str, nanousd: int, now_ms: int) -> bool: ...
+
+    def post(self, attempt: str, nanousd: int | None) -> None: ...
+
+
+class Finished:
+    """The call that is over already, for a client that still wants to tell it something."""
+
+    def on_client_gone(self) -> None: ...
+
+    def on_client_blocked(self) -> None: ...
+
+    def on_client_ready(self) -> None: ...
+
+
+FINISHED = Finished()
+
+
+class Operation(NamedTuple):
+    """What is done at a path. `forward`: request headers that go on to a provider of the same dialect."""
+
+    dialect: Dialect
+    name: str  # chat, or count
+    forward: tuple[bytes, ...]
+
+
+def operations() -> Mapping[str, Operation]:
+    """Path -> operation, for every dialect there is."""
+    table = {}
+    for dialect in DIALECTS.values():
+        always = {name.lower().encode() for name in dialect.headers}
+        forward = tuple(sorted(dialect.forward - always))
+        for path in dialect.client_paths:
+            table[path] = Operation(dialect, "chat", forward)
+            if dialect.counting is not None:
+                counting = path + dialect.counting.path.removeprefix(dialect.path)
+                table[counting] = Operation(dialect, "count", forward)
+    return table
+
+
+class Gateway:
+    """Implements `exchange.World`. `chance` None: the system's."""
+
+    def __init__(
+        self,
+        local: Local,
+        books: Books,
+        network: Upstream,
+        embedded: Upstream | None,
+        metrics: Metrics,
+        *,
+        chance: Callable[[], float] | None = None,
+    ) -> None:
+        self.local = local
+        self.metrics = metrics
+        self.active: set[Exchange] = set()
+        self.last_call = 0.0  # monotonic seconds
+        self.draining = False
+        self._books = books
+        self._network = network
+        self.embedded = embedded
+        self._operations = operations()
+        self._boot = secrets.token_hex(5)
+        self.clock = time.monotonic
+        self.chance = chance if chance is not None else random.random
+
+    # --- requests
+
+    def on_request(self, request: Request, client: Client) -> Exchange | Finished:
+        """A whole request has been read. The answer goes to `client`, now or later."""
+        found = self._operations.get(request.path)
+        if found is None or request.method != b"POST":
+            raise self._no_such(request, found is not None)
+        dialect, operation, forward = found
+        headers = request.headers
+        self.metrics.calls += 1
+        identity = f"{self._boot}-{self.metrics.calls}"
+        self.last_call = now = self.clock()
+        try:
+            call = Call(
+                identity,
+                dialect,
+                request.body,
+                secret=credential(headers),
+                started=now,
+                strict=headers.get(b"x-fungible-strict") == b"1",
+                tags=_tags(headers) if b"x-fungible-tags" in headers else "",
+                forward=b"".join([b"%b: %b\r\n" % (n, headers[n]) for n in forward if n in headers]),
+                operation=operation,
+            )
+        except Fault as fault:
+            refuse(client, dialect, fault, identity)
+            return FINISHED
+        exchange = Exchange(call, client, self.local, self)
+        self.active.add(exchange)
+        exchange.begin()
+        return exchange
+
+    def spoken(self, path: str, headers: Mapping[bytes, bytes]) -> Dialect:
+        """The dialect to answer in when the path alone does not tell: by its prefix, or a header of its."""
+        found = self._operations.get(path)
+        if found is not None:
+            return found.dialect
+        for dialect in DIALECTS.values():
+            if any(path.startswith(p) for p in dialect.client_paths) or any(
+                name.lower().encode() in headers for name in dialect.headers
+            ):
+                return dialect
+        return next(iter(DIALECTS.values()))
+
+    def _no_such(self, request: Request, exists: bool) -> Fault:
+        if exists:
+            return Fault("method", f"{request.path} takes POST, not {request.method.decode('latin-1')}.")
+        paths = ", ".join(self._operations)
+        return Fault("not_found", f"There is nothing at {request.path[:200]}. Calls go by POST to: {paths}.")
+
+    # --- time
+
+    def sweep(self) -> None:
+        """Look at the deadlines of all calls under way; to be called some ten times a second."""
+        now = self.clock()
+        for exchange in [e for e in self.active if e.due <= now]:
+            exchange.on_time(now)
+
+    # --- exchange.World
+
+    def wall_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def send(self, target: Target, outgoing: Outgoing, sink: Sink) -> Flow:
+        if target.embedded:
+            assert self.embedded is not None, "the catalogue offers the engine only where there is one"
+            return self.embedded.send(outgoing, sink)
+        return self._network.send(outgoing, sink)
+
+    def opened(self, row: Opened) -> None:
+        self._books.open(row)
+
+    def settled(self, row: Settled, call: Call, target: Target) -> None:
+        self._books.settle(row)
+        self.metrics.attempt(row, target, int((self.clock() - call.started) * 1000))
+
+    def reserve(self, key: Key, attempt: str, nanousd: int) -> bool:
+        return self._books.reserve(key, attempt, nanousd, self.wall_ms())
+
+    def post(self, attempt: str, nanousd: int | None) -> None:
+        self._books.post(attempt, nanousd)
+
+    def over(self, exchange: Exchange) -> None:
+        self.active.discard(exchange)
+
+
+class Prices:
+    """`Local.price`: the operator's own price, nothing for the user's own machines, then the price list's."""
+
+    __slots__ = ("_find", "_models")
+
+    def __init__(self, catalogue: Catalogue, find: Callable[[str, str, int], Price | None]) -> None:
+        self._models = catalogue.models
+        self._find = find
+
+    def __call__(self, target: Target, wall_ms: int) -> Price | None:
+        facts = self._models.get(target.name)
+        if facts is not None and facts.price is not None:
+            return facts.price
+        if target.local:
+            return LOCAL
+        return self._find(target.prices, target.model, wall_ms) if target.prices else None
+
+
+def credential(headers: Mapping[bytes, bytes]) -> bytes | None:
+    """The key as the caller's dialect sends it, or None."""
+    for name, before in CREDENTIALS:
+        value = headers.get(name)
+        if value and value[: len(before)].lower() == before:
+            return value[len(before) :].strip()
+    return None
+
+
+def refuse(client: Client, dialect: Dialect, fault: Fault, call: str) -> None:
+    """Answer a request that never became an exchange."""
+    status, body = dialect.write_error(fault, call)
+    head = f"x-fungible-call: {call}\r\ncontent-type: application/json\r\n"
+    if not fault.retry:
+        head += "x-should-retry: false\r\n"
+    client.reply(status, head.encode(), body)
+
+
+def _tags(headers: Mapping[bytes, bytes]) -> str:
+    """`k=v,k=v`, kept as sent where it is that; raises `Fault` otherwise."""
+    text = headers[b"x-fungible-tags"].decode("latin-1")
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    good = text.isascii() and text.isprintable() and len(text) <= TAGS_BYTES_MAX
+    if not good or not all(name.strip() and mark for name, mark, _ in pairs):
+        raise Fault(
+            "bad_request",
+            f"The header x-fungible-tags must be k=v,k=v in printable ASCII, at most {TAGS_BYTES_MAX} bytes.",
+            path="headers.x-fungible-tags",
+        )
+    return ",".join(f"{name.strip()}={value.strip()}" for name, _, value in pairs)

@@ -1,0 +1,147 @@
+"""Metrics: what a process has seen, counted as calls end, told in Prometheus' text format.
+
+Counting is two dictionary updates an attempt. Names of models, providers and keys are labels; nothing a
+caller wrote is. With several workers each keeps a snapshot in the state folder, and whichever is asked
+adds them up.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from .account import Settled
+from .models import Target
+
+Labels: TypeAlias = tuple[str, ...]
+BUCKETS_MS = (50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 120_000)
+
+ATTEMPT_LABELS = ("provider", "model", "state", "fault")
+FAMILIES: Mapping[str, tuple[str, str, int]] = {
+    # name: (type, help, place in a row of counts)
+    "fungible_attempts_total": ("counter", "Attempts at providers, by how they ended.", 0),
+    "fungible_input_tokens_total": ("counter", "Input tokens, cached ones included.", 1),
+    "fungible_output_tokens_total": ("counter", "Output tokens, reasoning included.", 2),
+    "fungible_cost_nanousd_total": ("counter", "Cost in nano-dollars where it is known.", 3),
+    "fungible_cost_unknown_total": ("counter", "Attempts whose cost is not known.", 4),
+    "fungible_losses_total": ("counter", "Losses reported to clients.", 5),
+}
+_PLACES = 6
+SEPARATOR = "\x1f"  # ASCII unit separator: stands in no name
+
+
+class Snapshot(msgspec.Struct, array_like=True):
+    """What one process has counted. Keys are the labels joined by a unit separator."""
+
+    attempts: dict[str, list[int]]
+    durations: dict[str, list[int]]
+    calls: int
+
+
+class Metrics:
+    """One process's counts. `folder` set: shared with the other workers through snapshots there."""
+
+    def __init__(self, folder: Path | None = None, name: str = "") -> None:
+        self._attempts: dict[Labels, list[int]] = {}
+        self._durations: dict[Labels, list[int]] = {}
+        self._folder = folder
+        self._name = name
+        self.calls = 0
+
+    def attempt(self, row: Settled, target: Target, duration_ms: int) -> None:
+        """Count one ended attempt."""
+        labels = (target.provider, target.model, row.state, row.fault or "")
+        counts = self._attempts.get(labels)
+        times = self._durations.get(labels[:2])
+        if counts is None or times is None:
+            counts = self._attempts.setdefault(labels, [0] * _PLACES)
+            times = self._durations.setdefault(labels[:2], [0] * (len(BUCKETS_MS) + 2))
+        counts[0] += 1
+        if row.input_tokens:
+            counts[1] += row.input_tokens
+        if row.output_tokens:
+            counts[2] += row.output_tokens
+        if row.cost_nanousd is None:
+            counts[4] += 1
+        else:
+            counts[3] += row.cost_nanousd
+        counts[5] += row.losses
+        times[bisect_left(BUCKETS_MS, duration_ms)] += 1
+        times[-1] += duration_ms
+
+    def keep(self) -> None:
+        """Write the snapshot that other workers read. Raises OSError."""
+        if self._folder is not None:
+            self._folder.mkdir(exist_ok=True, mode=0o700)
+            fresh = self._folder / f"{self._name}.new"
+            fresh.write_bytes(msgspec.msgpack.encode(self._snapshot()))
+            fresh.replace(self._folder / self._name)
+
+    def text(self, gauges: Mapping[str, tuple[str, float]]) -> bytes:
+        """The exposition. `gauges`: name -> (help, value) of this process, told as they are."""
+        snapshots = [self._snapshot(), *self._others()]
+        attempts = _summed(s.attempts for s in snapshots)
+        durations = _summed(s.durations for s in snapshots)
+        lines = ["# HELP fungible_calls_total Calls of clients.", "# TYPE fungible_calls_total counter"]
+        lines.append(f"fungible_calls_total {sum(s.calls for s in snapshots)}")
+        for name, (kind, about, place) in FAMILIES.items():
+            lines += [f"# HELP {name} {about}", f"# TYPE {name} {kind}"]
+            lines += [f"{name}{_labels(ATTEMPT_LABELS, key)} {row[place]}" for key, row in attempts.items()]
+        lines += _histogram(durations)
+        for name, (about, value) in gauges.items():
+            lines += [f"# HELP {name} {about}", f"# TYPE {name} gauge", f"{name} {value:g}"]
+        return ("\n".join(lines) + "\n").encode()
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(
+            {SEPARATOR.join(k): v for k, v in self._attempts.items()},
+            {SEPARATOR.join(k): v for k, v in self._durations.items()},
+            self.calls,
+        )
+
+    def _others(self) -> list[Snapshot]:
+        if self._folder is None or not self._folder.is_dir():
+            return []
+        found = []
+        for path in self._folder.iterdir():
+            if path.name != self._name and path.suffix != ".new":
+                try:
+                    found.append(msgspec.msgpack.decode(path.read_bytes(), type=Snapshot))
+                except (OSError, msgspec.DecodeError):
+                    continue  # a worker that has just gone; its counts are gone with it
+        return found
+
+
+def _summed(tables: Iterable[dict[str, list[int]]]) -> dict[str, list[int]]:
+    total: dict[str, list[int]] = {}
+    for table in tables:
+        for key, row in table.items():
+            old = total.get(key)
+            total[key] = row if old is None else [a + b for a, b in zip(old, row, strict=True)]
+    return total
+
+
+def _histogram(durations: Mapping[str, list[int]]) -> list[str]:
+    name = "fungible_attempt_duration_ms"
+    lines = [f"# HELP {name} From sending an attempt to its end.", f"# TYPE {name} histogram"]
+    for key, row in durations.items():
+        seen = 0
+        for bound, count in zip((*BUCKETS_MS, "+Inf"), row, strict=False):
+            seen += count
+            lines.append(
+                f"{name}_bucket{_labels(('provider', 'model', 'le'), key + SEPARATOR + str(bound))} {seen}"
+            )
+        lines.append(f"{name}_sum{_labels(('provider', 'model'), key)} {row[-1]}")
+        lines.append(f"{name}_count{_labels(('provider', 'model'), key)} {seen}")
+    return lines
+
+
+def _labels(names: tuple[str, ...], key: str) -> str:
+    pairs = zip(names, key.split(SEPARATOR), strict=False)
+    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in pairs) + "}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

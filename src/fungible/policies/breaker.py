@@ -1,0 +1,61 @@
+"""Breakers: after some failures in a row a target is left alone for a while, then tried by one call.
+
+    closed     --FAILURES failures in a row, or a told Retry-After-->  open
+    open       --its time is over-->                                   half open: one call may probe
+    half open  --the probe succeeds--> closed      --it fails--> open, twice as long (to PAUSE_MAX_S)
+
+One breaker for each (provider, model, provider key): a key without credit says nothing of another.
+"""
+
+from ..call import Breaker, Local
+from ..faults import Fault
+from ..models import Target
+
+FAILURES = 5
+PAUSE_S = 5.0
+PAUSE_MAX_S = 60.0
+RETRY_AFTER_MAX_S = 300.0  # nobody is believed for longer
+QUARANTINE_S = 30.0  # a refused provider key does not mend itself within seconds
+
+
+def admit(target: Target, local: Local, now: float) -> bool:
+    """Whether this target may be asked now; the first that asks after the pause becomes the probe."""
+    breaker = local.breakers.get(target.breaker)
+    if breaker is None or breaker.open_until == 0.0:
+        return True
+    if breaker.open_until > now or breaker.probing:
+        return False
+    breaker.probing = True
+    return True
+
+
+def succeeded(target: Target, local: Local) -> None:
+    if local.breakers and target.breaker in local.breakers:
+        del local.breakers[target.breaker]
+
+
+def released(target: Target, local: Local) -> None:
+    """The attempt told nothing of the target (the client left): a probe makes room for another."""
+    breaker = local.breakers.get(target.breaker)
+    if breaker is not None:
+        breaker.probing = False
+
+
+def failed(target: Target, local: Local, fault: Fault, now: float, chance: float) -> None:
+    """`chance` spreads the pauses over [0.5, 1) of their length, so that no herd returns at once."""
+    if not fault.retry:
+        released(target, local)
+        return
+    breaker = local.breakers.setdefault(target.breaker, Breaker())
+    breaker.failures += 1
+    pause = 0.0
+    if fault.kind == "provider_authentication":
+        pause = QUARANTINE_S
+    elif fault.retry_after_ms is not None:
+        pause = min(max(fault.retry_after_ms, 0) / 1000, RETRY_AFTER_MAX_S)
+    elif breaker.probing or breaker.failures >= FAILURES:
+        pause = min(PAUSE_S * 2**breaker.opened, PAUSE_MAX_S) * (0.5 + chance / 2)
+    if pause > 0.0:
+        breaker.open_until = now + pause
+        breaker.opened += 1
+    breaker.probing = False

@@ -1,0 +1,30 @@
+"""What a provider is: a row. Dialects, an address, a signer, and the named quirks of its dialect."""
+
+import msgspec
+
+
+class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    """Who serves models.
+
+    dialect:     the wire API it is spoken to in
+    base_url:    what the provider's own SDK takes; `{name}` parts are filled from `variables`
+    env:         environment variables that hold its key, in the order they are tried
+    signer:      a row of `signers.SIGNERS`: how the key goes on a request
+    quirks:      named quirks of its dialect
+    prices:      the provider's id in the price data, where it differs from the name
+    on_abandon:  when a client leaves: `cancel` the attempt, or `drain` it to learn what it cost
+    local:       runs on the user's own machines, so it needs no key and costs nothing a token
+    """
+
+    name: str
+    dialect: str
+    base_url: str
+    env: tuple[str, ...] = ()
+    signer: str = "bearer"
+    quirks: frozenset[str] = frozenset()
+    headers: dict[str, str] = {}
+    variables: dict[str, str] = {}  # placeholder -> environment variable
+    prices: str | None = None
+    on_abandon: str = "cancel"
+    local: bool = False
+    site: str = ""

@@ -1,0 +1,134 @@
+"""Running as a server: listening, workers, signals, and the ticks that drive the app.
+
+One worker is this process. Several are children that share the port (SO_REUSEPORT); the parent only
+watches them, passes signals on, and replaces one that dies. SIGTERM and SIGINT drain: no new calls, the
+running ones may end within `drain_ms`. SIGHUP takes up a changed configuration.
+"""
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+
+from .app import App
+from .config import Config
+from .faults import Fault
+from .http.limits import Limits
+from .http.loop import listen, run
+from .http.server import Server
+
+SWEEP_S = 0.1
+TEND_EVERY = 10  # sweeps
+RESTART_PAUSE_S = 1.0
+
+Say = Callable[[str], None]
+
+
+def serve(config: Config, say: Say) -> int:
+    """Serve until told to stop; gives the exit status. Raises `Fault` where it cannot start."""
+    server = config.server
+    if server.workers == 1:
+        with listen(server.host, server.port) as sock:
+            run(work(config, sock, say, "0"))
+        return 0
+    # Bound here first, so that a port in use is told once and not by every worker.
+    held = [listen(server.host, server.port, reuse_port=True) for _ in range(server.workers)]
+    return _watch(config, held, say)
+
+
+async def work(config: Config, sock: socket.socket, say: Say, name: str) -> None:
+    """One worker, until SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    app = App(config, worker=name, shared=config.server.workers > 1)
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, app.reload)
+    limits = Limits(body_bytes_max=config.server.body_bytes_max)
+    edge = Server(app.front, limits, turn=app.pool.turn)
+    await edge.start(sock)
+    say(f"fungible serves on http://{config.server.host}:{sock.getsockname()[1]}")
+    gc.freeze()  # what is there now stays; collections need not look at it again
+    ticking = asyncio.create_task(tick(app, say))
+    try:
+        await stopping.wait()
+    finally:
+        app.gateway.draining = True
+        await edge.stop(config.server.drain_ms / 1000)
+        ticking.cancel()
+        app.close()
+
+
+async def tick(app: App, say: Say) -> None:
+    """Drive the app's clock until cancelled."""
+    count = 0
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        app.gateway.sweep()
+        count += 1
+        if count % TEND_EVERY == 0:
+            app.tend()
+            while app.said:
+                say(app.said.pop(0))
+
+
+def _watch(config: Config, socks: list[socket.socket], say: Say) -> int:
+    """The parent of several workers."""
+    children: dict[int, int] = {}
+    stopping = False
+
+    def stop(number: int, _frame: object) -> None:
+        nonlocal stopping
+        stopping = stopping or number != signal.SIGHUP
+        for pid in children:
+            os.kill(pid, signal.SIGHUP if number == signal.SIGHUP else signal.SIGTERM)
+
+    def start(place: int) -> None:
+        pid = os.fork()
+        if pid == 0:
+            _child(config, socks, place, say)
+        children[pid] = place
+
+    for place in range(len(socks)):
+        start(place)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, stop)
+    while children:
+        try:
+            pid, status = os.wait()
+        except InterruptedError:
+            continue
+        place = children.pop(pid, None)
+        if place is None or stopping:
+            continue
+        say(f"Worker {place} has died ({_how(status)}); another takes its place.")
+        time.sleep(RESTART_PAUSE_S)
+        start(place)
+    return 0
+
+
+def _child(config: Config, socks: list[socket.socket], place: int, say: Say) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        for other, sock in enumerate(socks):
+            if other != place:
+                os.close(sock.fileno())
+        run(work(config, socks[place], say, str(place)))
+        os._exit(0)
+    except Fault as fault:
+        say(fault.message)
+        os._exit(1)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        os._exit(1)
+
+
+def _how(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return signal.Signals(os.WTERMSIG(status)).name
+    return f"exit status {os.WEXITSTATUS(status)}"

@@ -1,0 +1,44 @@
+"""Golden translations: one input, one output for every dialect, each with its losses.
+
+A folder is a story and its name tells it. In it stand one input, `<dialect>.<kind>.json` (or `.sse`), and for
+every dialect an output `to-<dialect>.json` with `body` and `losses`; a stream's wire text is beside it in
+`to-<dialect>.sse`. `python -m tests.golden` writes the outputs anew; read the difference before you keep it.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fungible.dialects import DIALECTS
+from fungible.translate import translate
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def inputs() -> Iterator[Path]:
+    for story in sorted(p for p in FOLDER.iterdir() if p.is_dir() and p.name != "__pycache__"):
+        found = [p for p in story.iterdir() if not p.name.startswith("to-")]
+        assert len(found) == 1, f"{story.name} has {len(found)} inputs"
+        yield found[0]
+
+
+def outputs(given: Path) -> dict[str, str]:
+    """File name -> text, for one input."""
+    source, _, kind = given.stem.rpartition(".")
+    text = given.read_text(encoding="utf-8")
+    body = text if kind == "stream" else json.loads(text)
+    files = {}
+    for target in sorted(DIALECTS):
+        done = translate(body, source=source, target=target, kind=kind)
+        losses = [f"{loss.path}: {loss.kind}, {loss.why}" for loss in done.losses]
+        if kind == "stream":
+            files[f"to-{target}.sse"] = done.body
+            files[f"to-{target}.json"] = pretty({"losses": losses})
+        else:
+            files[f"to-{target}.json"] = pretty({"body": done.body, "losses": losses})
+    return files
+
+
+def pretty(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,9 @@
+"""`python -m tests.golden`: write every output anew."""
+
+from . import inputs, outputs
+
+for given in inputs():
+    for old in given.parent.glob("to-*"):
+        old.unlink()
+    for name, text in outputs(given).items():
+        (given.parent / name).write_text(text, encoding="utf-8")

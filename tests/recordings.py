@@ -1,0 +1,60 @@
+"""Recorded provider traffic, where present: `wire/*.jsonl` in the `shared` folder beside the repository.
+
+Each record is one real exchange: `request` and `response`, each with `body_kind` and `body`, and the
+dialect it was spoken in. Without the folder the tests that need it skip and say so.
+"""
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+WIRE = ROOT.parent / "shared" / "wire"
+
+needs_recordings = pytest.mark.skipif(
+    not WIRE.is_dir(), reason="no recorded provider traffic beside the repository (../shared/wire)"
+)
+
+
+@cache
+def exchanges(dialect: str) -> tuple[dict[str, Any], ...]:
+    """Every recorded exchange in `dialect`, whoever the provider."""
+    records = []
+    for path in sorted(WIRE.glob("*.jsonl")):
+        with path.open(encoding="utf-8") as lines:
+            records += [r for r in map(json.loads, lines) if r["dialect"] == dialect]
+    return tuple(records)
+
+
+def requests(dialect: str) -> Iterator[tuple[str, Any]]:
+    """(id, body) of every request."""
+    for record in exchanges(dialect):
+        if record["request"]["body_kind"] == "json":
+            yield record["id"], record["request"]["body"]
+
+
+def replies(dialect: str) -> Iterator[tuple[str, Any]]:
+    """(id, body) of every plain answer with a good status."""
+    for record in exchanges(dialect):
+        answer = record["response"]
+        if answer["body_kind"] == "json" and answer["status"] < 300:
+            yield record["id"], answer["body"]
+
+
+def streams(dialect: str) -> Iterator[tuple[str, str]]:
+    """(id, wire text) of every streamed answer."""
+    for record in exchanges(dialect):
+        if record["response"]["body_kind"] == "sse":
+            yield record["id"], record["response"]["body"]
+
+
+def errors(dialect: str) -> Iterator[tuple[str, int, Any]]:
+    """(id, status, body) of every answer with a bad status."""
+    for record in exchanges(dialect):
+        answer = record["response"]
+        if answer["status"] >= 300:
+            yield record["id"], answer["status"], answer["body"]

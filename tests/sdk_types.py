@@ -1,0 +1,66 @@
+"""What the official SDKs' own types say of a body: the nearest thing to each provider's schema.
+
+A request must validate against the SDK's parameters, and have no field that they do not know. A reply and
+each stream event must validate against the SDK's models.
+"""
+
+import json
+from typing import Any
+
+import anthropic.types as an
+import openai.types.chat as oa
+from anthropic.types.message_create_params import MessageCreateParams
+from openai.types.chat.completion_create_params import CompletionCreateParams
+from pydantic import TypeAdapter, ValidationError
+
+TYPES: dict[tuple[str, str], TypeAdapter[Any]] = {
+    ("openai.chat", "request"): TypeAdapter(CompletionCreateParams),
+    ("openai.chat", "response"): TypeAdapter(oa.ChatCompletion),
+    ("openai.chat", "stream"): TypeAdapter(oa.ChatCompletionChunk),
+    ("anthropic.messages", "request"): TypeAdapter(MessageCreateParams),
+    ("anthropic.messages", "response"): TypeAdapter(an.Message),
+    ("anthropic.messages", "stream"): TypeAdapter(an.RawMessageStreamEvent),
+}
+
+
+def complaints(dialect: str, kind: str, body: Any) -> list[str]:
+    """What the SDK's types have against `body`: parsed JSON, or for a stream its wire text."""
+    if kind == "stream":
+        return [c for frame in frames(body) for c in _complaints(dialect, kind, frame)]
+    return _complaints(dialect, kind, body)
+
+
+def frames(wire: str) -> list[Any]:
+    """The JSON of each `data:` line, read as simply as can be; end marks and pings left out."""
+    told = [line[5:].strip() for line in wire.splitlines() if line.startswith("data:")]
+    return [frame for text in told if text != "[DONE]" and (frame := json.loads(text)).get("type") != "ping"]
+
+
+def _complaints(dialect: str, kind: str, body: Any) -> list[str]:
+    try:
+        taken = plain(TYPES[dialect, kind].validate_python(body))
+    except ValidationError as error:
+        return [
+            f"{'.'.join(map(str, e['loc']))}: {e['msg']} ({str(e['input'])[:80]})" for e in error.errors()
+        ]
+    return unknown(body, taken) if kind == "request" else []
+
+
+def plain(value: Any) -> Any:
+    """Lists in the place of the lazy iterators that pydantic makes of `Iterable`, so that all is validated."""
+    if isinstance(value, dict):
+        return {name: plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple) or type(value).__name__ == "ValidatorIterator":
+        return [plain(inner) for inner in value]
+    return value
+
+
+def unknown(body: Any, taken: Any, path: str = "") -> list[str]:
+    """Fields of `body` that the types passed over."""
+    if isinstance(body, dict) and isinstance(taken, dict):
+        extra = [f"{path}.{name}: no such field" for name in body if name not in taken]
+        return extra + [c for n, v in taken.items() for c in unknown(body.get(n), v, f"{path}.{n}")]
+    if isinstance(body, list) and isinstance(taken, list):
+        pairs = enumerate(zip(body, taken, strict=False))
+        return [c for i, (a, b) in pairs for c in unknown(a, b, f"{path}[{i}]")]
+    return []

@@ -1,0 +1,400 @@
+"""The official SDKs as clients, against the server and in process, on providers of both dialects.
+
+The providers are scripted with the bytes a real one sends; everything else is real.
+"""
+
+import asyncio
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+
+import fungible
+from tests.serving import Running
+from tests.upstream import JSON, Seen, Upstream, answer, stream
+
+PNG = base64.b64encode(bytes.fromhex("89504e470d0a1a0a") + b"\0" * 32).decode()
+SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}, "required": ["name", "age"], "additionalProperties": False}
+PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+CITIES = ("Paris", "Oslo")
+
+
+# --- what the scripted providers say: alpha in openai.chat, beta in anthropic.messages -----------------------
+
+
+def text_of(body: dict[str, Any]) -> str:
+    """Which case the last user message asks for."""
+    return json.dumps(body["messages"][-1])
+
+
+def alpha_reply(seen: Seen) -> list:
+    body = seen.json
+    said = text_of(body)
+    if "limit me" in said:
+        return answer(429, JSON, {"error": {"message": "Slow down", "type": "requests", "param": None, "code": "rate_limit_exceeded"}}, {"retry-after": "0"})
+    if "refuse me" in said:
+        return answer(400, JSON, {"error": {"message": "Bad thing", "type": "invalid_request_error", "param": "messages", "code": None}})
+    message: dict[str, Any] = {"role": "assistant", "content": "Hello from alpha"}
+    finish = "stop"
+    if "response_format" in body:
+        message["content"] = '{"name":"Ann","age":30}'
+    if body.get("tools") and body["messages"][-1]["role"] != "tool" and "weather" in said:
+        calls = [{"id": f"call_{n}", "type": "function", "function": {"name": "get_weather", "arguments": json.dumps({"city": c})}} for n, c in enumerate(CITIES)]
+        message, finish = {"role": "assistant", "content": None, "tool_calls": calls}, "tool_calls"
+    usage = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
+    if not body.get("stream"):
+        choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": None}
+        return answer(200, JSON, {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "one", "choices": [choice], "usage": usage}, {"x-request-id": "req_alpha"})
+    return stream(*alpha_chunks(message, finish, usage))
+
+
+def alpha_chunks(message: dict[str, Any], finish: str, usage: dict[str, int]) -> list[bytes]:
+    def chunk(delta: dict[str, Any], reason: str | None = None) -> bytes:
+        choices = [{"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}]
+        return b"data: " + json.dumps({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "one", "choices": choices}).encode() + b"\n\n"
+
+    chunks = [chunk({"role": "assistant", "content": ""})]
+    for n, call in enumerate(message.get("tool_calls") or ()):
+        chunks.append(chunk({"tool_calls": [{"index": n, "id": call["id"], "type": "function", "function": {"name": call["function"]["name"], "arguments": ""}}]}))
+        chunks += [chunk({"tool_calls": [{"index": n, "function": {"arguments": piece}}]}) for piece in (call["function"]["arguments"][:5], call["function"]["arguments"][5:])]
+    chunks += [chunk({"content": word}) for word in (message["content"] or "").split(" ") if word]
+    chunks.append(chunk({}, finish))
+    last = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "one", "choices": [], "usage": usage}
+    return [*chunks, b"data: " + json.dumps(last).encode() + b"\n\n", b"data: [DONE]\n\n"]
+
+
+def beta_reply(seen: Seen) -> list:
+    if seen.path.endswith("count_tokens"):
+        return answer(200, JSON, {"input_tokens": 42})
+    body = seen.json
+    said = text_of(body)
+    if "limit me" in said:
+        return answer(429, JSON, {"type": "error", "error": {"type": "rate_limit_error", "message": "Slow down"}}, {"retry-after": "0"})
+    if "refuse me" in said:
+        return answer(400, JSON, {"type": "error", "error": {"type": "invalid_request_error", "message": "Bad thing"}})
+    blocks: list[dict[str, Any]] = [{"type": "text", "text": "Hello from beta"}]
+    reason = "end_turn"
+    if "output_config" in body:
+        blocks = [{"type": "text", "text": '{"name":"Ann","age":30}'}]
+    if body.get("thinking", {}).get("type") == "enabled":
+        blocks.insert(0, {"type": "thinking", "thinking": "Let me see", "signature": "sig=="})
+    if body.get("tools") and "tool_result" not in said and "weather" in said:
+        blocks = [{"type": "tool_use", "id": f"toolu_{n}", "name": "get_weather", "input": {"city": c}} for n, c in enumerate(CITIES)]
+        reason = "tool_use"
+    usage = {"input_tokens": 11, "output_tokens": 7, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "two", "content": blocks, "stop_reason": reason, "stop_sequence": None, "usage": usage}
+    if not body.get("stream"):
+        return answer(200, JSON, message, {"request-id": "req_beta"})
+    return stream(*beta_events(message))
+
+
+def beta_events(message: dict[str, Any]) -> list[bytes]:
+    def event(kind: str, **more: Any) -> bytes:
+        return f"event: {kind}\ndata: {json.dumps({'type': kind, **more})}\n\n".encode()
+
+    out = [event("message_start", message={**message, "content": [], "stop_reason": None}), event("ping")]
+    for n, block in enumerate(message["content"]):
+        if block["type"] == "text":
+            out.append(event("content_block_start", index=n, content_block={"type": "text", "text": ""}))
+            out += [event("content_block_delta", index=n, delta={"type": "text_delta", "text": w}) for w in (block["text"][:6], block["text"][6:])]
+        elif block["type"] == "thinking":
+            out.append(event("content_block_start", index=n, content_block={"type": "thinking", "thinking": "", "signature": ""}))
+            out.append(event("content_block_delta", index=n, delta={"type": "thinking_delta", "thinking": block["thinking"]}))
+            out.append(event("content_block_delta", index=n, delta={"type": "signature_delta", "signature": block["signature"]}))
+        else:
+            out.append(event("content_block_start", index=n, content_block={**block, "input": {}}))
+            out.append(event("content_block_delta", index=n, delta={"type": "input_json_delta", "partial_json": json.dumps(block["input"])}))
+        out.append(event("content_block_stop", index=n))
+    out.append(event("message_delta", delta={"stop_reason": message["stop_reason"], "stop_sequence": None}, usage={"output_tokens": 7}))
+    return [*out, event("message_stop")]
+
+
+# --- the two ways in -----------------------------------------------------------------------------------------
+
+
+class Way:
+    """SDK clients that reach fungible through the server, or in this process."""
+
+    def __init__(self, running: Running, client: fungible.Client | None, alpha: Upstream, beta: Upstream) -> None:
+        self.running, self.client, self.alpha, self.beta = running, client, alpha, beta
+        more = {"http_client": client.http()} if client is not None else {}
+        base = "http://fungible" if client is not None else running.url
+        key = "x" if client is not None else running.key
+        self.openai = openai.OpenAI(api_key=key, base_url=f"{base}/v1", max_retries=0, **more)
+        self.anthropic = anthropic.Anthropic(api_key=key, base_url=base, max_retries=0, **more)
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, Upstream, Upstream]]:
+    with Upstream(alpha_reply) as alpha, Upstream(beta_reply) as beta:
+        running = Running(tmp_path_factory.mktemp("sdks"), alpha.base, beta.base)
+        yield running, alpha, beta
+        running.close()
+
+
+@pytest.fixture(scope="module", params=["server", "process"])
+def way(request: pytest.FixtureRequest, stage: tuple[Running, Upstream, Upstream]) -> Iterator[Way]:
+    running, alpha, beta = stage
+    if request.param == "server":
+        yield Way(running, None, alpha, beta)
+    else:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TEST_KEY", "provider-secret")
+            with fungible.Client(config=str(running.config)) as client:
+                yield Way(running, client, alpha, beta)
+
+
+TARGETS = pytest.mark.parametrize("model", ["alpha/one", "beta/two"])
+HELLO: Any = [{"role": "user", "content": "Hello"}]
+WEATHER: Any = [{"role": "user", "content": "What is the weather in Paris and Oslo?"}]
+CHAT_TOOL: Any = {"type": "function", "function": {"name": "get_weather", "description": "The weather", "parameters": PARAMETERS}}
+MESSAGES_TOOL: Any = {"name": "get_weather", "description": "The weather", "input_schema": PARAMETERS}
+
+
+@TARGETS
+def test_openai_chat(way: Way, model: str) -> None:
+    reply = way.openai.chat.completions.create(model=model, messages=HELLO, max_tokens=20)
+    assert reply.choices[0].message.content == f"Hello from {model.split('/')[0]}"
+    assert reply.usage is not None and (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (11, 7)
+
+
+@TARGETS
+def test_anthropic_chat(way: Way, model: str) -> None:
+    reply = way.anthropic.messages.create(model=model, messages=HELLO, max_tokens=20, system="Be brief")
+    assert reply.content[0].type == "text" and reply.content[0].text == f"Hello from {model.split('/')[0]}"
+    assert (reply.usage.input_tokens, reply.usage.output_tokens, reply.stop_reason) == (11, 7, "end_turn")
+
+
+@TARGETS
+def test_openai_stream(way: Way, model: str) -> None:
+    options: Any = {"include_usage": True}
+    with way.openai.chat.completions.create(model=model, messages=HELLO, max_tokens=20, stream=True, stream_options=options) as chunks:
+        got = list(chunks)
+    text = "".join(c.choices[0].delta.content or "" for c in got if c.choices)
+    assert text.replace(" ", "") == f"Hellofrom{model.split('/')[0]}"
+    assert [c.choices[0].finish_reason for c in got if c.choices and c.choices[0].finish_reason] == ["stop"]
+    assert got[-1].usage is not None and got[-1].usage.completion_tokens == 7
+
+
+@TARGETS
+def test_openai_stream_without_asking_for_usage_gets_none(way: Way, model: str) -> None:
+    with way.openai.chat.completions.create(model=model, messages=HELLO, max_tokens=20, stream=True) as chunks:
+        got = list(chunks)
+    assert all(c.choices for c in got) and all(c.usage is None for c in got)
+
+
+@TARGETS
+def test_anthropic_stream(way: Way, model: str) -> None:
+    with way.anthropic.messages.stream(model=model, messages=HELLO, max_tokens=20) as events:
+        text = "".join(events.text_stream)
+        final = events.get_final_message()
+    assert text.replace(" ", "") == f"Hellofrom{model.split('/')[0]}"
+    assert (final.stop_reason, final.usage.output_tokens) == ("end_turn", 7)
+
+
+@TARGETS
+@pytest.mark.parametrize("streamed", [False, True])
+def test_openai_parallel_tools_with_results_out_of_order(way: Way, model: str, streamed: bool) -> None:
+    if streamed:
+        with way.openai.chat.completions.stream(model=model, messages=WEATHER, tools=[CHAT_TOOL], max_tokens=50) as events:
+            message = events.get_final_completion().choices[0].message
+    else:
+        message = way.openai.chat.completions.create(model=model, messages=WEATHER, tools=[CHAT_TOOL], max_tokens=50).choices[0].message
+    calls = message.tool_calls or []
+    assert [json.loads(c.function.arguments) for c in calls] == [{"city": "Paris"}, {"city": "Oslo"}]
+    history: Any = [*WEATHER, message.model_dump(exclude_none=True, exclude={"parsed"})]
+    for call in history[1]["tool_calls"]:
+        call["function"].pop("parsed_arguments", None)
+    history += [{"role": "tool", "tool_call_id": c.id, "content": f"sunny in {n}"} for n, c in reversed(list(enumerate(calls)))]
+    reply = way.openai.chat.completions.create(model=model, messages=history, tools=[CHAT_TOOL], max_tokens=50)
+    assert reply.choices[0].message.content
+    sent = (way.alpha if model.startswith("alpha") else way.beta).seen[-1].json["messages"]
+    text = json.dumps(sent)
+    assert all(c.id in text for c in calls) and text.index("sunny in 1") < text.index("sunny in 0")
+
+
+@TARGETS
+@pytest.mark.parametrize("streamed", [False, True])
+def test_anthropic_parallel_tools_with_results(way: Way, model: str, streamed: bool) -> None:
+    if streamed:
+        with way.anthropic.messages.stream(model=model, messages=WEATHER, tools=[MESSAGES_TOOL], max_tokens=50) as events:
+            first = events.get_final_message()
+    else:
+        first = way.anthropic.messages.create(model=model, messages=WEATHER, tools=[MESSAGES_TOOL], max_tokens=50)
+    calls = [b for b in first.content if b.type == "tool_use"]
+    assert [c.input for c in calls] == [{"city": "Paris"}, {"city": "Oslo"}] and first.stop_reason == "tool_use"
+    results = [{"type": "tool_result", "tool_use_id": c.id, "content": "sunny"} for c in calls]
+    history: Any = [*WEATHER, {"role": "assistant", "content": [b.model_dump(exclude_none=True) for b in first.content]}, {"role": "user", "content": results}]
+    reply = way.anthropic.messages.create(model=model, messages=history, tools=[MESSAGES_TOOL], max_tokens=50)
+    assert reply.content[0].type == "text"
+
+
+@TARGETS
+def test_openai_structured_output(way: Way, model: str) -> None:
+    wanted: Any = {"type": "json_schema", "json_schema": {"name": "person", "schema": SCHEMA, "strict": True}}
+    reply = way.openai.chat.completions.create(model=model, messages=HELLO, response_format=wanted, max_tokens=50)
+    assert json.loads(reply.choices[0].message.content or "") == {"name": "Ann", "age": 30}
+    sent = (way.alpha if model.startswith("alpha") else way.beta).seen[-1].json
+    assert SCHEMA in (sent.get("response_format", {}).get("json_schema", {}).get("schema"), sent.get("output_config", {}).get("format", {}).get("schema"))
+
+
+@TARGETS
+def test_anthropic_structured_output(way: Way, model: str) -> None:
+    config: Any = {"format": {"type": "json_schema", "schema": SCHEMA}}
+    reply = way.anthropic.messages.create(model=model, messages=HELLO, output_config=config, max_tokens=50)
+    assert json.loads(reply.content[0].text) == {"name": "Ann", "age": 30}  # type: ignore[union-attr]
+
+
+@TARGETS
+def test_openai_image(way: Way, model: str) -> None:
+    content: Any = [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}]
+    way.openai.chat.completions.create(model=model, messages=[{"role": "user", "content": content}], max_tokens=20)
+    assert PNG in json.dumps((way.alpha if model.startswith("alpha") else way.beta).seen[-1].json)
+
+
+@TARGETS
+def test_anthropic_image(way: Way, model: str) -> None:
+    content: Any = [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}, {"type": "text", "text": "What is it?"}]
+    way.anthropic.messages.create(model=model, messages=[{"role": "user", "content": content}], max_tokens=20)
+    assert PNG in json.dumps((way.alpha if model.startswith("alpha") else way.beta).seen[-1].json)
+
+
+def test_thinking_kept_for_the_provider_that_made_it(way: Way) -> None:
+    thinking: Any = {"type": "enabled", "budget_tokens": 1024}
+    first = way.anthropic.messages.create(model="beta/two", messages=HELLO, thinking=thinking, max_tokens=2048)
+    assert [b.type for b in first.content] == ["thinking", "text"]
+    history: Any = [*HELLO, {"role": "assistant", "content": [b.model_dump(exclude_none=True) for b in first.content]}, *HELLO]
+    way.anthropic.messages.create(model="beta/two", messages=history, thinking=thinking, max_tokens=2048)
+    assert way.beta.seen[-1].json["messages"][1]["content"][0] == {"type": "thinking", "thinking": "Let me see", "signature": "sig=="}
+
+
+def test_thinking_reaches_a_client_of_the_other_dialect_and_comes_back(way: Way) -> None:
+    first = way.openai.chat.completions.create(model="beta/two", messages=HELLO, max_tokens=2048, extra_body={"reasoning_effort": "high"})
+    message = first.choices[0].message.model_dump(exclude_none=True)
+    if "reasoning_content" not in message:
+        pytest.fail(f"the thought is lost: {message}")
+    way.openai.chat.completions.create(model="beta/two", messages=[*HELLO, message, *HELLO], max_tokens=2048)
+    assert {"type": "thinking", "thinking": "Let me see", "signature": "sig=="} in way.beta.seen[-1].json["messages"][1]["content"]
+
+
+@TARGETS
+def test_typed_errors(way: Way, model: str) -> None:
+    limit: Any = [{"role": "user", "content": "limit me"}]
+    refuse: Any = [{"role": "user", "content": "refuse me"}]
+    with pytest.raises(openai.RateLimitError):
+        way.openai.chat.completions.create(model=model, messages=limit, max_tokens=5)
+    with pytest.raises(anthropic.RateLimitError):
+        way.anthropic.messages.create(model=model, messages=limit, max_tokens=5)
+    with pytest.raises(openai.BadRequestError, match="Bad thing"):
+        way.openai.chat.completions.create(model=model, messages=refuse, max_tokens=5)
+    with pytest.raises(anthropic.BadRequestError, match="Bad thing"):
+        way.anthropic.messages.create(model=model, messages=refuse, max_tokens=5)
+    with pytest.raises(openai.NotFoundError, match="alpha/one"):
+        way.openai.chat.completions.create(model="alpha/one".replace("alpha/", "alpah/"), messages=HELLO)
+    with pytest.raises(anthropic.NotFoundError):
+        way.anthropic.messages.create(model="nothing/like-it", messages=HELLO, max_tokens=5)
+
+
+def test_count_tokens(way: Way) -> None:
+    assert way.anthropic.messages.count_tokens(model="beta/two", messages=HELLO).input_tokens == 42
+    assert way.anthropic.messages.count_tokens(model="alpha/one", messages=HELLO).input_tokens > 0
+
+
+def test_models_are_listed(way: Way) -> None:
+    assert {"alpha/one", "beta/two", "both"} <= {m.id for m in way.openai.models.list()}
+    assert {"alpha/one", "beta/two", "both"} <= {m.id for m in way.anthropic.models.list()}
+
+
+def test_async_sdks(stage: tuple[Running, Upstream, Upstream]) -> None:
+    running, _, _ = stage
+
+    async def ask() -> list[str]:
+        one = openai.AsyncOpenAI(api_key=running.key, base_url=f"{running.url}/v1", max_retries=0)
+        two = anthropic.AsyncAnthropic(api_key=running.key, base_url=running.url, max_retries=0)
+        a = await one.chat.completions.create(model="beta/two", messages=HELLO, max_tokens=5)
+        b = await two.messages.create(model="alpha/one", messages=HELLO, max_tokens=5)
+        async with two.messages.stream(model="alpha/one", messages=HELLO, max_tokens=5) as events:
+            c = "".join([t async for t in events.text_stream])
+        return [a.choices[0].message.content or "", b.content[0].text, c]  # type: ignore[union-attr]
+
+    assert asyncio.run(ask()) == ["Hello from beta", "Hello from alpha", "Hellofromalpha"]
+
+
+def test_async_sdks_in_process(stage: tuple[Running, Upstream, Upstream], monkeypatch: pytest.MonkeyPatch) -> None:
+    running, _, _ = stage
+    monkeypatch.setenv("TEST_KEY", "provider-secret")
+
+    async def ask() -> list[str]:
+        async with fungible.AsyncClient(config=str(running.config)) as client:
+            one = openai.AsyncOpenAI(api_key="x", base_url="http://fungible/v1", http_client=client.http())
+            two = anthropic.AsyncAnthropic(api_key="x", base_url="http://fungible", http_client=client.http())
+            a = await one.chat.completions.create(model="beta/two", messages=HELLO, max_tokens=5)
+            async with two.messages.stream(model="alpha/one", messages=HELLO, max_tokens=5) as events:
+                b = "".join([t async for t in events.text_stream])
+            c = await client.chat("both", "Hello", max_output_tokens=5)
+            return [a.choices[0].message.content or "", b, c.text, c.target]
+
+    assert asyncio.run(ask()) == ["Hello from beta", "Hellofromalpha", "Hello from alpha", "alpha/one"]
+
+
+def test_langchain(stage: tuple[Running, Upstream, Upstream]) -> None:
+    from langchain_anthropic import ChatAnthropic
+    from langchain_core.tools import tool
+    from langchain_openai import ChatOpenAI
+
+    @tool
+    def get_weather(city: str) -> str:
+        """The weather in a city."""
+        return "sunny"
+
+    running, _, _ = stage
+    one = ChatOpenAI(model="beta/two", api_key=running.key, base_url=f"{running.url}/v1", max_retries=0)
+    two = ChatAnthropic(model="alpha/one", api_key=running.key, base_url=running.url, max_retries=0)  # type: ignore[call-arg]
+    assert one.invoke("Hello").content == "Hello from beta"
+    assert two.invoke("Hello").content == "Hello from alpha"
+    assert "".join(str(c.content) for c in one.stream("Hello")) == "Hello from beta"
+    for model in (one, two):
+        calls = model.bind_tools([get_weather]).invoke("What is the weather?").tool_calls
+        assert [c["args"] for c in calls] == [{"city": "Paris"}, {"city": "Oslo"}]
+
+
+def test_pydantic_ai(stage: tuple[Running, Upstream, Upstream]) -> None:
+    from pydantic_ai import Agent
+    from pydantic_ai.models.anthropic import AnthropicModel
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.anthropic import AnthropicProvider
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    running, _, _ = stage
+    one = OpenAIChatModel("beta/two", provider=OpenAIProvider(base_url=f"{running.url}/v1", api_key=running.key))
+    client = anthropic.AsyncAnthropic(api_key=running.key, base_url=running.url)
+    two = AnthropicModel("alpha/one", provider=AnthropicProvider(anthropic_client=client))
+    for model, name in ((one, "beta"), (two, "alpha")):
+        agent = Agent(model)
+        seen: list[str] = []
+
+        @agent.tool_plain
+        def get_weather(city: str, seen: list[str] = seen) -> str:
+            """The weather in a city."""
+            seen.append(city)
+            return "sunny"
+
+        assert agent.run_sync("What is the weather?").output == f"Hello from {name}"
+        assert sorted(seen) == ["Oslo", "Paris"]
+
+
+def test_the_ledger_has_every_attempt_once(stage: tuple[Running, Upstream, Upstream], tmp_path: Path) -> None:
+    running, alpha, beta = stage
+    rows = running.attempts()
+    sent = [s.headers["x-fungible-attempt"] for up in (alpha, beta) for s in up.seen]
+    ours = [row["attempt"] for row in rows]
+    assert len(set(ours)) == len(ours) and set(sent) == set(ours) and len(sent) == len(ours)
+    for row in rows:
+        if row["state"] == "settled" and row["input_tokens"]:
+            rate = (2_500, 10_000) if row["provider"] == "alpha" else (3_000, 15_000)
+            assert row["cost_nanousd"] == row["input_tokens"] * rate[0] + row["output_tokens"] * rate[1]

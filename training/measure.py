@@ -1,0 +1,332 @@
+"""Measure the exported model on what it was not trained on, through the engine that serves it.
+
+Theory: phrasings, names, cities, things and sentence forms used here are kept out of the corpus; `leaks`
+checks it before anything is asked. An answer counts only if it is the whole right answer: the taught
+sentence, every field of a record, the tool and all its arguments.
+
+Prohibitions: nothing is trained; no result is weighed or rounded up.
+
+    python training/measure.py          # prints a table; --misses prints what went wrong too
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+import facts
+import tasks
+import words
+
+from fungible.faults import Fault
+from fungible.fleet.embedded import Embedded
+from fungible.world import Headers, Origin, Outgoing
+
+MODEL = Path(__file__).parents[1] / "src" / "fungible" / "data" / "llama.gguf"
+SEED, EACH = 4711, 40
+NEVER = r"[^\w\W]"  # a slot for a name: no held-out phrasing has one that training could draw
+
+# Sentence forms that no training conversation has, by the fields of their schema.
+RECORDS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
+    (
+        "person",
+        ("name", "age", "city"),
+        (
+            "Meet {name}: {age} years of age, resident of {city}.",
+            "Our new colleague {name} is {age} and has a flat in {city}.",
+            "{name}, who lives in {city}, will be {age} soon.",
+        ),
+    ),
+    (
+        "order",
+        ("item", "quantity"),
+        (
+            "Could you deliver {quantity} {item} to us?",
+            "Our shop ran out, so we require {quantity} {item}.",
+            "Hello, I'd love to buy {quantity} {item} from you.",
+        ),
+    ),
+    (
+        "event",
+        ("title", "date", "place"),
+        (
+            "We will hold the {title} at {place} on {date}.",
+            "Do not miss the {title}: {place}, {date}.",
+            "Everyone is invited to the {title} in {place}, it begins on {date}.",
+        ),
+    ),
+    (
+        "contact",
+        ("name", "email"),
+        (
+            "For questions, {name} answers at {email}.",
+            "You may email {name} any time: {email}.",
+            "{name} says the best address is {email}.",
+        ),
+    ),
+)
+NUMBERS = {"age", "quantity"}
+WEATHER_ASKS = (
+    "What is the weather in {city}?",
+    "Could you check how the weather is in {city}?",
+    "What's it like outside in {city} today?",
+    "I'd like to know the weather for {city}.",
+    "Should I expect rain in {city}?",
+)
+TOOLS: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("city_weather_now", "The weather of a city at the moment", ("city",), WEATHER_ASKS),
+    (
+        "parcel_status",
+        "Status of an order by its number",
+        ("order_id",),
+        ("Any news of order {order_id}?", "Please tell me where order {order_id} is."),
+    ),
+    (
+        "knowledge_search",
+        "Search the knowledge base",
+        ("query",),
+        ("Please look for {query}.", "I need you to search for {query}."),
+    ),
+    (
+        "clock_lookup",
+        "The local time in a city",
+        ("city",),
+        ("Can you tell me what time it is in {city}?", "What is the hour in {city}?"),
+    ),
+    ("sum_two", "Add two numbers", ("a", "b"), ("Please add {a} and {b}.", "What do {a} and {b} add up to?")),
+    (
+        "person_lookup",
+        "Look up a customer by name",
+        ("name",),
+        ("Please find the customer {name}.", "Can you look up {name} for me?"),
+    ),
+)
+
+
+class Case(NamedTuple):
+    """A request, and a judgement of the answer's message."""
+
+    group: str
+    body: dict[str, Any]
+    right: Callable[[dict[str, Any]], bool]
+
+
+class Ear:
+    """A sink that keeps the whole answer."""
+
+    def __init__(self) -> None:
+        self.body = b""
+        self.over = asyncio.Event()
+
+    def on_head(self, status: int, headers: Headers) -> None: ...
+
+    def on_body(self, data: bytes) -> None:
+        self.body += data
+
+    def on_end(self) -> None:
+        self.over.set()
+
+    def on_lost(self, fault: Fault) -> None:
+        raise fault
+
+
+def plain(text: str) -> str:
+    return re.sub(r"[^\w ]", "", text).lower().strip()
+
+
+def leaks() -> list[str]:
+    """Held-out phrasings that a training phrasing could produce, leads, tails and slips of the pen apart."""
+    things = "|".join(plain(t) for t in words.THINGS)
+    patterns = []
+    for ask in [*(a for f in facts.FACTS for a in f.asks), *facts.OUTSIDE]:
+        pattern = re.sub(r"[^\w |(){}]", "", ask).replace("(", "(?:").replace("{thing}", f"(?:{things})")
+        pattern = re.sub(r"\{n+\}", lambda _: r"\d+", pattern)
+        patterns.append(re.compile(re.sub(r"\{\w+\}", lambda _: NEVER, pattern).strip(), re.IGNORECASE))
+    held = [*(h for f in facts.FACTS for h in f.held), *facts.HELD_OUTSIDE]
+    return [h for h in held if any(p.fullmatch(plain(h)) for p in patterns)]
+
+
+def says(answer: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda message: message.get("content") == answer
+
+
+def user(text: str) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": text}]
+
+
+def held_values(rng: Random) -> dict[str, Any]:
+    name = f"{rng.choice(words.HELD_FIRST)} {rng.choice(words.HELD_LAST)}"
+    return {
+        "name": name,
+        "age": rng.randint(1, 99),
+        "city": rng.choice(words.HELD_CITIES),
+        "item": rng.choice(words.HELD_ITEMS),
+        "quantity": rng.randint(2, 400),
+        "title": f"{rng.choice(words.HELD_TITLES)} {rng.choice(words.GATHERINGS)}",
+        "date": words.day(rng),
+        "place": rng.choice(words.HELD_CITIES),
+        "email": f"{name.split(maxsplit=1)[0].lower()}@{words.made_up(rng)}.com",
+        "order_id": words.code(rng),
+        "query": f"{rng.choice(words.HELD_TITLES)} {rng.choice(words.HELD_ITEMS)}",
+        "a": rng.randint(1, 99),
+        "b": rng.randint(1, 99),
+    }
+
+
+def talk() -> Iterator[Case]:
+    """What it says: itself, fungible, and what lies outside."""
+    for number, fact in enumerate(facts.FACTS):
+        for ask in fact.held:
+            yield Case(
+                "about itself, greetings" if number < 5 else "questions about fungible",
+                {"messages": user(ask)},
+                says(fact.answer),
+            )
+    for ask in facts.HELD_OUTSIDE:
+        yield Case("refuses what is outside", {"messages": user(ask)}, says(facts.REFUSAL))
+
+
+def records(rng: Random) -> Iterator[Case]:
+    """Fields to a JSON schema."""
+    for kind, fields, sentences in RECORDS:
+        schema = {
+            "type": "object",
+            "required": list(fields),
+            "additionalProperties": False,
+            "properties": {f: {"type": "integer" if f in NUMBERS else "string"} for f in fields},
+        }
+        for turn in range(EACH):
+            values = held_values(rng)
+            text = sentences[turn % len(sentences)].format(**values)
+            wanted = {f: values[f] for f in fields}
+            body = {
+                "messages": user(text),
+                "response_format": {"type": "json_schema", "json_schema": {"name": kind, "schema": schema}},
+            }
+            yield Case(
+                f"fields of a {kind}", body, lambda m, wanted=wanted: json.loads(m["content"]) == wanted
+            )
+
+
+def offer(name: str, about: str, arguments: tuple[str, ...]) -> dict[str, Any]:
+    kinds = {a: {"type": "integer" if a in "ab" else "string"} for a in arguments}
+    return {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": about,
+            "parameters": {"type": "object", "properties": kinds, "required": list(arguments)},
+        },
+    }
+
+
+def called(name: str, arguments: dict[str, Any]) -> Callable[[dict[str, Any]], bool]:
+    def right(message: dict[str, Any]) -> bool:
+        calls = message.get("tool_calls") or []
+        return (
+            len(calls) == 1
+            and calls[0]["function"]["name"] == name
+            and json.loads(calls[0]["function"]["arguments"]) == arguments
+        )
+
+    return right
+
+
+def calls(rng: Random) -> Iterator[Case]:
+    """Tools: the demo's, those with unseen names alone and among others, results, and none that fits."""
+    weather = offer("get_weather", "Get the weather for a city", ("city",))
+    everything = [offer(*tool[:3]) for tool in TOOLS]
+    for city in [*words.CITIES[:20], *words.HELD_CITIES]:
+        yield Case(
+            "get_weather, the demo's wording",
+            {"messages": user(f"What is the weather in {city}?"), "tools": [weather]},
+            called("get_weather", {"city": city}),
+        )
+    for turn in range(EACH):
+        name, about, arguments, asks = TOOLS[turn % len(TOOLS)]
+        values = held_values(rng)
+        wanted = {a: values[a] for a in arguments}
+        ask = user(asks[turn // len(TOOLS) % len(asks)].format(**values))
+        yield Case(
+            "unseen tool, alone",
+            {"messages": ask, "tools": [offer(name, about, arguments)]},
+            called(name, wanted),
+        )
+        yield Case("unseen tool, among six", {"messages": ask, "tools": everything}, called(name, wanted))
+        sky, warm = rng.choice(tasks.RESULT_WORDS), rng.randint(-9, 39)
+        said = [
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [
+                    {
+                        "id": "1",
+                        "type": "function",
+                        "function": {"name": name, "arguments": json.dumps(wanted)},
+                    }
+                ],
+            },
+            {"role": "tool", "tool_call_id": "1", "content": f"{warm} degrees and {sky}"},
+        ]
+        yield Case(
+            "reports a tool's result",
+            {"messages": ask + said, "tools": everything},
+            lambda m, sky=sky, warm=warm: f"{warm} degrees and {sky}" in (m["content"] or ""),
+        )
+    for fact in facts.FACTS[:24]:
+        yield Case(
+            "no tool fits: answers", {"messages": user(fact.held[0]), "tools": [weather]}, says(fact.answer)
+        )
+
+
+async def judge(engine: Embedded, case: Case) -> tuple[bool, str]:
+    ear, body = Ear(), {"model": "llama", "max_tokens": 120, **case.body}
+    engine.send(
+        Outgoing(Origin("local", "local", 0), "/v1/chat/completions", b"", json.dumps(body).encode()), ear
+    )
+    await ear.over.wait()
+    message = json.loads(ear.body)["choices"][0]["message"]
+    try:
+        return case.right(message), json.dumps(message.get("tool_calls") or message.get("content"))
+    except (ValueError, KeyError):
+        return False, json.dumps(message)
+
+
+async def measure(model: Path, misses: bool) -> None:
+    engine = Embedded({"llama": model}, context_tokens=1024)
+    rng, table, began = Random(SEED), {}, time.monotonic()
+    cases = [*talk(), *records(rng), *calls(rng)]
+    for case, (right, said) in zip(
+        cases, await asyncio.gather(*(judge(engine, c) for c in cases)), strict=True
+    ):
+        row = table.setdefault(case.group, [0, 0])
+        row[0] += right
+        row[1] += 1
+        if misses and not right:
+            print(f"- {case.group}: {case.body['messages'][0]['content']}\n    {said}")
+    print("| unseen | right | of |\n|---|---|---|")
+    for group, (right_count, count) in table.items():
+        print(f"| {group} | {right_count} | {count} |")
+    print(f"{len(cases)} requests in {time.monotonic() - began:.1f} s")
+    engine.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure the embedded model on what it was not trained on.")
+    parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--misses", action="store_true", help="print the wrong answers")
+    options = parser.parse_args()
+    if leaked := leaks():
+        raise SystemExit(f"held-out phrasings that training may show: {leaked}")
+    asyncio.run(measure(options.model, options.misses))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""The network: a small Llama in the exact arithmetic llama.cpp uses for `general.architecture = llama`.
+
+Theory: RMS norm before each block, rotary positions on neighbouring pairs (so no weight is permuted on
+export), SwiGLU, no biases, and one matrix for reading and writing tokens. Whatever is changed here has to
+exist in llama.cpp too, since the exported file is run by it and not by this module.
+
+Prohibitions: no data, no files and no clock here; chance comes from torch's seeded generator alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of the network. `context` is in tokens; `heads` divides `width`; `hidden` is the SwiGLU width."""
+
+    vocabulary: int
+    width: int = 192
+    layers: int = 6
+    heads: int = 6
+    hidden: int = 640
+    context: int = 2048
+    rope_base: float = 10000.0
+    norm_epsilon: float = 1e-5
+
+
+def rotation(shape: Shape, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of the rotary angles, each of shape (length, width / heads / 2)."""
+    half = shape.width // shape.heads // 2
+    speeds = shape.rope_base ** (-torch.arange(half, device=device, dtype=torch.float32) / half)
+    angles = torch.arange(length, device=device, dtype=torch.float32)[:, None] * speeds[None, :]
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Turn each neighbouring pair of the last axis by its position's angle.
+
+    X: (batch, heads, length, head width).
+    """
+    even, odd = x[..., 0::2], x[..., 1::2]
+    turned = torch.stack((even * cosine - odd * sine, even * sine + odd * cosine), dim=-1)
+    return turned.flatten(-2)
+
+
+class Norm(nn.Module):
+    """Root-mean-square norm with a gain, computed in 32 bits."""
+
+    def __init__(self, width: int, epsilon: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.rms_norm(x, (x.shape[-1],), self.weight.to(x.dtype), self.epsilon)
+
+
+class Block(nn.Module):
+    """One layer: attention over the past, then a SwiGLU, each added to what came in."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        width, hidden = shape.width, shape.hidden
+        self.heads = shape.heads
+        self.attn_norm = Norm(width, shape.norm_epsilon)
+        self.attn_q = nn.Linear(width, width, bias=False)
+        self.attn_k = nn.Linear(width, width, bias=False)
+        self.attn_v = nn.Linear(width, width, bias=False)
+        self.attn_output = nn.Linear(width, width, bias=False)
+        self.ffn_norm = Norm(width, shape.norm_epsilon)
+        self.ffn_gate = nn.Linear(width, hidden, bias=False)
+        self.ffn_up = nn.Linear(width, hidden, bias=False)
+        self.ffn_down = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+        batch, length, width = x.shape
+        h = self.attn_norm(x)
+
+        def split(t: Tensor) -> Tensor:
+            return t.view(batch, length, self.heads, width // self.heads).transpose(1, 2)
+
+        q = rotate(split(self.attn_q(h)), cosine, sine)
+        k = rotate(split(self.attn_k(h)), cosine, sine)
+        # Written out: at a hundred tokens it is faster on a CPU than the fused form, whose backward pass is
+        # slow.
+        future = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
+        scores = (q @ k.mT * (width // self.heads) ** -0.5).masked_fill(future, float("-inf"))
+        mixed = scores.softmax(dim=-1).to(h.dtype) @ split(self.attn_v(h))
+        x = x + self.attn_output(mixed.transpose(1, 2).reshape(batch, length, width))
+        h = self.ffn_norm(x)
+        return x + self.ffn_down(functional.silu(self.ffn_gate(h)) * self.ffn_up(h))
+
+
+class Llama(nn.Module):
+    """Tokens in, hidden states out; `score` turns chosen hidden states into logits over the vocabulary."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.token_embd = nn.Embedding(shape.vocabulary, shape.width)
+        self.blk = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+        self.output_norm = Norm(shape.width, shape.norm_epsilon)
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 2:
+                nn.init.normal_(parameter, std=0.02)
+            if name.endswith(("attn_output.weight", "ffn_down.weight")):
+                nn.init.zeros_(parameter)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """tokens: (batch, length) of ids. Returns normed hidden states (batch, length, width)."""
+        x = self.token_embd(tokens)
+        cosine, sine = rotation(self.shape, tokens.shape[1], tokens.device)
+        cosine, sine = cosine.to(x.dtype), sine.to(x.dtype)
+        for block in self.blk:
+            x = block(x, cosine, sine)
+        hidden: Tensor = self.output_norm(x)
+        return hidden
+
+    def score(self, hidden: Tensor) -> Tensor:
+        """hidden: (..., width). Returns logits (..., vocabulary) through the tied embedding."""
+        return functional.linear(hidden, self.token_embd.weight)
+
+
+def orthogonal(update: Tensor, rounds: int = 5) -> Tensor:
+    """Bring a matrix near the closest one with orthonormal rows or columns, by a quintic Newton iteration."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = update.bfloat16()
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(rounds):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if tall else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose step is made orthogonal, for the layers' matrices; others are left to AdamW.
+
+    It reaches a given loss on this corpus in clearly fewer steps than AdamW, which matters when the
+    whole training has minutes of two cores. Matrices of one shape are stacked and treated together.
+    """
+
+    def __init__(
+        self, matrices: list[nn.Parameter], lr: float, momentum: float = 0.95, decay: float = 0.0
+    ) -> None:
+        super().__init__(matrices, {"lr": lr, "momentum": momentum, "decay": decay})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            by_shape: dict[torch.Size, list[nn.Parameter]] = {}
+            for matrix in group["params"]:
+                by_shape.setdefault(matrix.shape, []).append(matrix)
+            for size, matrices in by_shape.items():
+                gradients = torch.stack([m.grad for m in matrices])
+                state = self.state[matrices[0]]
+                speed = state.setdefault("speed", torch.zeros_like(gradients))
+                speed.lerp_(gradients, 1 - group["momentum"])
+                steps = orthogonal(gradients.lerp(speed, group["momentum"]))
+                scale = max(1.0, size[0] / size[1]) ** 0.5 * group["lr"]
+                for matrix, step in zip(matrices, steps, strict=True):
+                    matrix.mul_(1 - group["lr"] * group["decay"]).add_(step.to(matrix.dtype), alpha=-scale)

@@ -1,0 +1,184 @@
+"""Train the embedded model: a tokenizer, then the network, from the generated corpus alone.
+
+Theory: everything follows from SEED and STEPS, so two runs on the same machine and libraries give the
+same weights. Each step sees new conversations; nothing is seen twice on purpose. Only the assistant's
+tokens are learned: the user's made-up words are noise to predict, but the copies of them are not. Batches
+hold conversations of like length, so little is padding and nothing leaks from one conversation into the
+next.
+
+Prohibitions: no text from anywhere but `corpus.py`; nothing is downloaded.
+
+    python training/train.py            # writes training/out/model.pt and training/out/tokenizer.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+
+import corpus
+import torch
+from network import Llama, Muon, Shape
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
+from torch.nn import functional
+
+SEED = 20261123
+STEPS = 900
+BATCH_TOKENS = 3072
+TOKENS_MAX = 640
+VOCABULARY = 1024
+TOKENIZER_CONVERSATIONS = 12_000
+POOL = 1024  # conversations sorted by length together
+MATRIX_RATE, OTHER_RATE = 0.02, 0.004
+WARMUP_STEPS, COOLDOWN_SHARE = 30, 0.5
+OUT = Path(__file__).with_name("out")
+
+# The split llama.cpp applies under the name "gpt-2". Two more splits stand after it: a space before a word
+# is a token of its own and so is each digit, hence a name is cut the same way in a sentence and between
+# quotes.
+GPT2_SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+SPLITS = (GPT2_SPLIT, r" (?=[\p{L}\p{N}])", r"\p{N}")
+
+Row = tuple[list[int], list[bool]]
+
+
+def make_tokenizer(texts: Iterator[str]) -> Tokenizer:
+    """Byte-level BPE of VOCABULARY tokens whose first ids are the template's special tokens."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            *(pre_tokenizers.Split(Regex(s), "isolated") for s in SPLITS),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=list(corpus.SPECIAL),
+        show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def rows(tokenizer: Tokenizer, seed: int) -> Iterator[Row]:
+    """Token ids of each conversation, and for each whether the assistant has to say it."""
+    begin, end, assistant = (tokenizer.token_to_id(t) for t in ("<|begin|>", "<|end|>", "<|assistant|>"))
+    render = corpus.renderer()
+    for conversation in corpus.conversations(seed):
+        ids = [begin, *tokenizer.encode(render(conversation)).ids]
+        if len(ids) > TOKENS_MAX:
+            continue
+        said, speaking = [], False
+        for token in ids:
+            said.append(speaking)
+            speaking = (speaking and token != end) or token == assistant
+        yield ids, said
+
+
+def batches(tokenizer: Tokenizer, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Inputs, targets and where the assistant speaks, each (conversations, length): some BATCH_TOKENS."""
+    source, order = rows(tokenizer, seed), torch.Generator().manual_seed(seed)
+    pad = tokenizer.token_to_id("<|pad|>")
+    while True:
+        pool = sorted(islice(source, POOL), key=lambda row: len(row[0]))
+        cuts: list[list[Row]] = [[]]
+        for row in pool:
+            if len(row[0]) * (len(cuts[-1]) + 1) > BATCH_TOKENS:
+                cuts.append([])
+            cuts[-1].append(row)
+        for index in torch.randperm(len(cuts), generator=order).tolist():
+            cut = cuts[index]
+            length = max(len(ids) for ids, _ in cut)
+            ids = torch.tensor([ids + [pad] * (length - len(ids)) for ids, _ in cut])
+            said = torch.tensor([said + [False] * (length - len(said)) for _, said in cut])
+            yield ids[:, :-1], ids[:, 1:], said[:, 1:]
+
+
+def loss_of(model: Llama, inputs: Tensor, targets: Tensor, said: Tensor, device: torch.device) -> Tensor:
+    """Mean cross-entropy, in nats a token, over what the assistant says."""
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        logits = model.score(model(inputs)[said])
+    return functional.cross_entropy(logits.float(), targets[said])
+
+
+def pace(step: int, steps: int) -> float:
+    """Share of the full rate: up at once, level, then down to nothing over the last part."""
+    return min(1.0, (step + 1) / WARMUP_STEPS, (steps - step) / (steps * COOLDOWN_SHARE))
+
+
+def train(tokenizer: Tokenizer, steps: int, device: torch.device, out: Path) -> Llama:
+    """Train a network from nothing for `steps` steps; what there is so far is saved in `out` now and then."""
+    torch.manual_seed(SEED)
+    model = Llama(Shape(vocabulary=tokenizer.get_vocab_size())).to(device)
+    matrices = [p for p in model.blk.parameters() if p.ndim == 2]
+    chosen = {id(p) for p in matrices}
+    others = [p for p in model.parameters() if id(p) not in chosen]
+    optimizers = [
+        Muon(matrices, lr=MATRIX_RATE, decay=0.1),
+        torch.optim.AdamW(others, lr=OTHER_RATE, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f}M parameters on {device}", flush=True)
+    began, tokens, mean = time.monotonic(), 0, 0.0
+    for step, (inputs, targets, said) in enumerate(islice(batches(tokenizer, SEED), steps)):
+        loss = loss_of(model, inputs.to(device), targets.to(device), said.to(device), device)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(others, 1.0)
+        for optimizer, rate in zip(optimizers, (MATRIX_RATE, OTHER_RATE), strict=True):
+            optimizer.param_groups[0]["lr"] = rate * pace(step, steps)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        tokens += inputs.numel()
+        mean = loss.item() if step == 0 else 0.95 * mean + 0.05 * loss.item()
+        if step % 20 == 0 or step == steps - 1:
+            seconds = time.monotonic() - began
+            print(f"step {step:5d}  loss {mean:.4f}  {tokens / 1e6:.2f}M tokens  {seconds:.0f} s", flush=True)
+        if step % 200 == 199:
+            save(model, out)
+    return model
+
+
+def save(model: Llama, out: Path) -> None:
+    """Write the weights in 32 bits and the sizes, for `export.py`."""
+    torch.save({name: p.detach().float().cpu() for name, p in model.named_parameters()}, out / "model.pt")
+    (out / "shape.json").write_text(json.dumps(asdict(model.shape)), encoding="utf-8")
+
+
+def keep_memory() -> None:
+    """Ask glibc to keep what is freed. Else a CPU run spends half its time on fresh pages from the kernel."""
+    if sys.platform != "linux":
+        return
+    libc, mmap_max, trim_threshold, arena_max = ctypes.CDLL(None), -4, -1, -8
+    for setting, value in ((mmap_max, 0), (trim_threshold, 2**31 - 1), (arena_max, 1)):
+        libc.mallopt(setting, value)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train the embedded model from the generated corpus.")
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--threads", type=int, default=1, help="of one machine; more help only on idle cores")
+    options = parser.parse_args()
+    keep_memory()
+    torch.set_num_threads(options.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    options.out.mkdir(parents=True, exist_ok=True)
+    render = corpus.renderer()
+    tokenizer = make_tokenizer(
+        render(c) for c in islice(corpus.conversations(SEED + 1), TOKENIZER_CONVERSATIONS)
+    )
+    tokenizer.save(str(options.out / "tokenizer.json"))
+    save(train(tokenizer, options.steps, device, options.out), options.out)
+
+
+if __name__ == "__main__":
+    main()
