@@ -256,3 +256,26 @@ class Provider:
         body = await reader.readexactly(int(found[1])) if found else b""
         self.requests.append(head + body)
         return head + body
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+
+def answering(*answers: bytes, close: bool = False) -> Any:
+    """A script: one of the answers for each request of each connection, the last for all further ones."""
+
+    async def script(self: Provider, reader: Any, writer: Any, n: int) -> None:
+        while True:
+            await self.request(reader)
+            writer.write(answers[min(len(self.requests), len(answers)) - 1])
+            await writer.drain()
+            if close:
+                return
+
+    return script
+
+
+async def ask(pool: Any, provider: Provider, **more: Any) -> Heard:
+    heard = Heard()
+    pool.send(post(provider.port, **more), heard)
+    return await heard.done()

@@ -1,10 +1,12 @@
 """The detector of silent losses: what a body says that neither its translation nor a loss speaks of.
 
 It knows nothing of readers and writers. A leaf of the source body (a string, a number, a yes or no, an
-empty object) is carried if the translation *depends* on it: with another value in its place, or without
-it, other words come out. A leaf that makes no difference and is covered by no reported path was lost in
-silence. A leaf that can be neither changed nor left out, because the body would be refused, must be one
-of the `STRUCTURE` words or be found word for word in what came out.
+empty object) is carried if the translation *depends* on it: with another value in its place, other words
+come out. Only a leaf that can be given no other value, because the body would be refused, is tried by
+leaving it out. A leaf on which nothing depends, and which no reported drop covers, was lost in silence:
+what was reported as changed or approximated has to make a difference, too.
+
+The exceptions are few and written down: `GRAMMAR`, `DERIVED` and `ALWAYS`.
 """
 
 import copy
@@ -19,12 +21,46 @@ from fungible.translate import Translation, translate
 Steps = tuple[str | int, ...]
 GONE = object()
 
-STRUCTURE = {
-    "type": "says what the object around it is; that object's other leaves are checked",
-    "role": "says who speaks; a body with another word is refused",
-    "object": "says what the object around it is",
+GRAMMAR = {
+    "type": "says what the object around it is; the object's other leaves are checked",
+    "object": "says what the object around it is; the object's other leaves are checked",
+    "role": "of an answer, which has only one",
+    "index": "says which of several; that they stay apart is checked by their leaves",
 }
-"""Names of leaves that are words of the grammar rather than of the message."""
+"""Names of leaves that are words of the grammar, where the object around them says more than that."""
+
+DERIVED: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "total_tokens": lambda u: u["total_tokens"] == u.get("prompt_tokens", 0) + u.get("completion_tokens", 0),
+    "ephemeral_5m_input_tokens": lambda c: True,  # the rest of cache_creation_input_tokens
+    "reasoning": lambda m: m["reasoning"] == m.get("reasoning_content"),  # the same thought under two names
+}
+"""Leaves that follow from those beside them, where they do."""
+
+ALWAYS = {
+    ("anthropic.messages", "include_usage", "True"): "every stream of the target tells the usage",
+    ("openai.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
+}
+"""What the target does unasked: (target, name, value)."""
+
+PADDING = {"obfuscation", "p", "padding"}
+"""Random text that evens out sizes; it says nothing."""
+
+FAMILIES = (
+    ("auto", "none", "any", "required"),
+    ("low", "medium", "high"),
+    ("user", "assistant", "system", "developer"),
+    ("stop", "length", "content_filter", "tool_calls"),
+    ("end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal"),
+    ("default", "flex", "priority", "auto", "standard_only"),
+    ("enabled", "disabled", "adaptive"),
+    ("5m", "1h"),
+    ("json_object", "text"),
+)
+"""Words that can stand in each other's place."""
+
+EMPTIED = {"audio", "custom", "function_call"}
+SCHEMAS = {"parameters", "input_schema", "schema"}
+CALLERS_JSON = SCHEMAS | {"input", "arguments", "metadata"}
 
 
 class Leaf(NamedTuple):
@@ -38,7 +74,13 @@ class Leaf(NamedTuple):
 
     @property
     def pattern(self) -> str:
-        return path_of(tuple("*" if isinstance(s, int) else s for s in (*self.steps, *self.inner)))
+        """Where leaves of this kind stand, whichever of several: inside somebody's own JSON, only how deep."""
+        steps: list[str | int] = []
+        for i, step in enumerate((*self.steps, *self.inner)):
+            if isinstance(step, str) and step in CALLERS_JSON:
+                return path_of((*steps, step, f"{len(self.steps) + len(self.inner) - i} deep"))
+            steps.append("*" if isinstance(step, int) else step)
+        return path_of(tuple(steps))
 
 
 def path_of(steps: Steps) -> str:
@@ -56,11 +98,16 @@ def leaves(value: Any, steps: Steps = ()) -> Iterator[Leaf]:
     elif isinstance(value, list):
         for i, inner in enumerate(value):
             yield from leaves(inner, (*steps, i))
-    elif value is not None:
+    elif value is not None and not (steps and steps[-1] in PADDING) and not says_nothing(value, steps):
         held = json_inside(value)
         if held is not None:
             yield from (Leaf(steps, leaf.value, leaf.steps) for leaf in leaves(held))
         yield Leaf(steps, value)
+
+
+def says_nothing(value: Any, steps: Steps) -> bool:
+    """An object of empty values is how some providers write that there is none (Snowflake)."""
+    return value in ("", 0) and not isinstance(value, bool) and bool(EMPTIED & set(steps))
 
 
 def json_inside(value: Any) -> Any:
@@ -73,28 +120,45 @@ def json_inside(value: Any) -> Any:
     return None
 
 
-def others(value: Any) -> list[Any]:
-    """Values that could stand in the place of `value`, the likeliest to be accepted first."""
+def others(value: Any) -> list[list[Any]]:
+    """Values that could stand in the place of `value`, in groups: the first that is accepted decides."""
     match value:
         case bool():
-            return [not value]
+            return [[not value]]
         case int() | float():
-            return [value + 1, value / 2 if isinstance(value, float) else value // 2, value - 1]
+            return [[value + 1, value / 2 if isinstance(value, float) else value // 2, value - 1]]
         case str():
-            return [value + "~q", value + "q", value[:-4] if len(value) > 8 else "q"]
+            family = [word for words in FAMILIES if value in words for word in words if word != value]
+            # A longer text comes first: where it makes no difference, the end of texts is cut.
+            return [family, [value + "~q", value + "q"], [value[:-4] if len(value) > 8 else "q"]]
         case _:
-            return [{"q": "q"}]
+            return [[{"q": "q"}]]
 
 
-def varied(body: Any, leaf: Leaf) -> Iterator[Any]:
-    """`body` with another value at `leaf`, and without it."""
-    for other in [*others(leaf.value), GONE]:
+def varied(body: Any, leaf: Leaf) -> Iterator[list[Any]]:
+    """`body` with other values at `leaf`, in groups; the last is `body` without it."""
+    for group in others(leaf.value):
         if leaf.inner:
-            held = json_inside(at(body, leaf.steps))
-            put(held, leaf.inner, other)
-            yield replaced(body, leaf.steps, json.dumps(held, ensure_ascii=False))
+            yield [replaced(body, leaf.steps, with_inner(body, leaf, other)) for other in group]
         else:
-            yield replaced(body, leaf.steps, other)
+            yield [replaced(body, leaf.steps, other) for other in group]
+    yield list(without(body, leaf))
+
+
+def with_inner(body: Any, leaf: Leaf, other: Any) -> str:
+    held = json_inside(at(body, leaf.steps))
+    put(held, leaf.inner, other)
+    return json.dumps(held, ensure_ascii=False)
+
+
+def without(body: Any, leaf: Leaf) -> Iterator[Any]:
+    """`body` without `leaf`, and without what would be empty then."""
+    if not leaf.inner:
+        yield replaced(body, leaf.steps, GONE)
+        steps = leaf.steps
+        while len(steps) > 1 and len(at(body, steps[:-1])) == 1:
+            steps = steps[:-1]
+            yield replaced(body, steps, GONE)
 
 
 def at(body: Any, steps: Steps) -> Any:
@@ -126,12 +190,23 @@ def replaced(body: Any, steps: Steps, value: Any) -> Any:
 
 
 def covered(path: str, losses: Iterable[Loss]) -> bool:
+    """Whether it was said that the target never sees what stands at `path`, or only something near it."""
     return any(
-        path == loss.path or (path.startswith(loss.path) and path[len(loss.path)] in ".[") for loss in losses
+        (path == loss.path and loss.kind == "dropped")
+        or (
+            loss.kind != "changed" and path.startswith(loss.path) and path[len(loss.path) :][:1] in (".", "[")
+        )
+        for loss in losses
     )
 
 
 class Translator(Protocol):
+    @property
+    def target(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
     def translate(self, body: Any) -> Translation | None: ...
 
 
@@ -150,14 +225,17 @@ class Words(NamedTuple):
             return None
 
 
-def silent(body: Any, words: Translator) -> list[str]:
+def silent(body: Any, words: Translator, wanted: Callable[[Leaf], bool] = lambda leaf: True) -> list[str]:
     """The leaves of `body` that are lost in silence, each with what it held."""
     done = words.translate(body)
     assert done is not None, "only what can be translated can be looked at"
     return [
         f"{leaf.path}{' > ' + path_of(leaf.inner) if leaf.inner else ''} = {leaf.value!r}"
         for leaf in leaves(body)
-        if not covered(leaf.path, done.losses) and not carried(body, leaf, words, done)
+        if wanted(leaf)
+        and not covered(leaf.path, done.losses)
+        and not carried(body, leaf, words, done)
+        and not excepted(body, leaf, words, done)
     ]
 
 
@@ -165,19 +243,38 @@ def carried(body: Any, leaf: Leaf, words: Translator, done: Translation) -> bool
     if leaf.inner:  # another spacing of the JSON inside is no difference that counts
         again = json.dumps(json_inside(at(body, leaf.steps)), ensure_ascii=False)
         done = words.translate(replaced(body, leaf.steps, again)) or done
-    refused = True
-    for variant in varied(body, leaf):
-        other = words.translate(variant)
-        if other is not None:
-            refused = False
-            if other.body != done.body:
-                return True
-    if not refused:
-        return False
-    return leaf.steps[-1] in STRUCTURE or any(
-        leaf.value == told.value or (isinstance(leaf.value, str) and leaf.value in str(told.value))
-        for told in leaves(done.body)
+    presence = alone(body, leaf) or any(
+        loss.path == leaf.path and loss.kind == "approximated" for loss in done.losses
     )
+    for variants in varied(body, leaf):
+        taken = [other for variant in variants if (other := words.translate(variant)) is not None]
+        if any(other.body != done.body for other in taken):
+            return True
+        if taken and not presence:
+            return False
+    return False
+
+
+def alone(body: Any, leaf: Leaf) -> bool:
+    """Such a leaf may say no more than that its object is there: `{"type": "ephemeral"}`."""
+    return leaf.steps[-1] in ("type", "mode") and not leaf.inner and len(at(body, leaf.steps[:-1])) == 1
+
+
+def excepted(body: Any, leaf: Leaf, words: Translator, done: Translation) -> bool:
+    name = leaf.steps[-1]
+    if leaf.inner or not isinstance(name, str):
+        return False
+    if words.kind == "error" or (
+        words.kind == "stream" and body.get("error")
+    ):  # its words are put into the message, or its number is the status
+        return name in GRAMMAR or str(leaf.value) in json.dumps(done.body, ensure_ascii=False)
+    around = at(body, leaf.steps[:-1])
+    if name in DERIVED and DERIVED[name](around):
+        return True
+    if (words.target, name, repr(leaf.value)) in ALWAYS:
+        return True
+    in_schema = SCHEMAS & set(leaf.steps[:-2])  # where `type` is a word of somebody's schema
+    return name in GRAMMAR and len(around) > 1 and not in_schema
 
 
 # --- streams -------------------------------------------------------------------------------------
@@ -220,7 +317,9 @@ Alias = Callable[[Any, str], str]  # a frame, a path in it -> the path in the an
 EACH_MAX = 4  # different values of one pattern that are tried; the text of all deltas is compared as a whole
 
 
-def silent_in_stream(wire: str, words: Translator, alias: Alias) -> list[str]:
+def silent_in_stream(
+    wire: str, words: Translator, alias: Alias, wanted: Callable[[Leaf], bool] = lambda leaf: True
+) -> list[str]:
     """As `silent`, for a stream. `alias` turns a path in a frame into the one that losses speak of."""
     stream = Stream(wire)
     done = words.translate(stream.text())
@@ -228,7 +327,11 @@ def silent_in_stream(wire: str, words: Translator, alias: Alias) -> list[str]:
     tried: dict[str, int] = {}
     found = []
     for (pattern, value), places in stream.said().items():
+        if not wanted(places[0][1]):
+            continue
         tried[pattern] = tried.get(pattern, 0) + 1
+        if places[-1][1].value in ("", {}) or all(superseded(stream, i, leaf, alias) for i, leaf in places):
+            continue
         told = any(covered(alias(stream.frames[i][1], leaf.path), done.losses) for i, leaf in places)
         if tried[pattern] > EACH_MAX or told:
             continue
@@ -240,11 +343,24 @@ def silent_in_stream(wire: str, words: Translator, alias: Alias) -> list[str]:
     return found
 
 
+def superseded(stream: Stream, block: int, leaf: Leaf, alias: Alias) -> bool:
+    """Counts of usage are told again and again; the last holds."""
+    path = alias(stream.frames[block][1], leaf.path)
+    return path.startswith("usage") and any(
+        alias(frame, later.path) == path
+        for i, (_, frame) in stream.frames.items()
+        if i > block
+        for later in leaves(frame)
+    )
+
+
 def _carried_in_stream(stream: Stream, block: int, leaf: Leaf, words: Translator, done: Translation) -> bool:
-    if leaf.steps[-1] in STRUCTURE:
+    frame = stream.frames[block][1]
+    if excepted(frame, leaf, words, done):
         return True
-    for variant in varied(stream.frames[block][1], leaf):
-        other = words.translate(stream.text(block, variant))
-        if other is not None and other.body != done.body:
-            return True
+    for variants in varied(frame, leaf):
+        for variant in variants:
+            other = words.translate(stream.text(block, variant))
+            if other is not None and other.body != done.body:
+                return True
     return False

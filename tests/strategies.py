@@ -362,18 +362,23 @@ replies = st.builds(
 ).map(located)
 
 
-@st.composite
-def streams(draw: st.DrawFn) -> tuple[ir.Reply, list[ev.StreamEvent]]:
-    """A reply, and events that assemble to it: deltas cut anywhere, choices interleaved."""
-    reply = draw(replies)
-    chance = random.Random(draw(st.integers(0, 2**32)))
+def streamable(reply: ir.Reply) -> ir.Reply:
+    """Token probabilities ride on text, so in a stream a choice without text has none."""
     choices = tuple(
         choice
         if any(isinstance(p, ir.Text | ir.Refusal) for p in choice.parts)
         else msgspec.structs.replace(choice, logprobs=None)
         for choice in reply.choices
     )
-    reply = located(msgspec.structs.replace(reply, choices=choices))
+    return located(msgspec.structs.replace(reply, choices=choices))
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> tuple[ir.Reply, list[ev.StreamEvent]]:
+    """A reply, and events that assemble to it: deltas cut anywhere, choices interleaved."""
+    reply = draw(replies)
+    chance = random.Random(draw(st.integers(0, 2**32)))
+    reply = streamable(reply)
     events = ev.disassemble(reply)
     first, last = events[0], [e for e in events if isinstance(e, ev.UsageSeen | ev.Done)]
     queues: dict[int, list[ev.StreamEvent]] = {}

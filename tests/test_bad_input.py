@@ -97,7 +97,7 @@ def test_wrong_types_with_their_path(ask: tuple[Ask, Any]) -> None:
     with pytest.raises(sdk.BadRequestError, match=r"messages\[0\]\.content\[0\]\.text"):
         call(model=model, messages=wrong)
     with pytest.raises(sdk.BadRequestError, match="temperature"):
-        call(model=model, temperature="hot")
+        call(model=model, extra_body={"temperature": "hot"})
 
 
 @pytest.mark.parametrize("field", ["model", "stream"])

@@ -199,28 +199,35 @@ def test_thinking_and_redacted_thinking_stay_on_the_way_back_to_their_maker() ->
 
 
 def test_cache_marks_at_every_level() -> None:
-    mark = {"type": "ephemeral", "ttl": "1h"}
+    hour = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    half = {"prompt_cache_breakpoint": {"mode": "explicit", "ttl": "30m"}}  # the nearest lifetime
     to_chat(
         claude(
-            user([text("a", cache_control=mark)]),
-            said([tool_use("t", "f", {})]),
-            user([tool_result("t", [text("r", cache_control=mark)], cache_control=mark)]),
-            system=[text("s", cache_control=mark)],
-            tools=[{"name": "f", "input_schema": OBJECT, "cache_control": mark}],
+            user([text("a", **hour)]),
+            said([tool_use("t", "f", {}, **hour)]),
+            user([tool_result("t", [text("r", **hour)], **hour)]),
+            system=[text("s", **hour)],
+            tools=[{"name": "f", "input_schema": OBJECT} | hour],
         ),
         chat(
-            {"role": "system", "content": "s"},
-            user("a"),
+            {"role": "system", "content": [text("s", **half)]},
+            user([text("a", **half)]),
             said(None, tool_calls=[function_call("t", "f", "{}")]),
-            answered("t", "r"),
+            answered("t", [text("r", **half)]),
             tools=[function("f", parameters=OBJECT)],
         ),
-        ("messages[0].content[0].cache_control", "dropped", "cache_mark"),
+        ("messages[0].content[0].cache_control.ttl", "approximated", "cache_lifetime"),
+        ("messages[1].content[0].cache_control", "dropped", "cache_mark"),
         ("messages[2].content[0].cache_control", "dropped", "cache_mark"),
-        ("messages[2].content[0].content[0].cache_control", "dropped", "cache_mark"),
-        ("system[0].cache_control", "dropped", "cache_mark"),
+        ("messages[2].content[0].content[0].cache_control.ttl", "approximated", "cache_lifetime"),
+        ("system[0].cache_control.ttl", "approximated", "cache_lifetime"),
         ("tools[0].cache_control", "dropped", "cache_mark"),
     )
+
+
+def test_a_mark_on_the_whole_prompt_of_a_message_stays_where_it_was() -> None:
+    body = claude(user([text("a", cache_control={"type": "ephemeral"}), text("b")]))
+    crosses(ANTHROPIC, ANTHROPIC, body, body, [], "request")
 
 
 def test_images_and_documents_in_messages_both_ways() -> None:
@@ -282,7 +289,7 @@ def test_a_failed_tool_is_marked_in_words() -> None:
     assert done.body["messages"][2]["content"].endswith("no door")
     assert done.body["messages"][2]["content"] != "no door"
     assert [(loss.path, loss.why) for loss in done.losses] == [
-        ("messages[2].content[0].is_error", "tool_result_error")
+        ("messages[2].content[0]", "tool_result_error")
     ]
 
 
@@ -333,7 +340,7 @@ def test_unknown_fields_are_lost_by_name_at_every_level() -> None:
             tools=[function("f", parameters=OBJECT, odd=3) | {"odd": 4}],
             odd={"deep": 5},
         ),
-        claude(user("Hi"), tools=[{"name": "f", "input_schema": OBJECT}]),
+        claude(user([text("Hi")]), tools=[{"name": "f", "input_schema": OBJECT}]),
         ("messages[0].content[0].odd", "dropped", "unknown_field"),
         ("messages[0].odd", "dropped", "unknown_field"),
         ("odd", "dropped", "unknown_field"),

@@ -34,7 +34,7 @@ STOPS_TO_CHAT = {
     "stop_sequence": ("stop", ["stop"]),
     "tool_use": ("tool_calls", []),
     "refusal": ("content_filter", ["stop"]),
-    "pause_turn": ("stop", ["stop"]),
+    "pause_turn": ("length", ["stop"]),  # the answer is not whole
     "a_reason_of_tomorrow": ("stop", ["stop"]),
 }
 

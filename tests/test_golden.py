@@ -7,7 +7,7 @@ import pytest
 from .golden import inputs, outputs
 
 
-@pytest.mark.parametrize("given", inputs(), ids=lambda p: p.parent.name)
+@pytest.mark.parametrize("given", list(inputs()), ids=lambda p: p.parent.name)
 def test_golden(given: Path) -> None:
     written = {p.name: p.read_text(encoding="utf-8") for p in given.parent.glob("to-*")}
     made = outputs(given)

@@ -79,9 +79,9 @@ def beta_reply(seen: Seen) -> list:
         return answer(400, JSON, {"type": "error", "error": {"type": "invalid_request_error", "message": "Bad thing"}})
     blocks: list[dict[str, Any]] = [{"type": "text", "text": "Hello from beta"}]
     reason = "end_turn"
-    if "output_config" in body:
+    if "format" in body.get("output_config", {}):
         blocks = [{"type": "text", "text": '{"name":"Ann","age":30}'}]
-    if body.get("thinking", {}).get("type") == "enabled":
+    if body.get("thinking", {}).get("type") in ("enabled", "adaptive") or "effort" in body.get("output_config", {}):
         blocks.insert(0, {"type": "thinking", "thinking": "Let me see", "signature": "sig=="})
     if body.get("tools") and "tool_result" not in said and "weather" in said:
         blocks = [{"type": "tool_use", "id": f"toolu_{n}", "name": "get_weather", "input": {"city": c}} for n, c in enumerate(CITIES)]
@@ -379,9 +379,9 @@ def test_pydantic_ai(stage: tuple[Running, Upstream, Upstream]) -> None:
         seen: list[str] = []
 
         @agent.tool_plain
-        def get_weather(city: str, seen: list[str] = seen) -> str:
+        def get_weather(city: str) -> str:
             """The weather in a city."""
-            seen.append(city)
+            seen.append(city)  # noqa: B023 - it is called in this turn of the loop alone
             return "sunny"
 
         assert agent.run_sync("What is the weather?").output == f"Hello from {name}"

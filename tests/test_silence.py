@@ -12,11 +12,39 @@ import pytest
 from fungible.translate import Translation
 
 from .golden import inputs
-from .silence import GONE, STRUCTURE, Leaf, Stream, Words, leaves, replaced, silent, silent_in_stream
+from .silence import GONE, GRAMMAR, Leaf, Stream, Words, at, leaves, replaced, silent, silent_in_stream
 from .test_recorded_traffic import PAIRS
 
-MADE_UP = {
-    # leaf's last name -> why no source body holds it
+OWN = "the target wants it and no source body held it"
+TWICE = "the output says it in a second place, which still depends on the source"
+NEAR = "only the nearest thing is written, the same for other values; the loss says so"
+
+MISSED: dict[str, dict[str, str]] = {
+    # story -> last name of a leaf -> why leaving it out makes no silent loss
+    "a-strict-schema-asked-for": {"max_tokens": OWN},
+    "an-answer-that-thought-searched-and-cited": {
+        "created": OWN,
+        "reasoning_content": TWICE,
+        "text": TWICE,
+        "start_index": NEAR,
+        "end_index": NEAR,
+        "title": NEAR,
+        "url": NEAR,
+        "prompt_tokens": TWICE,
+        "completion_tokens": TWICE,
+        "total_tokens": OWN,
+        "cached_tokens": TWICE,
+        "cache_write_tokens": TWICE,
+    },
+    "an-answer-with-text-calls-and-probabilities": {"cache_read_input_tokens": TWICE},
+    "cache-marks-at-every-level": {"mode": OWN, "ttl": NEAR},
+    "every-knob-there-is": {"stop_sequences": NEAR},
+    "media-inside-a-tool-result": {"tool_call_id": TWICE, "content": NEAR, "text": OWN, "filename": TWICE},
+    "roles-names-and-media-anywhere": {"max_tokens": OWN, "media_type": "it was part of a data URL"},
+    "server-tools-and-citations": {"tool_choice": "without it disable_parallel_tool_use reads otherwise"},
+    "thinking-kept-through-a-tool-turn": {"reasoning_effort": NEAR},
+    "tool-history-without-tools-and-an-odd-id": {"content": OWN},
+    "tools-in-parallel-answered-out-of-order": {"properties": OWN},
 }
 
 
@@ -25,14 +53,18 @@ class Forgetful:
 
     def __init__(self, words: Words, leaf: Leaf) -> None:
         self.words = words
+        self.target, self.kind = words.target, words.kind
         self.leaf = leaf
 
     def translate(self, body: Any) -> Translation | None:
         done = self.words.translate(body)
         if done is None:
             return None
+        steps = self.leaf.steps
         try:
-            return Translation(replaced(done.body, self.leaf.steps, GONE), done.losses)
+            while len(steps) > 1 and len(at(done.body, steps[:-1])) == 1:
+                steps = steps[:-1]  # nor does it leave an empty object behind
+            return Translation(replaced(done.body, steps, GONE), done.losses)
         except (KeyError, IndexError, TypeError):
             return done
 
@@ -59,15 +91,16 @@ def test_a_forgetful_writer_is_caught(given: Any, words: Words) -> None:
     body = json.loads(given.read_text(encoding="utf-8"))
     done = words.translate(body)
     assert done is not None
-    missed = [
-        leaf.path
+    missed = {
+        last_name(leaf)
         for leaf in leaves(done.body)
-        if not leaf.inner
-        and leaf.steps[-1] not in STRUCTURE
-        and leaf.steps[-1] not in MADE_UP
-        and not silent(body, Forgetful(words, leaf))
-    ]
-    assert not missed
+        if not leaf.inner and leaf.steps[-1] not in GRAMMAR and not silent(body, Forgetful(words, leaf))
+    }
+    assert missed == set(MISSED.get(given.parent.name, ()))
+
+
+def last_name(leaf: Leaf) -> str:
+    return [step for step in leaf.steps if isinstance(step, str)][-1]
 
 
 BODY = {"model": "m", "max_completion_tokens": 64, "messages": [{"role": "user", "content": "Hello"}]}
@@ -84,6 +117,8 @@ def test_a_forgetful_writer_of_one_field_is_caught_by_name(field: str) -> None:
 
 def test_a_writer_that_cuts_a_text_is_caught() -> None:
     class Cutting:
+        target, kind = TO_CLAUDE.target, TO_CLAUDE.kind
+
         def translate(self, body: Any) -> Translation | None:
             done = TO_CLAUDE.translate(body)
             if done is not None:
@@ -106,6 +141,8 @@ def test_a_stream_that_is_changed_is_seen_frame_by_frame() -> None:
 
     class Deaf:
         """Takes every id and no n."""
+
+        target, kind = "nobody", "stream"
 
         def translate(self, body: Any) -> Translation:
             return Translation(

@@ -64,7 +64,7 @@ OURS = {"local"}  # the embedded engine is this project's own
 
 ONE_FILE = {
     "holds the SQL": (re.compile(r"^\s*(import|from) sqlite3\b", re.M), "store"),
-    "opens connections": (re.compile(r"\.create_connection\("), "http.client"),
+    "opens connections": (re.compile(r"(?<!socket)\.create_connection\("), "http.client"),
     "listens": (re.compile(r"\.create_server\("), "http.server"),
     "reads the environment": (re.compile(r"\bos\.(environ|getenv)\b"), "config"),
 }

@@ -133,8 +133,16 @@ def test_losses_are_tidied() -> None:
         inner,
     )
     assert tidy([Loss("a[10].x", "dropped", "name"), Loss("a[1]", "dropped", "image")]) == (
-        Loss("a[1]", "dropped", "image"),
         Loss("a[10].x", "dropped", "name"),
+        Loss("a[1]", "dropped", "image"),
+    )
+
+
+def test_of_two_reports_of_one_thing_the_graver_stays() -> None:
+    near, gone = Loss("stop_reason", "approximated", "stop"), Loss("stop_reason", "dropped", "stop")
+    assert tidy([near, gone]) == (gone,)
+    assert tidy([Loss("m", "changed", "role"), Loss("m.role", "approximated", "role")]) == (
+        Loss("m", "changed", "role"),
     )
 
 

@@ -59,5 +59,6 @@ def to_chat(body: Any, expected: Any, *losses: tuple[str, str, str], kind: str =
 
 def crosses(source: str, target: str, body: Any, expected: Any, losses: Any, kind: str) -> None:
     done = translate(body, source=source, target=target, kind=kind)
-    assert done.body == expected
-    assert [(loss.path, loss.kind, loss.why) for loss in done.losses] == list(losses)
+    assert done.body == expected, done.body
+    told = [(loss.path, loss.kind, loss.why) for loss in done.losses]
+    assert told == list(losses), told

@@ -26,7 +26,7 @@ class Shape:
     heads: int = 6
     hidden: int = 640
     context: int = 2048
-    rope_base: float = 10000.0
+    rope_base: float = 500000.0
     norm_epsilon: float = 1e-5
 
 
@@ -124,6 +124,52 @@ class Llama(nn.Module):
     def score(self, hidden: Tensor) -> Tensor:
         """hidden: (..., width). Returns logits (..., vocabulary) through the tied embedding."""
         return functional.linear(hidden, self.token_embd.weight)
+
+
+@torch.no_grad()
+def start_copying(model: Llama, spread: float = 0.1) -> None:
+    """Lay the copying circuit into fresh weights, so that training refines it instead of having to find it.
+
+    The residual is given three parts: one constant, `scratch` dimensions, and the rest for what a token is.
+    In layer 0 two heads look one position back, by rotary angles alone, and note in the scratch part which
+    token stood there. In layer 1 three heads look for a place whose note is the present token, and add what
+    stands there: the token that followed it last time. Everything stays free to change in training.
+    """
+    shape, generator = model.shape, torch.Generator().manual_seed(7)
+    width, size = shape.width, shape.width // shape.heads
+    noters, finders, scratch = 2, 3, 2 * size
+    token = slice(1 + scratch, width)
+    content = width - 1 - scratch
+
+    def frame(rows: int) -> Tensor:
+        return torch.linalg.qr(torch.randn(content, rows, generator=generator))[0].T
+
+    embedding = model.token_embd.weight
+    embedding.zero_()
+    embedding[:, token] = torch.randn(embedding.shape[0], content, generator=generator) * spread
+    embedding[:, 0] = spread * content**0.5
+    model.output_norm.weight.fill_(0.8)
+    notes, speeds = frame(scratch), shape.rope_base ** (-torch.arange(3) / (size / 2))
+    first, second = model.blk[0], model.blk[1]
+    for head in range(noters):
+        rows, part = slice(head * size, (head + 1) * size), slice(head * size, (head + 1) * size)
+        for pair, weight in enumerate((1.4, 1.0, 1.0)):
+            at, angle = head * size + 2 * pair, speeds[pair]
+            first.attn_q.weight[at, 0] = 0.75 * weight
+            first.attn_k.weight[at, 0] = 0.75 * weight * angle.cos()
+            first.attn_k.weight[at + 1, 0] = 0.75 * weight * angle.sin()
+        first.attn_v.weight[rows, token] = notes[part]
+        first.attn_output.weight[1 + head * size : 1 + (head + 1) * size, rows] = 0.17 * torch.eye(size)
+    copies, block = frame(finders * size), scratch // finders
+    for head in range(finders):
+        slow = slice(
+            (head + 1) * size - block, (head + 1) * size
+        )  # pairs that hardly turn: matched at any distance
+        part, rows = slice(head * block, (head + 1) * block), slice(head * size, (head + 1) * size)
+        second.attn_q.weight[slow, token] = 2.2 * notes[part]
+        second.attn_k.weight[slow, 1 + head * block : 1 + (head + 1) * block] = 2.2 * torch.eye(block)
+        second.attn_v.weight[rows, token] = copies[rows]
+        second.attn_output.weight[token, rows] = 0.4 * copies[rows].T
 
 
 def orthogonal(update: Tensor, rounds: int = 5) -> Tensor:

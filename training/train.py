@@ -25,13 +25,13 @@ from pathlib import Path
 
 import corpus
 import torch
-from network import Llama, Muon, Shape
+from network import Llama, Muon, Shape, start_copying
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from torch.nn import functional
 
 SEED = 20261123
-STEPS = 900
+STEPS = 700
 BATCH_TOKENS = 3072
 TOKENS_MAX = 640
 VOCABULARY = 1024
@@ -119,7 +119,9 @@ def pace(step: int, steps: int) -> float:
 def train(tokenizer: Tokenizer, steps: int, device: torch.device, out: Path) -> Llama:
     """Train a network from nothing for `steps` steps; what there is so far is saved in `out` now and then."""
     torch.manual_seed(SEED)
-    model = Llama(Shape(vocabulary=tokenizer.get_vocab_size())).to(device)
+    model = Llama(Shape(vocabulary=tokenizer.get_vocab_size()))
+    start_copying(model)
+    model.to(device)
     matrices = [p for p in model.blk.parameters() if p.ndim == 2]
     chosen = {id(p) for p in matrices}
     others = [p for p in model.parameters() if id(p) not in chosen]

@@ -3,8 +3,12 @@
 Pure, and free of states: `exchange` decides when, this file how it is put.
 """
 
+from collections.abc import Mapping
+from typing import Protocol
+
 from .account import Settled
 from .call import Call
+from .dialects import DIALECTS
 from .dialects.base import Dialect
 from .events import Done as StreamDone
 from .events import Failed, StreamEvent, UsageSeen, has_content, revise
@@ -13,9 +17,42 @@ from .ir import Usage
 from .losses import Loss, Report
 from .models import Target
 from .money import usd
+from .policies import retry
+from .world import Headers
 
 JSON_TYPE = "content-type: application/json\r\n"
 LOSSES_BYTES_MAX = 2048
+RETRY_AFTER_MAX_MS = 300_000  # a client is not sent away for longer
+ESTIMATED = b"content-type: application/json\r\nx-fungible-estimated: input_tokens\r\n"
+STREAM_TYPE = b"content-type: %b\r\ncache-control: no-cache\r\n"
+
+REQUEST_IDS = frozenset({b"x-request-id", b"request-id", b"x-amzn-requestid", b"apim-request-id"})
+NOTABLE = {dialect.name: REQUEST_IDS | dialect.give_back for dialect in DIALECTS.values()}
+"""Dialect -> the headers of a provider's answer that are looked at."""
+
+
+class Client(Protocol):
+    """Who asked. `head`: response header lines, each ended by CRLF, without length or framing."""
+
+    def reply(self, status: int, head: bytes, body: bytes) -> None: ...
+
+    def start(self, status: int, head: bytes) -> None: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+
+class Nobody:
+    """The client that left, while its attempt is drained. Implements `Client`."""
+
+    def reply(self, status: int, head: bytes, body: bytes) -> None: ...
+
+    def start(self, status: int, head: bytes) -> None: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def end(self) -> None: ...
 
 
 class Failure:
@@ -86,6 +123,45 @@ def reply_head(
     ).encode("latin-1", "replace")
 
 
+def upstream_error(
+    target: Target, client: Dialect, status: int, headers: Headers, body: bytes, wall_ms: int
+) -> Failure:
+    """What an answer with a bad status means, and the provider's own body where the client can read it."""
+    body = target.aim.redacted(body)
+    fault = DIALECTS[target.dialect].read_error(status, headers, body)
+    if not 400 <= status < 600:
+        return Failure(
+            Fault("provider_answer", f"{target.provider} answered {status}, which is not followed.")
+        )
+    if status in (401, 403) and fault.kind in ("authentication", "permission"):
+        return Failure(
+            Fault(
+                "provider_authentication",
+                f"{target.provider} refused the key it was sent ({status}): {fault.message} "
+                "The operator's `fungible doctor` checks the keys.",
+            )
+        )
+    if fault.retry_after_ms is None:
+        fault.retry_after_ms = retry.until(headers, wall_ms)
+    passed = target.dialect == client.name and body.lstrip()[:1] in (b"{", b"[")
+    return Failure(fault, status=status, body=body if passed else None)
+
+
+def given_back(dialect: Dialect, name: bytes, value: bytes) -> bytes:
+    """The header line for a client of the provider's own dialect; nothing for a header it has no use for."""
+    return b"%b: %b\r\n" % (name, value) if name in dialect.give_back else b""
+
+
+def only_keepalives(frames: bytes, dialect: Dialect) -> bool:
+    """Whether these whole frames say no more than that the provider lives."""
+    lines = frames.replace(b"\r\n", b"\n")
+    return all(
+        frame.startswith(dialect.keepalives) and not (frame.startswith(b":") and b"\ndata:" in frame)
+        for frame in lines.split(b"\n\n")
+        if frame.strip()
+    )
+
+
 def _listed(losses: tuple[Loss, ...]) -> str:
     text = str(len(losses))
     for loss in losses:
@@ -103,7 +179,7 @@ def trailer(row: Settled, attempts: int) -> bytes:
 
 
 def error_reply(
-    call: Call, failure: Failure, attempts: int, target: Target | None
+    call: Call, failure: Failure, attempts: int, target: Target | None, losses: tuple[Loss, ...]
 ) -> tuple[int, bytes, bytes]:
     """(status, header lines, body) in the client's dialect."""
     fault = failure.fault
@@ -112,24 +188,34 @@ def error_reply(
     else:
         status, body = call.dialect.write_error(fault, call.id)
     lines = [f"x-fungible-call: {call.id}", f"x-fungible-attempts: {attempts}"]
+    lines.append(f"x-fungible-losses: {_listed(losses)}")
     lines.append("content-type: application/json")
     if target is not None:
         lines.append(f"x-fungible-target: {target.name}")
     if fault.retry_after_ms is not None:
-        lines.append(f"retry-after: {-(-max(fault.retry_after_ms, 0) // 1000)}")
-        lines.append(f"retry-after-ms: {max(fault.retry_after_ms, 0)}")
+        wait_ms = min(max(fault.retry_after_ms, 0), RETRY_AFTER_MAX_MS)
+        lines.append(f"retry-after: {-(-wait_ms // 1000)}")
+        lines.append(f"retry-after-ms: {wait_ms}")
     if attempts or failure.final or not fault.retry:
         lines.append("x-should-retry: false")
     return status, ("\r\n".join(lines) + "\r\n").encode("latin-1", "replace"), body
 
 
-def shut(target: Target, pause_s: float) -> Fault:
+WHY_SHUT: Mapping[str, str] = {
+    "provider_authentication": "refused the key it was sent (`fungible doctor` checks the keys)",
+    "rate_limited": "has said that it is asked too often",
+}
+"""What a target's last fault was -> why it is left alone; any other has come several times in a row."""
+
+
+def shut(target: Target, kind: str, wait_s: float) -> Fault:
     """The fault of a call whose targets are all left alone for the moment."""
+    reason = WHY_SHUT.get(kind, "has failed several times in a row")
     return Fault(
         "unavailable",
-        f"{target.provider} has failed several times in a row and is left alone for some seconds. "
+        f"{target.provider} {reason} and is left alone for {wait_s:.0f} s. "
         "Give the route another target to fail over to.",
-        retry_after_ms=int(pause_s * 1000),
+        retry_after_ms=int(wait_s * 1000),
     )
 
 

@@ -6,8 +6,9 @@ called about once a second: new keys, a changed configuration, prices that have 
 """
 
 import subprocess
-import threading
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,13 @@ from .keys import KeyRing
 from .ledger import Ledger
 from .observe import Metrics
 from .prices import PriceBook, start_compiling
+from .providers.table import SHIPPED_MODELS
 from .store import Budgets, Store
 
+SHIPPED = Path(__file__).parent / "data"
 FOLD_IDLE_S = 10.0  # without a call for this long, the journal is folded
+FOLD_EVERY_S = 300.0  # at the latest
+FOLD_CHUNK_BYTES = 64 * 1024  # small steps, so that calls go on in between
 
 
 class Books:
@@ -86,7 +91,10 @@ class App:
         self._open = False
         self.said: list[str] = []  # what an operator should read, taken by whoever runs this
         self._stamps = _stamps(config.watched)
-        self._folding: threading.Thread | None = None
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="fungible")
+        self._loading: Future[Config] | None = None
+        self._folding: Future[None] | None = None
+        self._folded = self.gateway.clock()
 
     def gauges(self) -> Mapping[str, tuple[str, float]]:
         shut = sum(b.open_until > self.gateway.clock() for b in self.local.breakers.values())
@@ -116,21 +124,26 @@ class App:
         if self._compiling is not None and self._compiling.poll() is not None:
             self._compiled(self._compiling)
             self._compiling = None
-        gateway = self.gateway
-        idle = not gateway.active and gateway.clock() - gateway.last_call > FOLD_IDLE_S
-        if self.books.rows and idle and (self._folding is None or not self._folding.is_alive()):
-            self.books.rows = 0
-            self._folding = threading.Thread(target=fold, args=(self.config.server.state,), daemon=True)
-            self._folding.start()
+        self._take_up()
+        self._fold_when_due()
         try:
             self.metrics.keep()
         except OSError as error:
             self.said.append(f"The metrics of this worker could not be written: {error.strerror}.")
 
     def reload(self) -> None:
-        """Take up a changed configuration whole, or keep the old one and say why."""
+        """Begin to read the configuration again, beside the loop: a secret may come from a command."""
+        if self._loading is None:
+            pinned = self._pinned()
+            self._loading = self._beside.submit(configuration.load, self.config.path, None, pinned)
+
+    def _take_up(self) -> None:
+        """Take up a configuration that has been read, whole, or keep the old one and say why."""
+        if self._loading is None or not self._loading.done():
+            return
+        loading, self._loading = self._loading, None
         try:
-            fresh = configuration.load(self.config.path, overrides=self._pinned())
+            fresh = loading.result()
         except Fault as fault:
             self.said.append(
                 f"The configuration was not taken up; the old one stays in force.\n{fault.message}"
@@ -141,11 +154,20 @@ class App:
             self.embedded = self.gateway.embedded = _engine(fresh)
         self.config = fresh
         self._stamps = _stamps(fresh.watched)
-        self.local.settings = msgspec.structs.replace(
-            fresh.server.settings(), open=self._open or fresh.server.auth == "open"
-        )
+        anyone = self._open or fresh.server.auth == "open"
+        self.local.settings = msgspec.structs.replace(fresh.server.settings(), open=anyone)
         self._price_anew(fresh)
         self.said.append("The changed configuration is in force.")
+
+    def _fold_when_due(self) -> None:
+        """When nobody calls, and otherwise now and then, so that a dead worker's holds come free."""
+        now, gateway = self.gateway.clock(), self.gateway
+        idle = not gateway.active and now - gateway.last_call > FOLD_IDLE_S
+        due = idle or now - self._folded > FOLD_EVERY_S
+        if self.books.rows and due and (self._folding is None or self._folding.done()):
+            self.books.rows = 0
+            self._folded = now
+            self._folding = self._beside.submit(fold, self.config.server.state)
 
     def _pinned(self) -> Mapping[str, Any]:
         """What a running process cannot change: where it listens and where it keeps its state."""
@@ -170,24 +192,27 @@ class App:
         if self._compiling is not None:
             self._compiling.kill()
             self._compiling.communicate()
-        self.pool.close()
+        # Nothing is tried again. A loop that has ended before has closed its sockets itself.
+        self.local.settings = msgspec.structs.replace(self.local.settings, attempts_max=0)
+        with suppress(RuntimeError):
+            self.pool.close()
         self.embedded.close()
         self.books.close()
-        if self._folding is not None:
-            self._folding.join(timeout=5.0)
+        self._beside.shutdown()
         self.store.fold()
         self.store.close()
 
 
 def _engine(config: Config) -> Embedded:
-    return Embedded({name: Path(path) for name, path in config.local_models.items()})
+    shipped = {name: SHIPPED / f"{name}.gguf" for name in SHIPPED_MODELS}
+    return Embedded(shipped | {name: Path(path) for name, path in config.local_models.items()})
 
 
 def fold(state: str) -> None:
     """Carry the journal into the store, on a connection of this thread's own."""
     store = Store(state)
     try:
-        store.fold()
+        store.fold(chunk_bytes=FOLD_CHUNK_BYTES)
     finally:
         store.close()
 

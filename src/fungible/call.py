@@ -38,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True):
     attempt_header: str | None = None
     deadlines: Deadlines = Deadlines()
     attempts_max: int = 3
+    workers: int = 1  # processes that share the port, and each key's limits a minute
     answer_bytes_max: int = 64 * 1024 * 1024  # of one plain answer
     held_bytes_max: int = 256 * 1024  # of a stream held back until its first content event
 
@@ -112,9 +113,10 @@ class Local:
 class Breaker:
     """Whether a (provider, model, key) is worth asking. Changed by policies.breaker alone."""
 
-    __slots__ = ("failures", "open_until", "opened", "probing")
+    __slots__ = ("failures", "kind", "open_until", "opened", "probing")
 
     def __init__(self) -> None:
+        self.kind = ""  # of the last fault
         self.failures = 0  # in a row
         self.open_until = 0.0  # monotonic seconds; 0: closed
         self.opened = 0  # times in a row it opened: the pause doubles

@@ -12,11 +12,11 @@ Close them, or use them with `with`, so that the ledger is folded at once and no
 """
 
 import asyncio
-import queue
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine, Iterator, Mapping
+from concurrent.futures import CancelledError
 from types import ModuleType, TracebackType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import httpx2
 import msgspec
@@ -24,7 +24,7 @@ import msgspec
 from . import config as configuration
 from .app import App
 from .dialects import DIALECTS
-from .events import TextDelta
+from .events import Failed, TextDelta
 from .faults import Fault
 from .ir import Message, Reply, Text
 from .ir import Request as Canonical
@@ -32,8 +32,11 @@ from .losses import Report
 from .serve import tick
 
 Result = TypeVar("Result")
+Piece_co = TypeVar("Piece_co", covariant=True)
 
 QUEUED_BYTES_MAX = 64 * 1024
+TOLD_S = 0.5  # how long those who wait may take to hear that the client is closed
+CLOSED = "This Client is closed."
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,13 +64,18 @@ class _Request:
 
 
 class _Inbox:
-    """Implements `exchange.Client`: what a call tells, kept for a reader on the same loop."""
+    """Implements `exchange.Client`: what a call tells, kept for a reader on the same loop.
+
+    It iterates over the answer's body itself. A reader who stops before the end must `aclose` it, begun or
+    not: so the call hears that nobody listens any more.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.begun: asyncio.Future[tuple[int, bytes]] = loop.create_future()
         self.exchange: Any = None
         self._pieces: list[bytes] = []
         self._bytes = 0
+        self._blocked = False
         self._ended = False
         self._more = asyncio.Event()
 
@@ -84,42 +92,56 @@ class _Inbox:
         self._pieces.append(data)
         self._bytes += len(data)
         self._more.set()
-        if self._bytes > QUEUED_BYTES_MAX and self.exchange is not None:
+        if self._bytes > QUEUED_BYTES_MAX and self.exchange is not None and not self._blocked:
+            self._blocked = True
             self.exchange.on_client_blocked()
 
     def end(self) -> None:
         self._ended = True
         self._more.set()
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        try:
-            while True:
-                if self._pieces:
-                    data, self._pieces, self._bytes = b"".join(self._pieces), [], 0
-                    self.exchange.on_client_ready()
-                    yield data
-                elif self._ended:
-                    return
-                else:
-                    self._more.clear()
-                    await self._more.wait()
-        finally:
-            self.leave()
+    def __aiter__(self) -> "_Inbox":
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._pieces:
+            if self._ended:
+                raise StopAsyncIteration
+            self._more.clear()
+            await self._more.wait()
+        data, self._pieces, self._bytes = b"".join(self._pieces), [], 0
+        if self._blocked:
+            self._blocked = False
+            self.exchange.on_client_ready()
+        return data
+
+    async def aclose(self) -> None:
+        self.leave()
 
     def leave(self) -> None:
         if not self._ended:
             self._ended = True
+            self._more.set()
             self.exchange.on_client_gone()
+
+    async def whole(self) -> bytes:
+        try:
+            return b"".join([piece async for piece in self])
+        finally:
+            self.leave()
 
 
 class AsyncClient:
-    """Every provider, on the running loop. It starts when it is first used."""
+    """Every provider, on the running loop. It starts when it is first used, and anew on another loop
+    after the first has ended; two loops that live at once need a client each.
+    """
 
     def __init__(self, config: str | None = None) -> None:
         loaded = configuration.load(config)
         self._config = loaded
         self._app: App | None = None
         self._ticking: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __aenter__(self) -> "AsyncClient":
         return self
@@ -140,7 +162,7 @@ class AsyncClient:
 
     async def send(
         self, method: str, path: str, headers: Mapping[bytes, bytes], body: bytes
-    ) -> tuple[int, bytes, AsyncIterator[bytes]]:
+    ) -> tuple[int, bytes, _Inbox]:
         """One request as a client of the data port would send it: (status, header lines, body in pieces)."""
         app = self._running()
         inbox = _Inbox(asyncio.get_running_loop())
@@ -150,7 +172,7 @@ class AsyncClient:
         except asyncio.CancelledError:
             inbox.leave()
             raise
-        return status, head, inbox.pieces()
+        return status, head, inbox
 
     async def chat(self, model: str, prompt: str, *, system: str | None = None, **settings: Any) -> Answer:
         """Ask once. `settings` are fields of `ir.Request` (`max_output_tokens`, `temperature`, ...).
@@ -158,7 +180,7 @@ class AsyncClient:
         Raises `Fault` with what went wrong, as the provider or fungible told it.
         """
         status, head, pieces = await self._ask(model, prompt, system, settings, stream=False)
-        body = b"".join([piece async for piece in pieces])
+        body = await pieces.whole()
         told = _fields(head)
         reply = _read(status, body)
         parts = reply.choices[0].parts if reply.choices else ()
@@ -174,18 +196,21 @@ class AsyncClient:
 
     async def stream(
         self, model: str, prompt: str, *, system: str | None = None, **settings: Any
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         """The answer's text as it comes. Raises `Fault`, also in the middle."""
         status, _, pieces = await self._ask(model, prompt, system, settings, stream=True)
         if status != 200:
-            _read(status, b"".join([piece async for piece in pieces]))
+            _read(status, await pieces.whole())
         reader = _dialect().stream_reader()
-        async for piece in pieces:
-            for event in reader.feed(piece):
-                if isinstance(event, TextDelta):
-                    yield event.text
-                elif (fault := getattr(event, "fault", None)) is not None:
-                    raise fault
+        try:
+            async for piece in pieces:
+                for event in reader.feed(piece):
+                    if isinstance(event, TextDelta):
+                        yield event.text
+                    elif isinstance(event, Failed):
+                        raise event.fault
+        finally:
+            pieces.leave()
 
     def http(self, library: ModuleType = httpx2) -> Any:
         """An async HTTP client for an official SDK. `library`: httpx2, or httpx for SDKs that want it."""
@@ -193,7 +218,7 @@ class AsyncClient:
 
     async def _ask(
         self, model: str, prompt: str, system: str | None, settings: Mapping[str, Any], *, stream: bool
-    ) -> tuple[int, bytes, AsyncIterator[bytes]]:
+    ) -> tuple[int, bytes, _Inbox]:
         said = [Message(role="system", parts=(Text(text=system),))] if system is not None else []
         messages = (*said, Message(role="user", parts=(Text(text=prompt),)))
         request = Canonical(model=model, messages=messages, stream=stream, **settings)
@@ -202,10 +227,19 @@ class AsyncClient:
         return await self.send("POST", dialect.client_paths[0], {}, body)
 
     def _running(self) -> App:
+        loop = asyncio.get_running_loop()
+        if self._app is not None and self._loop is not loop:
+            if self._loop is not None and not self._loop.is_closed():
+                raise RuntimeError(
+                    "This AsyncClient is at work on another event loop; make one for each loop."
+                )
+            self._app.close()
+            self._app = None
         if self._app is None:
             self._app = App(self._config)
             self._app.serve_anyone()
-            self._ticking = asyncio.get_running_loop().create_task(tick(self._app, _unheard))
+            self._loop = loop
+            self._ticking = loop.create_task(tick(self._app, _unheard))
         return self._app
 
 
@@ -214,6 +248,7 @@ class Client:
 
     def __init__(self, config: str | None = None) -> None:
         self._inner = AsyncClient(config)
+        self._closed = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fungible", daemon=True)
         self._thread.start()
@@ -228,12 +263,21 @@ class Client:
 
     def close(self) -> None:
         """Give up the calls under way, fold the ledger, end the thread."""
-        if self._loop.is_closed():
+        if self._closed:
             return
-        self.wait(self._inner.close())
+        self._closed = True
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=10.0)
         self._loop.close()
+
+    async def _end(self) -> None:
+        await self._inner.close()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.wait(left, timeout=TOLD_S) if left else None  # they were told the end of their calls
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     def chat(self, model: str, prompt: str, *, system: str | None = None, **settings: Any) -> Answer:
         """As `AsyncClient.chat`."""
@@ -248,45 +292,52 @@ class Client:
         return library.Client(transport=_sync_transport(self, self._inner, library), timeout=None)
 
     def wait(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Run on the client's loop, and wait here."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    def drawn(self, pieces: AsyncIterator[Result]) -> Iterator[Result]:
-        """What an iterator on the client's loop gives, one piece ahead of the reader at the most."""
-        box: queue.Queue[tuple[Result | None, BaseException | None]] = queue.Queue(maxsize=1)
-        left = threading.Event()
-
-        async def draw() -> None:
-            put = asyncio.get_running_loop().run_in_executor
-            error: BaseException | None = None
-            try:
-                async for piece in pieces:
-                    await put(None, box.put, (piece, None))
-                    if left.is_set():
-                        break
-            except Exception as raised:
-                error = raised
-            close = getattr(pieces, "aclose", None)
-            if close is not None:
-                await close()
-            await put(None, box.put, (None, error))
-
-        drawing = asyncio.run_coroutine_threadsafe(draw(), self._loop)
+        """Run on the client's loop, and wait here. Raises `Fault` (unavailable) once it is closed."""
+        if self._closed:
+            work.close()
+            raise Fault("unavailable", CLOSED)
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
-            while True:
-                piece, error = box.get()
-                if error is not None:
-                    raise error
-                if piece is None:
-                    return
+            return future.result()
+        except CancelledError:
+            raise Fault("unavailable", CLOSED) from None
+        except BaseException:
+            future.cancel()  # an interrupt: whoever waited is gone, and so is the call
+            raise
+
+    def drawn(self, pieces: "Pieces[Result]") -> Iterator[Result]:
+        """What an iterator on the client's loop gives. Left early, it closes that iterator."""
+        try:
+            while (piece := self.wait(_next(pieces))) is not None:
                 yield piece
         finally:
-            left.set()
-            while not drawing.done():
-                try:
-                    box.get(timeout=0.05)
-                except queue.Empty:
-                    continue
+            self.leave(pieces)
+
+    def leave(self, pieces: "Pieces[Any]") -> None:
+        """Close an iterator on the client's loop, from any thread."""
+        if threading.current_thread() is self._thread:  # the garbage collector may come by anywhere
+            self._loop.create_task(_close(pieces))
+        elif not self._closed:
+            self.wait(_close(pieces))
+
+
+class Pieces(Protocol[Piece_co]):
+    """What is read on the client's loop."""
+
+    def __anext__(self) -> Awaitable[Piece_co]: ...
+
+    def aclose(self) -> Awaitable[None]: ...
+
+
+async def _next(pieces: Pieces[Result]) -> Result | None:
+    try:
+        return await pieces.__anext__()
+    except StopAsyncIteration:
+        return None
+
+
+async def _close(pieces: Pieces[Any]) -> None:
+    await pieces.aclose()
 
 
 def _unheard(text: str) -> None:
@@ -319,7 +370,7 @@ def _async_transport(client: AsyncClient, library: Any) -> Any:
     """A transport of the library's own kind over an `AsyncClient`."""
 
     class Body(library.AsyncByteStream):  # type: ignore[misc]
-        def __init__(self, pieces: AsyncIterator[bytes]) -> None:
+        def __init__(self, pieces: _Inbox) -> None:
             self.pieces = pieces
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -327,7 +378,7 @@ def _async_transport(client: AsyncClient, library: Any) -> Any:
                 yield piece
 
         async def aclose(self) -> None:
-            await self.pieces.aclose()  # type: ignore[attr-defined]
+            self.pieces.leave()
 
     class Transport(library.AsyncBaseTransport):  # type: ignore[misc]
         async def handle_async_request(self, request: Any) -> Any:
@@ -342,21 +393,20 @@ def _sync_transport(client: Client, inner: AsyncClient, library: Any) -> Any:
     """A transport of the library's own kind over a `Client`."""
 
     class Body(library.SyncByteStream):  # type: ignore[misc]
-        def __init__(self, pieces: Iterator[bytes]) -> None:
+        def __init__(self, pieces: _Inbox) -> None:
             self.pieces = pieces
 
         def __iter__(self) -> Iterator[bytes]:
-            yield from self.pieces
+            yield from client.drawn(self.pieces)
 
         def close(self) -> None:
-            self.pieces.close()  # type: ignore[attr-defined]
+            client.leave(self.pieces)
 
     class Transport(library.BaseTransport):  # type: ignore[misc]
         def handle_request(self, request: Any) -> Any:
             body = request.read()
             status, head, pieces = client.wait(inner.send(*_asked(request), body))
-            stream = Body(client.drawn(pieces))
-            return library.Response(status, headers=_fields(head), stream=stream, request=request)
+            return library.Response(status, headers=_fields(head), stream=Body(pieces), request=request)
 
     return Transport()
 

@@ -24,12 +24,29 @@ from typing import Literal, Protocol
 import msgspec
 
 from .account import Key, Opened, Settled
-from .answer import Failure, Translating, error_reply, lossy, reply_head, shut, trailer
+from .answer import (
+    ESTIMATED,
+    NOTABLE,
+    REQUEST_IDS,
+    STREAM_TYPE,
+    Client,
+    Failure,
+    Nobody,
+    Translating,
+    error_reply,
+    given_back,
+    lossy,
+    only_keepalives,
+    reply_head,
+    shut,
+    trailer,
+    upstream_error,
+)
 from .attempt import BYTES_PER_TOKEN, Ending, close, estimated
 from .call import Call, Local, Policy
 from .dialects import DIALECTS
 from .dialects.base import Watch
-from .faults import Fault, kind_of_status
+from .faults import Fault
 from .ir import Request, Usage
 from .losses import Loss, Report
 from .models import Target
@@ -43,6 +60,7 @@ ADMISSION: tuple[Policy, ...] = (auth.identify, route.find, auth.permit, limits.
 State = Literal["asked", "sent", "waiting", "streaming", "closing", "over"]
 
 CLOSING_S = 5.0  # how long an upstream may take to end after it has said all
+DRAIN_S = 120.0  # how long an answer is read to its end for nobody
 ERROR_BYTES_MAX = 1024 * 1024
 NEVER = float("inf")
 
@@ -75,18 +93,6 @@ class World(Protocol):
     def over(self, exchange: "Exchange") -> None: ...
 
 
-class Client(Protocol):
-    """Who asked. `head`: response header lines, each ended by CRLF, without length or framing."""
-
-    def reply(self, status: int, head: bytes, body: bytes) -> None: ...
-
-    def start(self, status: int, head: bytes) -> None: ...
-
-    def write(self, data: bytes) -> None: ...
-
-    def end(self) -> None: ...
-
-
 class Exchange:
     """One call under way. Made by whoever has read a request; `begin` starts it."""
 
@@ -94,6 +100,7 @@ class Exchange:
         "_answer",
         "_answer_bytes",
         "_attempt",
+        "_back",
         "_body_bytes",
         "_client",
         "_deadline",
@@ -137,6 +144,7 @@ class Exchange:
         self._held: list[bytes] = []  # of a stream, until its first content event
         self._answer: list[bytes] = []  # a plain answer, or an error's body
         self._headers: Headers = []  # of an error
+        self._back = b""  # header lines of the provider's that go back to a client of its dialect
         self._request_id: str | None = None
         self._watch: Watch | None = None
         self._row_open = False
@@ -169,7 +177,7 @@ class Exchange:
                 self._estimate_count(target)
                 return
             if not breaker.admit(target, self._local, now):
-                refused = refused or shut(target, breaker.PAUSE_S)
+                refused = refused or shut(target, *breaker.why(target, self._local, now))
                 continue
             fault = self._try(target)
             if fault is None:
@@ -217,6 +225,7 @@ class Exchange:
         self._tried.append(target)
         self._target, self._attempt, self._row_open = target, attempt, True
         self._status, self._request_id, self._watch = 0, None, None
+        self._back = b""
         self._held, self._held_bytes = [], 0
         self._answer, self._answer_bytes = [], 0
         self._body_bytes = len(body)
@@ -268,9 +277,13 @@ class Exchange:
     def on_head(self, status: int, headers: Headers) -> None:
         self._status = status
         dialect = DIALECTS[self._target.dialect]
+        notable = NOTABLE[dialect.name]
         for name, value in headers:
-            if name in REQUEST_IDS:
-                self._request_id = value.decode("latin-1")[:128]
+            if name in notable:
+                if name in REQUEST_IDS:
+                    self._request_id = value.decode("latin-1")[:128]
+                if dialect is self.call.dialect:
+                    self._back += given_back(dialect, name, value)
         if status != 200:
             self._headers = headers
             return
@@ -288,6 +301,8 @@ class Exchange:
             limit = self._local.settings.answer_bytes_max if self._status == 200 else ERROR_BYTES_MAX
             if self._answer_bytes > limit:
                 self._give_up(Fault("provider_answer", f"The provider's answer exceeds {limit} bytes."))
+            elif self.state == "sent":
+                self._begin_patience()
             return
         if self.state == "closing":
             return
@@ -308,7 +323,7 @@ class Exchange:
         if self.state == "closing":
             self._over()
         elif self._status != 200:
-            self._failed(*self._upstream_error())
+            self._refused()
         elif self._watch is not None:
             self._stream_ended(self._watch)
         else:
@@ -344,7 +359,7 @@ class Exchange:
         row = self._settle("settled" if usage is not None else "estimated", usage)
         breaker.succeeded(target, self._local)
         self.state = "over"
-        self._client.reply(200, reply_head(call.id, target, self._n, row, self.losses), body)
+        self._client.reply(200, reply_head(call.id, target, self._n, row, self.losses) + self._back, body)
         self._world.over(self)
 
     def _estimate_count(self, target: Target) -> None:
@@ -368,7 +383,7 @@ class Exchange:
             self._held = []
             self.state = "streaming"
             breaker.succeeded(self._target, self._local)
-            head = reply_head(self.call.id, self._target, self._n, None, self.losses)
+            head = reply_head(self.call.id, self._target, self._n, None, self.losses) + self._back
             self._client.start(200, head + STREAM_TYPE % self.call.dialect.stream_type.encode())
             self._pass_on(watch, held)
 
@@ -376,9 +391,16 @@ class Exchange:
         if watch.done:
             self._stream_done(watch, out)
         elif out:
-            idle_s = self._local.settings.deadlines.idle_ms / 1000
-            self.due = min(self._world.clock() + idle_s, self._deadline)
+            if not out.startswith(self.call.dialect.keepalives) or not only_keepalives(
+                out, self.call.dialect
+            ):
+                self._begin_patience()
             self._client.write(out)
+
+    def _begin_patience(self) -> None:
+        """The provider has said something; from now on it may be silent for `idle_ms`."""
+        idle_s = self._local.settings.deadlines.idle_ms / 1000
+        self.due = min(self._world.clock() + idle_s, self._deadline)
 
     def _stream_done(self, watch: Watch, out: bytes) -> None:
         row = self._settle("settled" if watch.usage is not None else "estimated", watch.usage)
@@ -418,18 +440,10 @@ class Exchange:
 
     # --- failures
 
-    def _upstream_error(self) -> tuple[Fault, bytes, Failure]:
-        body = b"".join(self._answer)
-        fault = DIALECTS[self._target.dialect].read_error(self._status, self._headers, body)
-        if self._status in (401, 403) and kind_of_status(self._status) == fault.kind:
-            fault = Fault(
-                "provider_authentication",
-                f"{self._target.provider} refused the key it was sent ({self._status}): {fault.message} "
-                "`fungible doctor` checks the keys.",
-            )
-            return fault, b"", Failure(fault)
-        same = self._target.dialect == self.call.dialect.name
-        return fault, b"", Failure(fault, status=self._status, body=body if same else None)
+    def _refused(self) -> None:
+        body, wall_ms = b"".join(self._answer), self._world.wall_ms()
+        failure = upstream_error(self._target, self.call.dialect, self._status, self._headers, body, wall_ms)
+        self._failed(failure.fault, b"", failure)
 
     def _give_up(self, fault: Fault) -> None:
         self._drop_flow()
@@ -477,7 +491,10 @@ class Exchange:
         self._finish_with(self._failure)
 
     def _finish_with(self, failure: Failure) -> None:
-        status, head, body = error_reply(self.call, failure, self._n, self._target if self._n else None)
+        target = self._target if self._n else None
+        status, head, body = error_reply(self.call, failure, self._n, target, self.losses)
+        if failure.body is not None:
+            head += self._back
         self.state = "over"
         self._client.reply(status, head, body)
         self._world.over(self)
@@ -489,6 +506,8 @@ class Exchange:
         state = self.state
         if state in ("sent", "streaming") and self._target.on_abandon == "drain":
             self._client = NOBODY
+            self._deadline = min(self._deadline, self._world.clock() + DRAIN_S)
+            self.on_client_ready()
             return
         self._drop_flow()
         if state in ("sent", "streaming"):
@@ -500,12 +519,16 @@ class Exchange:
             self._over()
 
     def on_client_blocked(self) -> None:
+        """The client reads too slowly: so do we, and do not blame the provider for its silence."""
         if self._flow is not None and self.state == "streaming":
             self._flow.pause()
+            self.due = self._deadline
 
     def on_client_ready(self) -> None:
         if self._flow is not None:
             self._flow.resume()
+            if self.state == "streaming":
+                self._begin_patience()
 
     # --- time
 
@@ -519,6 +542,8 @@ class Exchange:
             case "closing":
                 self._drop_flow()
                 self._over()
+            case "sent" if now < self._deadline and self._answer:
+                self._give_up(Fault("timeout", f"The provider's answer stood still {limits_.idle_ms} ms."))
             case "sent" if now < self._deadline:
                 self._give_up(Fault("timeout", f"The provider sent no content within {limits_.first_ms} ms."))
             case "streaming" if now < self._deadline:
@@ -564,25 +589,8 @@ class Exchange:
         self._world.over(self)
 
 
-REQUEST_IDS = frozenset({b"x-request-id", b"request-id", b"x-amzn-requestid", b"apim-request-id"})
 NOTHING = Usage(input_tokens=0, output_tokens=0)  # what counting tokens uses
-ESTIMATED = b"content-type: application/json\r\nx-fungible-estimated: input_tokens\r\n"
-STREAM_TYPE = b"content-type: %b\r\ncache-control: no-cache\r\n"
-
-
-class _Nobody:
-    """The client that left, while its attempt is drained."""
-
-    def reply(self, status: int, head: bytes, body: bytes) -> None: ...
-
-    def start(self, status: int, head: bytes) -> None: ...
-
-    def write(self, data: bytes) -> None: ...
-
-    def end(self) -> None: ...
-
-
-NOBODY: Client = _Nobody()
+NOBODY: Client = Nobody()
 
 
 def _counting_path(call: Call) -> str:

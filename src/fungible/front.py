@@ -13,7 +13,8 @@ from typing import Protocol
 
 import msgspec
 
-from .exchange import Client, Exchange
+from .answer import Client
+from .exchange import Exchange
 from .faults import KINDS, Fault
 from .gateway import FINISHED, Finished, Gateway, Request, credential, refuse
 from .policies.auth import MISSING

@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 from .account import Key, Opened, Settled
+from .answer import Client
 from .call import Call, Local
 from .dialects import DIALECTS
 from .dialects.base import Dialect
-from .exchange import Client, Exchange
+from .exchange import Exchange
 from .faults import Fault
 from .models import Catalogue, Target
 from .money import Price
@@ -237,7 +238,8 @@ def credential(headers: Mapping[bytes, bytes]) -> bytes | None:
 def refuse(client: Client, dialect: Dialect, fault: Fault, call: str) -> None:
     """Answer a request that never became an exchange."""
     status, body = dialect.write_error(fault, call)
-    head = f"x-fungible-call: {call}\r\ncontent-type: application/json\r\n"
+    head = f"x-fungible-call: {call}\r\nx-fungible-attempts: 0\r\nx-fungible-losses: 0\r\n"
+    head += "content-type: application/json\r\n"
     if not fault.retry:
         head += "x-should-retry: false\r\n"
     client.reply(status, head.encode(), body)

@@ -26,7 +26,7 @@ WHY: dict[str, str] = {
     "role": "The target has no such role; the nearest is used.",
     "name": "The target has no names of speakers.",
     "message_order": "The target takes this message in another place, or as part of its neighbour.",
-    "part_order": "The target has one text or a fixed order of parts; the part is moved, or joined to another.",
+    "part_order": "The target has one text or a fixed order of parts; the part is moved or joined to one.",
     "sampling": "The target has no such sampling control, or a narrower range.",
     "choices": "The target gives one answer a call.",
     "logprobs": "The target tells no token probabilities.",
@@ -51,7 +51,6 @@ WHY: dict[str, str] = {
     "stream_usage": "The target's streams always tell the usage.",
     "usage_detail": "The target's usage has no such count.",
     "empty_text": "The target refuses empty text; the block is left out.",
-    "prefill": "The target does not continue an assistant's last message.",
     "stream_event": "An event that only the source dialect has.",
 }
 

@@ -24,6 +24,7 @@ from .http.server import Server
 SWEEP_S = 0.1
 TEND_EVERY = 10  # sweeps
 RESTART_PAUSE_S = 1.0
+GC_THRESHOLDS = (20_000, 20, 50)  # calls leave no cycles behind; the default looks for them every 700 objects
 
 Say = Callable[[str], None]
 
@@ -53,6 +54,7 @@ async def work(config: Config, sock: socket.socket, say: Say, name: str) -> None
     await edge.start(sock)
     say(f"fungible serves on http://{config.server.host}:{sock.getsockname()[1]}")
     gc.freeze()  # what is there now stays; collections need not look at it again
+    gc.set_threshold(*GC_THRESHOLDS)
     ticking = asyncio.create_task(tick(app, say))
     try:
         await stopping.wait()
@@ -65,15 +67,22 @@ async def work(config: Config, sock: socket.socket, say: Say, name: str) -> None
 
 async def tick(app: App, say: Say) -> None:
     """Drive the app's clock until cancelled."""
-    count = 0
+    count, last = 0, ""
     while True:
         await asyncio.sleep(SWEEP_S)
-        app.gateway.sweep()
         count += 1
-        if count % TEND_EVERY == 0:
-            app.tend()
-            while app.said:
-                say(app.said.pop(0))
+        try:
+            app.gateway.sweep()
+            if count % TEND_EVERY == 0:
+                app.tend()
+                last = ""
+        except Exception as error:  # the clock goes on whatever happens: every deadline hangs on it
+            told = error.message if isinstance(error, Fault) else repr(error)
+            if told != last:
+                app.said.append(f"Housekeeping failed and will be tried again: {told}")
+            last = told
+        while app.said:
+            say(app.said.pop(0))
 
 
 def _watch(config: Config, socks: list[socket.socket], say: Say) -> int:
@@ -102,12 +111,15 @@ def _watch(config: Config, socks: list[socket.socket], say: Say) -> int:
             pid, status = os.wait()
         except InterruptedError:
             continue
-        place = children.pop(pid, None)
-        if place is None or stopping:
+        free = children.pop(pid, None)
+        if free is None or stopping:
             continue
-        say(f"Worker {place} has died ({_how(status)}); another takes its place.")
+        say(f"Worker {free} has died ({_how(status)}); another takes its place.")
         time.sleep(RESTART_PAUSE_S)
-        start(place)
+        if not stopping:
+            start(free)
+            if stopping:  # the signal came in between, and the new one was not there to hear it
+                stop(signal.SIGTERM, None)
     return 0
 
 

@@ -327,7 +327,7 @@ class Provider:
         ]
         self.later(self.day.rng.expovariate(20), lambda: self.sink.on_head(status, headers))
 
-    def bytes(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
         """In pieces cut anywhere, as a network does."""
         rng, cuts = self.day.rng, [0]
         while cuts[-1] < len(data):
@@ -350,7 +350,7 @@ class Provider:
             404: "not_found",
         }
         self.head(status, extra)
-        self.bytes(self.dialect.write_error(Fault(kind.get(status, "internal"), "made up"), "made-up")[1])
+        self.send(self.dialect.write_error(Fault(kind.get(status, "internal"), "made up"), "made-up")[1])
         self.end()
 
     def behave(self, behaviour: str) -> None:
@@ -370,38 +370,38 @@ class Provider:
                 self.behave("answer")
             case "break off":
                 self.head()
-                self.bytes(part)
+                self.send(part)
                 self.lose("provider_error", "broken off")
             case "end early":
                 self.head()
-                self.bytes(part)
+                self.send(part)
                 self.end()
             case "stand still":
                 self.head()
-                self.bytes(part)
+                self.send(part)
             case "error in a 200":
                 self.head()
-                self.bytes(self._error_frames(failed))
+                self.send(self._error_frames(failed))
                 self.end()
             case "error after some content":
                 self.head()
-                self.bytes(
+                self.send(
                     (body[: body.find(b"\n\n") + 2] if self.stream else b"") + self._error_frames(failed)
                 )
                 self.end()
             case "nonsense":
                 self.head()
-                self.bytes(b"data: {nonsense\n\n" if self.stream else b'{"choices": 7')
+                self.send(b"data: {nonsense\n\n" if self.stream else b'{"choices": 7')
                 self.end()
             case "a web page":
                 self.head(200)
-                self.bytes(b"<html><body>Bad gateway</body></html>")
+                self.send(b"<html><body>Bad gateway</body></html>")
                 self.end()
             case "429 for a second":
                 self.error(429, [(b"retry-after", b"1")])
             case "answer":
                 self.head()
-                self.bytes(body)
+                self.send(body)
                 self.end()
             case _:
                 self.error(int(behaviour))

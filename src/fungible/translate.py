@@ -17,12 +17,14 @@ import msgspec
 
 from .dialects import dialect
 from .dialects.base import Dialect, Quirks
-from .events import Begin, StreamEvent
+from .events import Begin, Failed, StreamEvent
 from .faults import Fault
+from .frames.sse import FrameReader
 from .ir import Json
 from .losses import Loss, Report
 
-SEVERITY = {"changed": 0, "approximated": 1, "dropped": 2}
+SEVERITY = {"changed": 0, "approximated": 0, "dropped": 1}
+"""What was moved or approximated may have lost something inside, which its own loss must say."""
 
 WORDS_OF_ERRORS = frozenset({"type", "status", "status_code", "object"})
 """What an error reply says by its kind: the target says it in its own words, which is no loss."""
@@ -104,14 +106,15 @@ def line(record: Json) -> dict[str, Json]:
 
 
 def tidy(losses: Iterable[Loss]) -> tuple[Loss, ...]:
-    """Each loss once, by path, without those that a graver or equal one higher up covers."""
+    """Each loss once, by path, without those that one higher up covers. Only a drop covers a drop."""
     worst: dict[str, int] = {}
-    every = sorted(set(losses))
-    for loss in every:
+    every: dict[tuple[str, str], Loss] = {}
+    for loss in sorted(losses, key=lambda loss: (loss.path, loss.why, -SEVERITY[loss.kind])):
+        every.setdefault((loss.path, loss.why), loss)
         worst[loss.path] = max(worst.get(loss.path, -1), SEVERITY[loss.kind])
     return tuple(
         loss
-        for loss in every
+        for loss in every.values()
         if all(worst.get(above, -1) < SEVERITY[loss.kind] for above in _above(loss.path))
     )
 
@@ -173,10 +176,28 @@ def _response(body: Json, source: Dialect, target: Dialect, model: str | None, _
 
 
 def _stream(body: Json, source: Dialect, target: Dialect, model: str | None, _: Quirks) -> _Made:
-    reader, report = source.stream_reader(), Report(source.names)
-    events = reader.feed(_wire(body, source)) + reader.end()
+    reader, report, wire = source.stream_reader(), Report(source.names), _wire(body, source)
+    events = reader.feed(wire) + reader.end()
     made = target.stream_writer(report, True).write([_renamed(event, model) for event in events])
-    return made.decode() if _is_text(target) else base64.b64encode(made).decode(), report.losses
+    if not _is_text(target):
+        return base64.b64encode(made).decode(), report.losses
+    text = made.decode()
+    failed = any(isinstance(event, Failed) for event in events)
+    return text, report.losses + (_unsaid_by_errors(wire, text) if failed and _is_text(source) else [])
+
+
+def _unsaid_by_errors(wire: bytes, made: str) -> list[Loss]:
+    """An error inside a stream is read for its kind and its words, like any other."""
+    losses = []
+    for _, data in FrameReader().feed(wire):
+        if b'"error"' in data:
+            try:
+                said = msgspec.json.decode(data)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                continue
+            if isinstance(said, dict) and said.get("error"):
+                losses += _unsaid(said["error"], "error", [made])
+    return losses
 
 
 def _error(body: Json, source: Dialect, target: Dialect, _: str | None, __: Quirks) -> _Made:

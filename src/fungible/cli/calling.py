@@ -5,12 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from ..faults import Fault
 from ..money import usd
-from .options import config_option, json_option, store_of
+from .options import config_option, console, json_option, store_of
 
 COLOURS = {"settled": "green", "estimated": "yellow", "unknown": "red", "void": "dim", "open": "blue"}
 
@@ -37,7 +36,7 @@ def command(
         elif as_json:
             click.echo(json.dumps({"attempts": list(rows)}))
         else:
-            Console().print(_attempts(list(rows)))
+            console().print(_attempts(list(rows)))
         return
     if call_id is not None:
         call = store.call(call_id)
@@ -53,7 +52,7 @@ def command(
     elif not calls:
         click.echo("Nothing was called yet.")
     else:
-        Console().print(_many(calls))
+        console().print(_many(calls))
 
 
 def _many(calls: list[dict[str, Any]]) -> Table:
@@ -80,13 +79,13 @@ def _one(call: dict[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(call))
         return
-    console = Console()
-    console.print(
+    out = console()
+    out.print(
         f"Call [bold]{call['call']}[/], route {call['route'] or '-'}, key {call['key'] or '-'}",
         highlight=False,
     )
-    console.print(_attempts(call["attempts"]))
-    console.print(f"Cost: {_cost(call['cost_nanousd'])} USD", highlight=False)
+    out.print(_attempts(call["attempts"]))
+    out.print(f"Cost: {_cost(call['cost_nanousd'])} USD", highlight=False)
 
 
 def _attempts(rows: list[dict[str, Any]]) -> Table:
@@ -125,7 +124,9 @@ def _table(*columns: str) -> Table:
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         right = column in ("attempts", "status", "ms", "tokens in", "out", "USD", "losses")
-        table.add_column(column, justify="right" if right else "left", overflow="fold")
+        table.add_column(
+            column, justify="right" if right else "left", no_wrap=column != "price", overflow="fold"
+        )
     return table
 
 

@@ -10,14 +10,15 @@ from importlib.util import find_spec
 from typing import Literal, NamedTuple
 
 import click
-from rich.console import Console
+from rich.markup import escape
 
 from ..config import Config
 from ..faults import Fault
 from ..models import Enabled
 from ..prices import PriceBook, compile_list, package_version
+from ..providers.signers import EMBEDDED
 from ..store import Store
-from .options import config_option, json_option, load
+from .options import config_option, console, json_option, load
 
 CONNECT_S = 3.0
 STALE_DAYS = 120
@@ -45,9 +46,9 @@ def command(offline: bool, config_path: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"findings": [f._asdict() for f in found]}))
     else:
-        console = Console()
+        out = console()
         for finding in found:
-            console.print(f"{MARKS[finding.verdict]} {finding.about}: {finding.text}", highlight=False)
+            out.print(f"{MARKS[finding.verdict]} {finding.about}: {escape(finding.text)}", highlight=False)
     sys.exit(any(f.verdict == "wrong" for f in found))
 
 
@@ -105,7 +106,9 @@ def _engine(config: Config) -> Iterator[Finding]:
     if find_spec("xllamacpp") is None:
         yield Finding("look", "embedded model", "its engine is not installed: pip install 'fungible[local]'")
     else:
-        names = ", ".join(f"local/{name}" for name in config.local_models) or "none"
+        catalogue = config.catalogue
+        own = [name for name, row in catalogue.providers.items() if row.aim.origin.scheme == EMBEDDED]
+        names = ", ".join(f"{name}/{model}" for name in own for model in catalogue.of(name)) or "none"
         yield Finding("ok", "embedded model", names)
 
 

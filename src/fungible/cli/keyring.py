@@ -6,13 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from .. import keys
 from ..account import WINDOWS, Key
 from ..money import usd
-from .options import config_option, json_option, store_of
+from .options import config_option, console, json_option, store_of
 
 
 @click.group("keys")
@@ -91,7 +90,7 @@ def list_keys(config_path: str | None, as_json: bool) -> None:
         state = "[red]revoked[/]" if key.revoked_ms is not None else "in force"
         models = ", ".join(key.models) or "all"
         table.add_row(key.id, key.name, key.team or "-", models, *limits, budget, _day(key.created_ms), state)
-    Console().print(table)
+    console().print(table)
 
 
 @command.command("revoke")

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from ..config import Config
@@ -15,7 +14,7 @@ from ..gateway import Prices
 from ..models import Catalogue
 from ..money import FEMTO_PER_USD_PER_MTOK, Price
 from ..prices import PriceBook, compile_list
-from .options import config_option, json_option, load
+from .options import config_option, console, json_option, load
 
 
 @click.command("models")
@@ -35,12 +34,12 @@ def command(search: str | None, config_path: str | None, as_json: bool) -> None:
         off = {name: row.mend for name, row in config.catalogue.off.items()}
         click.echo(json.dumps({"models": rows, "providers_off": off}))
         return
-    console = Console()
-    console.print(_table(rows))
+    out = console()
+    out.print(_table(rows))
     names = ", ".join(config.catalogue.off)
     if names and search is None:
-        console.print(f"Not on, for want of a key: {names}.", style="dim", highlight=False)
-        console.print("A provider is on when its usual environment variable is set.", style="dim")
+        out.print(f"Not on, for want of a key: {names}.", style="dim", highlight=False)
+        out.print("A provider is on when its usual environment variable is set.", style="dim")
 
 
 def listed(config: Config) -> list[dict[str, Any]]:
@@ -59,6 +58,7 @@ def _routes(catalogue: Catalogue) -> Iterator[dict[str, Any]]:
 
 
 def _models(catalogue: Catalogue, book: PriceBook, price_of: Prices, now_ms: int) -> Iterator[dict[str, Any]]:
+    newest = datetime.fromtimestamp(book.newest_ms / 1000, UTC).strftime("%Y-%m-%d")
     for provider in catalogue.providers:
         for model in catalogue.of(provider):
             target = catalogue.target(provider, model)
@@ -72,13 +72,13 @@ def _models(catalogue: Catalogue, book: PriceBook, price_of: Prices, now_ms: int
                 "context_tokens": context or (known.context_tokens if known is not None else None),
                 "max_output_tokens": facts.max_output_tokens if facts is not None else None,
                 "abilities": sorted(facts.abilities) if facts is not None and facts.abilities else None,
-                "price": _price(price_of(target, now_ms)),
+                "price": _price(price_of(target, now_ms), newest),
                 "deprecated": known.deprecated if known is not None else None,
                 "retires": None,
             }
 
 
-def _price(price: Price | None) -> dict[str, Any] | None:
+def _price(price: Price | None, newest: str) -> dict[str, Any] | None:
     if price is None:
         return None
     _, _, date = price.id.partition("@")
@@ -86,6 +86,7 @@ def _price(price: Price | None) -> dict[str, Any] | None:
         "id": price.id,
         "source": price.source,
         "since": date or None,
+        "as_of": None if price.id.startswith(("local", "config:")) else newest,
         "input_usd_per_mtok": _usd(price.input),
         "output_usd_per_mtok": _usd(price.output),
         "cache_read_usd_per_mtok": _usd(price.cache_read),
@@ -112,7 +113,7 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         price = row["price"] or {}
         numbers = [_shown(price.get(f"{side}_usd_per_mtok")) for side in ("input", "output")]
         context = f"{row['context_tokens']:,}" if row["context_tokens"] else "-"
-        origin = f"{price['source']} {price['since'] or ''}" if price else "not known"
+        origin = _origin(price) if price else "not known"
         note = " [yellow](deprecated)[/]" if row["deprecated"] else ""
         table.add_row(row["id"] + note, *numbers, context, origin)
     table.caption = f"USD per million tokens, {datetime.now(UTC):%Y-%m-%d}"
@@ -122,3 +123,9 @@ def _table(rows: list[dict[str, Any]]) -> Table:
 
 def _shown(usd: float | None) -> str:
     return f"{usd:g}" if usd is not None else "-"
+
+
+def _origin(price: dict[str, Any]) -> str:
+    if price["since"]:
+        return f"{price['source']}, since {price['since']}"
+    return f"{price['source']}, as of {price['as_of']}" if price["as_of"] else str(price["source"])

@@ -1,14 +1,18 @@
 """Options that several commands share, and what they open."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from rich.console import Console
 
 from .. import config as configuration
 from ..config import Config
 from ..store import Store
+
+WIDTH_ELSEWHERE = 160
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -34,6 +38,11 @@ def load(config_path: str | None) -> Config:
 
 def store_of(config_path: str | None) -> Store:
     """The state's store, with everything folded that has been written so far."""
-    store = Store(Path(load(config_path).server.state))
+    store = Store(Path(configuration.load_server(config_path).state))
     store.fold()
     return store
+
+
+def console() -> Console:
+    """For people: as wide as their terminal, and wide enough for a line a row where there is none."""
+    return Console() if sys.stdout.isatty() else Console(width=WIDTH_ELSEWHERE)

@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from ..faults import Fault
+from .options import console
 
 
 @click.command("demo")
@@ -26,6 +26,6 @@ def command(folder: Path) -> None:
             "bad_request", f"The demo needs {error.name}: pip install 'fungible[demo]', or run `make demo`."
         ) from None
     try:
-        sys.exit(run(folder, Console()))
+        sys.exit(run(folder, console()))
     except RuntimeError as error:
         raise Fault("internal", f"The demo could not go on: {error}") from None

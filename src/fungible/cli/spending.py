@@ -6,13 +6,12 @@ import time
 from datetime import UTC, datetime
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from ..faults import Fault
 from ..money import NANO, usd
 from ..store import SPEND_BY
-from .options import config_option, json_option, store_of
+from .options import config_option, console, json_option, store_of
 
 AGO = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
@@ -57,11 +56,11 @@ def command(by: str, since: str | None, config_path: str | None, as_json: bool) 
         unknown = str(row.cost_unknown) if row.cost_unknown else "-"
         counts = (f"{row.attempts:,}", f"{row.input_tokens:,}", f"{row.output_tokens:,}")
         table.add_row(row.who or "(none)", *counts, usd(row.cost_nanousd), unknown)
-    console = Console()
-    console.print(table)
+    out = console()
+    out.print(table)
     if by != "tag":
         total = sum(row.cost_nanousd for row in rows)
-        console.print(
+        out.print(
             f"Total: {usd(total)} USD ({total:,} of {NANO:,} to the dollar).", style="dim", highlight=False
         )
 

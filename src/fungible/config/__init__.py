@@ -50,6 +50,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
             attempt_header=self.attempt_header,
             deadlines=Deadlines(self.connect_ms, self.first_ms, self.idle_ms, self.total_ms),
             attempts_max=self.attempts_max,
+            workers=self.workers,
         )
 
 
@@ -82,11 +83,7 @@ def load(
     `overrides` are `[server]` settings from the command line; they are checked like the file's.
     Raises `Fault` (bad_request, path = the file) whose message has one line for each mistake.
     """
-    if path is None and Path(FILE).is_file():
-        path = FILE
-    doc = Document(
-        path, text_of(path) if path is not None else "", os.environ if environ is None else environ
-    )
+    doc = _document(path, environ)
     doc.strangers()
     server = _server(doc, overrides or {})
     found = providers.read(doc)
@@ -95,7 +92,7 @@ def load(
     doc.raise_problems()
     through, no_proxy = proxies(doc.environ)
     return Config(
-        path=path,
+        path=doc.path,
         server=server,
         catalogue=Catalogue(found.enabled, plans, models, found.off),
         watched=tuple(doc.watched),
@@ -103,6 +100,21 @@ def load(
         proxies=through,
         no_proxy=no_proxy,
     )
+
+
+def load_server(path: str | None = None, environ: Mapping[str, str] | None = None) -> Server:
+    """Only `[server]`: for whoever reads the state and asks no provider, so that no key has to be there."""
+    doc = _document(path, environ)
+    server = _server(doc, {})
+    doc.raise_problems()
+    return server
+
+
+def _document(path: str | None, environ: Mapping[str, str] | None) -> Document:
+    if path is None and Path(FILE).is_file():
+        path = FILE
+    text = text_of(path) if path is not None else ""
+    return Document(path, text, os.environ if environ is None else environ)
 
 
 def proxies(environ: Mapping[str, str]) -> tuple[dict[str, Secret], str]:

@@ -57,6 +57,21 @@ class Site:
         return f"{self.origin.host}:{self.origin.port}"
 
 
+class Nobody:
+    """The sink of a fetch that is over: who was told keeps the fetch, and must not be kept by it."""
+
+    def on_head(self, status: int, headers: Headers) -> None: ...
+
+    def on_body(self, data: bytes) -> None: ...
+
+    def on_end(self) -> None: ...
+
+    def on_lost(self, fault: Fault) -> None: ...
+
+
+NOBODY: Final = Nobody()
+
+
 class Fetch(msgspec.Struct, eq=False):
     """One request and its answer; what `send` returns."""
 
@@ -69,6 +84,10 @@ class Fetch(msgspec.Struct, eq=False):
     paused: bool = False
     reused: bool = False
 
+    def lost(self, fault: Fault) -> None:
+        sink, self.sink = self.sink, NOBODY
+        sink.on_lost(fault)
+
     def pause(self) -> None:
         self.paused = True
         if self.wire is not None:
@@ -80,6 +99,7 @@ class Fetch(msgspec.Struct, eq=False):
             self.wire.transport.resume_reading()
 
     def cancel(self) -> None:
+        self.sink = NOBODY
         wire, self.wire = self.wire, None
         if wire is not None:
             wire.drop()
@@ -300,9 +320,10 @@ class Wire(asyncio.BufferedProtocol):
         else:
             self.drop()
         if fault is None:
-            fetch.sink.on_end()
+            sink, fetch.sink = fetch.sink, NOBODY
+            sink.on_end()
         else:
-            fetch.sink.on_lost(fault)
+            fetch.lost(fault)
 
     def _ended(self, fetch: Fetch, exc: BaseException | None) -> None:
         """The connection has ended while an answer was awaited, which may be how that answer ends."""
@@ -331,7 +352,7 @@ class Wire(asyncio.BufferedProtocol):
     def _lose(self, fetch: Fetch, fault: Fault) -> None:
         self._let_go(fetch)
         self.drop()
-        fetch.sink.on_lost(fault)
+        fetch.lost(fault)
 
     def _let_go(self, fetch: Fetch) -> None:
         fetch.wire = self.fetch = None
@@ -401,17 +422,17 @@ class Pool:
         self._closed = True
         if self._sweeping is not None:
             self._sweeping.cancel()
-        waiting = [fetch for site in self._sites.values() for fetch in site.waiting]
-        lost = [*self._opening, *waiting, *(wire.fetch for wire in self._wires if wire.fetch is not None)]
+        lost = [*self._opening, *(wire.fetch for wire in self._wires if wire.fetch is not None)]
         for site in self._sites.values():
+            lost += site.waiting
             site.waiting.clear()
+        sinks = [(fetch.sink, "unreachable" if fetch.wire is None else "provider_error") for fetch in lost]
+        for fetch in lost:
+            fetch.cancel()
         for wire in tuple(self._wires):
             wire.drop()
-        for fetch in lost:
-            if fetch.task is not None:
-                fetch.task.cancel()
-            fetch.wire = fetch.task = None
-            fetch.sink.on_lost(Fault("provider_error", "The gateway is stopping."))
+        for sink, kind in sinks:
+            sink.on_lost(Fault(kind, "The gateway is stopping."))
 
     # --- for the connections ---
 
@@ -443,9 +464,11 @@ class Pool:
         self._seek(fetch, first=True)
 
     def withdraw(self, fetch: Fetch) -> None:
-        if fetch.task is not None:
-            fetch.task.cancel()
-            fetch.task = None
+        task = fetch.task
+        if task is not None:
+            self._opened(fetch)
+            self._one_less(fetch.site)
+            task.cancel()
         elif fetch in fetch.site.waiting:
             fetch.site.waiting.remove(fetch)
 
@@ -453,7 +476,7 @@ class Pool:
 
     def _seek(self, fetch: Fetch, *, first: bool = False) -> None:
         site, limit = fetch.site, self.limits.connections_per_origin
-        if limit is None or site.count < limit:
+        if limit is None or site.count < limit or self._closed:
             self._start_opening(fetch)
         elif first:
             site.waiting.appendleft(fetch)
@@ -470,6 +493,11 @@ class Pool:
         if site.waiting and not self._closed:
             self._start_opening(site.waiting.popleft())
 
+    def _opened(self, fetch: Fetch) -> None:
+        """Connecting is over, one way or another."""
+        self._opening.discard(fetch)
+        fetch.task = None
+
     async def _open(self, fetch: Fetch) -> None:
         site, limit_ms = fetch.site, fetch.outgoing.connect_ms
         try:
@@ -477,22 +505,19 @@ class Pool:
                 raise Fault("unreachable", "The gateway is stopping.")
             async with asyncio.timeout(limit_ms / 1000):
                 wire = await self._connect(site)
-        except BaseException as error:  # the border: whatever a name, a socket or TLS can raise
-            self._opening.discard(fetch)
-            self._one_less(site)
-            if fetch.task is None or not isinstance(error, Exception):
-                raise
-            fetch.task = None
-            fetch.sink.on_lost(unreachable(error, site.origin, site.proxy, limit_ms))
+        except Exception as error:  # the border: whatever a name, a socket or TLS can raise
+            if fetch in self._opening:
+                self._opened(fetch)
+                self._one_less(site)
+                fetch.lost(unreachable(error, site.origin, site.proxy, limit_ms))
             return
-        self._opening.discard(fetch)
+        if fetch not in self._opening:  # withdrawn at the very moment
+            wire.drop()
+            return
+        self._opened(fetch)
         self._wires.add(wire)
         if self._sweeping is None:
             self._sweep_later()
-        if fetch.task is None:
-            wire.drop()  # withdrawn at the very moment
-            return
-        fetch.task = None
         wire.begin(fetch)
 
     async def _connect(self, site: Site) -> Wire:

@@ -30,6 +30,7 @@ import httptools
 
 from .chunks import ChunkReader
 from .framing import (
+    BARE,
     CONTINUE,
     HEAD,
     METHODS,
@@ -61,12 +62,13 @@ class Connection(asyncio.Protocol):
         "_gate",
         "_headers",
         "_parser",
+        "_part",
         "_peer",
         "_pending",
         "_pieces",
         "_reserved",
         "_responder",
-        "_seen",
+        "_skipped",
         "_stalled_at",
         "_target",
         "_where",
@@ -91,8 +93,9 @@ class Connection(asyncio.Protocol):
         self._call: Call | None = None
         self._responder: Responder | None = None
         self._answering = False  # inside the handler, which may answer at once
-        self._pending = b""  # part of a head, or what came after the request that is being answered
-        self._seen = 0  # how far that part of a head was searched for its end
+        self._part = bytearray()  # of a head
+        self._skipped = False  # the empty line that may stand before it
+        self._pending = b""  # what came after the request that is being answered
         self._headers: dict[bytes, bytes] = {}
         self._target = b""
         self._where = NOWHERE
@@ -142,8 +145,10 @@ class Connection(asyncio.Protocol):
         elif state == READING_BODY:
             self._read_body(data)
         elif state == READING_HEAD:
-            data, self._pending = self._pending + data, b""
-            self._advance(data)
+            try:
+                self._more_of_head(data)
+            except Refusal as refusal:
+                self.refuse(refusal)
         elif state < LINGER:
             self._pending += data
             if len(self._pending) > PENDING_BYTES_MAX:
@@ -184,7 +189,7 @@ class Connection(asyncio.Protocol):
                 if match is None:
                     data = self._part_of_head(data)
                     continue
-                self._seen = 0
+                self._skipped = False
                 rest = self._read_head(data, match)
             except Refusal as refusal:
                 self.refuse(refusal)
@@ -195,21 +200,35 @@ class Connection(asyncio.Protocol):
 
     def _part_of_head(self, data: bytes) -> bytes:
         """Keeps the part of a head for later; returns what is to be looked at again. Raises `Refusal`."""
-        if self._seen < 2 and data.startswith(b"\r\n"):
-            self._seen = 2  # RFC 9112 section 2.2: an empty line before a request is ignored, one of them
+        if not self._skipped and data.startswith(b"\r\n"):
+            self._skipped = (
+                True  # RFC 9112 section 2.2: an empty line before a request is ignored, one of them
+            )
             return data[2:]
-        end = data.find(b"\r\n\r\n", max(0, self._seen - 4))
-        limit = self._gate.limits.head_bytes_max
-        if (len(data) if end < 0 else end) > limit:
-            raise Refusal(431, f"The request's head is over {limit} bytes.")
-        if end >= 0 or (looks_wrong(data) and (self._seen or data != b"\r")):
-            raise why_no_head(data[: end + 4] if end >= 0 else data)
+        if data == b"\r" and not self._skipped:
+            pass
+        elif b"\r\n\r\n" in data or looks_wrong(data):
+            raise why_no_head(data, self._gate.head_bytes_max)
         if self.state == IDLE:
             self.since = self._gate.tick
         self.state = READING_HEAD
-        self._pending = data
-        self._seen = max(self._seen, len(data))
+        self._part += data
+        self._more_of_head(b"")
         return b""
+
+    def _more_of_head(self, data: bytes) -> None:
+        """Looks at each byte once, however small the pieces are. Raises `Refusal`."""
+        part = self._part
+        start = len(part)
+        part += data
+        if part.find(b"\r\n\r\n", max(0, start - 3)) >= 0:
+            whole = bytes(part)
+            part.clear()
+            self._advance(whole)
+        elif len(part) > self._gate.head_bytes_max:
+            raise self._gate.too_long()
+        elif data and BARE.search(part, max(0, start - 1)) is not None:
+            raise why_no_head(bytes(part), self._gate.head_bytes_max)
 
     def _read_head(self, data: bytes, match: "re.Match[bytes]") -> bytes | None:
         """Returns what follows the request, None where its body is not whole yet. Raises `Refusal`."""
@@ -449,6 +468,7 @@ class Connection(asyncio.Protocol):
 
     def _forget(self) -> None:
         """Lets go of a request that was not, or not to its end, served."""
+        self._part.clear()
         self._pending = self._body = b""
         self._pieces = []
         self._chunks = None

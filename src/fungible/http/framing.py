@@ -34,7 +34,7 @@ _HOST: Final = re.compile(
 _PATH: Final = re.compile(rb"(?:/(?:[0-9A-Za-z\-._~!$&'()*+,;=:@]|%[0-9A-Fa-f]{2})*+)++")
 _QUERY: Final = re.compile(rb"[!$-~]*+")  # printable ASCII but the quote and the hash
 _ABSOLUTE: Final = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE)
-_BARE: Final = re.compile(rb"(?<!\r)\n|\r[^\n]")
+BARE: Final = re.compile(rb"(?<!\r)\n|\r[^\n]")
 _REQUEST_LINE: Final = re.compile(rb"([^ \r\n]+) ([^ \r\n]+) (HTTP/([0-9])\.([0-9]))")
 _FIELD_LINE: Final = re.compile(FIELD)
 _ENCODED: Final = re.compile(rb"%(?:2[ef]|5c|00|0[ad])", re.IGNORECASE)  # . / \ NUL LF CR
@@ -57,10 +57,14 @@ class Target(msgspec.Struct, frozen=True):
     authority: bytes | None = None
 
 
-def why_no_head(data: bytes) -> Refusal:
-    """What is wrong with a head that `HEAD` does not match. `data` ends with the empty line or sooner."""
+def why_no_head(data: bytes, bytes_max: int) -> Refusal:
+    """What is wrong with a head, whole or not, that `HEAD` does not match."""
+    end = data.find(b"\r\n\r\n")
+    data = data if end < 0 else data[: end + 4]
+    if len(data) > bytes_max:
+        return Refusal(431, f"The request's head is over {bytes_max} bytes.")
     line, _, rest = data.partition(b"\r\n")
-    if _BARE.search(data):
+    if BARE.search(data):
         return Refusal(400, "The request's head has a CR or an LF alone; lines end in CR LF.")
     if data.startswith(b"\x16\x03"):
         return Refusal(400, "This port speaks plain HTTP; the client began a TLS handshake. Use http://.")
@@ -92,7 +96,7 @@ def _why_no_field(field: bytes) -> str:
 
 def looks_wrong(data: bytes | bytearray) -> bool:
     """Whether an unfinished head can be refused now rather than waited for."""
-    return not (65 <= data[0] <= 90) or _BARE.search(data) is not None
+    return not (65 <= data[0] <= 90) or BARE.search(data) is not None
 
 
 def read_target(target: bytes, encoded_slash_under: tuple[str, ...]) -> Target:

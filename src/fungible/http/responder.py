@@ -103,7 +103,9 @@ class Responder(msgspec.Struct, eq=False):
         self._conn = None
         if not conn.keep:
             head += b"connection: close\r\n"
-        if status in NO_BODY or conn.method == b"HEAD":
+        if status in NO_BODY:  # no length either, RFC 9110 section 8.6
+            conn.send(b"%b%b\r\n" % (STATUS_LINES[status], head))
+        elif conn.method == b"HEAD":
             conn.send(b"%b%bcontent-length: %d\r\n\r\n" % (STATUS_LINES[status], head, len(body)))
         elif len(body) > COPY_BYTES_MAX:
             conn.send(b"%b%bcontent-length: %d\r\n\r\n" % (STATUS_LINES[status], head, len(body)))

@@ -29,6 +29,12 @@ def admit(target: Target, local: Local, now: float) -> bool:
     return True
 
 
+def why(target: Target, local: Local, now: float) -> tuple[str, float]:
+    """Of a target that may not be asked: the kind of its last fault, and seconds until it may be."""
+    breaker = local.breakers[target.breaker]
+    return breaker.kind, max(breaker.open_until - now, 1.0)
+
+
 def succeeded(target: Target, local: Local) -> None:
     if local.breakers and target.breaker in local.breakers:
         del local.breakers[target.breaker]
@@ -48,11 +54,13 @@ def failed(target: Target, local: Local, fault: Fault, now: float, chance: float
         return
     breaker = local.breakers.setdefault(target.breaker, Breaker())
     breaker.failures += 1
+    breaker.kind = fault.kind
+    told_s = max(fault.retry_after_ms, 0) / 1000 if fault.retry_after_ms is not None else None
     pause = 0.0
     if fault.kind == "provider_authentication":
         pause = QUARANTINE_S
-    elif fault.retry_after_ms is not None:
-        pause = min(max(fault.retry_after_ms, 0) / 1000, RETRY_AFTER_MAX_S)
+    elif told_s or (told_s == 0.0 and fault.kind == "rate_limited"):
+        pause = min(told_s, RETRY_AFTER_MAX_S)
     elif breaker.probing or breaker.failures >= FAILURES:
         pause = min(PAUSE_S * 2**breaker.opened, PAUSE_MAX_S) * (0.5 + chance / 2)
     if pause > 0.0:

@@ -8,11 +8,14 @@ to a healthy other target draws on it too, since it doubles what the caller pays
 """
 
 from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Literal, NamedTuple
 
 from ..call import Local
 from ..faults import Fault
 from ..models import Target
+from ..world import Headers
 
 SHARE = 0.2  # of a retry, paid in by every call
 FLOOR_PER_S = 10.0
@@ -42,6 +45,19 @@ HELP: Mapping[str, Where] = {
 class Again(NamedTuple):
     target: Target
     pause_s: float
+
+
+def until(headers: Headers, wall_ms: int) -> int | None:
+    """Milliseconds to wait where `retry-after` is a date (RFC 9110, section 10.2.3), otherwise None."""
+    for name, value in headers:
+        if name == b"retry-after":
+            try:
+                when = parsedate_to_datetime(value.decode("latin-1"))
+            except ValueError:
+                return None
+            when = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
+            return max(int(when.timestamp() * 1000) - wall_ms, 0)
+    return None
 
 
 def deposit(local: Local, now: float) -> None:

@@ -29,6 +29,8 @@ TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a header's name, RFC 9110 
 OURS = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "content-type", "accept-encoding"}
 )
+REDACTED = b"[secret]"
+SECRET_CHARS_MIN = 8  # a shorter header value is a flag or a version, and may stand in any text
 SECRET_QUERY = re.compile(r"(?i)(^|[^a-z])(.*key|.*token|.*secret|sig|signature|password)$")
 
 
@@ -117,13 +119,14 @@ def _bad(what: str) -> Fault:
 class Aim:
     """Where one provider's requests go and what they carry. It holds the key, so it shows nothing."""
 
-    __slots__ = ("_lines", "_path", "_query", "origin")
+    __slots__ = ("_lines", "_path", "_query", "_secrets", "origin")
 
-    def __init__(self, to: Address, lines: bytes) -> None:
+    def __init__(self, to: Address, lines: bytes, secrets: tuple[bytes, ...] = ()) -> None:
         self.origin = to.origin
         self._path = to.path
         self._query = to.query
         self._lines = lines
+        self._secrets = secrets
 
     def path(self, suffix: str) -> str:
         """The request target: base path, `suffix`, query."""
@@ -132,6 +135,12 @@ class Aim:
     def head(self, suffix: str) -> bytes:
         """`Outgoing.head`: the request line and the headers but for content-length, each ended by CRLF."""
         return b"POST %b HTTP/1.1\r\n%b" % (self.path(suffix).encode("ascii"), self._lines)
+
+    def redacted(self, data: bytes) -> bytes:
+        """What a provider said, without the secrets it was sent: some repeat a key that they refuse."""
+        for secret in self._secrets:
+            data = data.replace(secret, REDACTED)
+        return data
 
     def __repr__(self) -> str:
         return f"Aim({self.origin!r}, {self._path!r}, ...)"
@@ -162,7 +171,9 @@ def aim(provider: Provider, dialect: Dialect, key: Secret | None, headers: Mappi
     }
     for name, value in headers.items():
         fields[header_name(name)] = value.reveal()
-    return Aim(to, b"".join(_line(name, value) for name, value in fields.items()))
+    given = [value.reveal() for value in (key, *headers.values()) if value is not None]
+    secrets = tuple(text.encode() for text in given if len(text) >= SECRET_CHARS_MIN)
+    return Aim(to, b"".join(_line(name, value) for name, value in fields.items()), secrets)
 
 
 def header_name(name: str) -> str:

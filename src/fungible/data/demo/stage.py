@@ -27,12 +27,12 @@ attempt_header = "x-fungible-attempt"   # lets the demo compare the providers' b
 [provider.alpha]                        # a scripted provider; it speaks the OpenAI dialect
 dialect = "openai.chat"
 base_url = "http://127.0.0.1:{alpha}/v1"
-key = "env:DEMO_KEY"
+key = "file:provider.key"
 
 [provider.beta]                         # another, which speaks the Anthropic dialect
 dialect = "anthropic.messages"
 base_url = "http://127.0.0.1:{beta}"
-key = "env:DEMO_KEY"
+key = "file:provider.key"
 
 [model."alpha/alpha-1"]
 input_usd_per_mtok = 2.50
@@ -56,7 +56,8 @@ class Stage:
         self.folder = folder
         self.config = folder / "fungible.toml"
         self._processes: dict[str, subprocess.Popen[str]] = {}
-        self._env = {**os.environ, "DEMO_KEY": "a-key-that-opens-nothing", "NO_PROXY": "127.0.0.1"}
+        self._env = {**os.environ, "NO_PROXY": "127.0.0.1"}
+        (folder / "provider.key").write_text("a-key-that-opens-nothing\n")
         ports = {name: self._provider(name) for name in PROVIDERS}
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"

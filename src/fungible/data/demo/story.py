@@ -24,9 +24,9 @@ CALLS = 24  # of the scene in which a provider is cut off
 CUT_AFTER = 8
 
 CAST = """\
-Two official SDKs talk to fungible; fungible talks to three targets: [bold]alpha[/] and [bold]beta[/], two scripted
-providers on this machine (one speaks OpenAI's API, one Anthropic's), and [bold]local/llama[/], a small
-real model in fungible itself. No key, no account."""
+Two official SDKs talk to fungible; fungible talks to three targets:
+[bold]alpha[/] and [bold]beta[/] are scripted providers on this machine, one speaks OpenAI's API, one
+Anthropic's; [bold]local/llama[/] is a small real model in fungible itself. No key, no account."""
 
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 ABOUT = "The weather in a city now."
@@ -211,7 +211,7 @@ class Story:
 def run(folder: Path, console: Console) -> int:
     """Tell the story; 0 when all of it was true."""
     began = time.monotonic()
-    console.print(Panel(CAST, title="fungible", title_align="left"))
+    console.print(Panel(CAST, title="fungible", title_align="left", expand=False))
     stage = Stage(folder)
     try:
         console.print(

@@ -9,7 +9,7 @@ import msgspec
 
 from ...faults import Fault
 from ...ir import Choice, Extras, Json, Reply, Stop, Usage
-from ...losses import Report
+from ...losses import Kind, Report
 from .blocks import Blocks
 from .errors import fault_of
 from .names import NAME
@@ -26,6 +26,12 @@ REASONS: dict[str, str] = {
     "refusal": "refusal",
     "model_context_window_exceeded": "context",
 }
+NEAREST_REASON: dict[str, str] = {"content_filter": "refusal", "other": "end_turn"}
+"""Clients know the words above and no other."""
+
+TIERS = frozenset({"standard", "priority", "batch"})
+NEAREST_TIER: dict[str, str] = {"default": "standard", "on_demand": "standard", "scale": "priority"}
+
 _WORDS = {reason: word for word, reason in REASONS.items()}
 
 _KNOWN = frozenset({"type", "role", "id", "model", "content", "stop_reason", "stop_sequence", "usage"})
@@ -163,9 +169,18 @@ def usage_of(reply: Reply, report: Report) -> dict[str, Json]:
         wire: dict[str, Json] = {"input_tokens": 0, "output_tokens": 0}
     else:
         wire = write_usage_object(reply.usage, report)
-    if reply.service_tier is not None:
-        wire["service_tier"] = reply.service_tier
+    if (tier := tier_of(reply.service_tier, report)) is not None:
+        wire["service_tier"] = tier
     return wire
+
+
+def tier_of(tier: str | None, report: Report) -> str | None:
+    if tier is None or tier in TIERS:
+        return tier
+    nearest = NEAREST_TIER.get(tier)
+    kind: Kind = "approximated" if nearest else "dropped"
+    report.lose(Reply(id="", model="", choices=()), "service_tier", kind, "service_tier")
+    return nearest
 
 
 def stop_words(stop: Stop | None, report: Report) -> tuple[str | None, str | None]:
@@ -179,7 +194,5 @@ def stop_words(stop: Stop | None, report: Report) -> tuple[str | None, str | Non
         if stop.raw is not None:
             report.lose(stop, "raw", "dropped", "stop")
         return word, stop.sequence
-    if stop.reason == "other" and stop.raw is not None and stop.raw not in REASONS:
-        return stop.raw, stop.sequence
-    report.lose(stop, None if stop.raw else "reason", "approximated", "stop")
-    return ("refusal" if stop.reason == "content_filter" else "end_turn"), stop.sequence
+    report.lose(stop, None, "approximated", "stop")
+    return NEAREST_REASON[stop.reason], stop.sequence

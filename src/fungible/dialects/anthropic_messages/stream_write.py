@@ -32,7 +32,7 @@ from ...losses import Report
 from .blocks import Blocks
 from .errors import write_stream_error
 from .names import NAME
-from .reply import lose_at, lose_fields, stop_words
+from .reply import lose_at, lose_fields, stop_words, tier_of
 from .usage import write_usage_object
 
 _encode = msgspec.json.encode
@@ -234,8 +234,8 @@ class StreamWriter:
         self._started = True
         begin = self._begin
         usage = self._wire_usage(Report())
-        if begin.service_tier is not None:
-            usage["service_tier"] = begin.service_tier
+        if (tier := tier_of(begin.service_tier, self._report)) is not None:
+            usage["service_tier"] = tier
         message: dict[str, Json] = {
             "id": begin.id,
             "type": "message",

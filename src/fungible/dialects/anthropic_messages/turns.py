@@ -68,9 +68,10 @@ class Turns:
 
     def _turn(self, message: Message) -> Turn | None:
         """None for a message of which nothing can be written; that is one loss, not many."""
-        report, parts, role = self.report, message.parts, message.role
+        report, parts = self.report, message.parts
+        role: str = message.role
         if role in SYSTEM_ROLES:
-            role = "directive" if has_own_fields(message) else "system"  # type: ignore[assignment]
+            role = "directive" if has_own_fields(message) else "system"
         mark = len(report.losses)
         blocks = self.blocks.all(parts)
         if not blocks and role != "directive":
@@ -87,9 +88,12 @@ class Turns:
         plain = len(parts) == 1 and blocks and is_plain(parts[0])
         return Turn(message, role, blocks, blocks[0]["text"] if plain else blocks)
 
-    def _joined(self, turns: list[Turn]) -> Json:
-        """The content of system texts that stand together, which the wire takes as one."""
-        for turn in turns[1:]:
+    def _joined(self, turns: list[Turn], moved: int = 0) -> Json:
+        """The content of system texts that stand together, which the wire takes as one.
+
+        The first `moved` of them were moved here, which was said; the others join the first that was not.
+        """
+        for turn in turns[moved + 1 :]:
             self._moved(turn)
         return turns[0].content if len(turns) == 1 else [block for turn in turns for block in turn.blocks]
 
@@ -104,17 +108,23 @@ class Turns:
             return
         results = [t for t in run if t.role == "tool"]
         rest = [t for t in run if t.role != "tool"]
-        for i, turn in enumerate(run):
-            if turn.role == "tool" and any(t.role != "tool" for t in run[:i]):
-                self._moved(turn)
         users = [t for t in rest if t.role == "user"]
         systems = [t for t in rest if t.role == "system"]
+        stays = [  # a result moves past what users said; it need not move past a system text that moves
+            t.role != "tool" or all(before.role != "user" for before in run[:i]) for i, t in enumerate(run)
+        ]
+        for turn, stayed in zip(run, stays, strict=True):
+            if not stayed:
+                self._moved(turn)
         if systems and self.system_anywhere and (results or users or self._after_server_tool()):
-            for i, turn in enumerate(rest):
-                if turn.role == "system" and any(t.role == "user" for t in rest[i + 1 :]):
+            moved = 0
+            for i, turn in enumerate(run):
+                later = zip(run[i + 1 :], stays[i + 1 :], strict=True)
+                if turn.role == "system" and any(stayed and t.role != "system" for t, stayed in later):
                     self._moved(turn)
+                    moved += 1
             self._results_and_users(results, users)
-            self.wire.append({"role": "system", "content": self._joined(systems)})
+            self.wire.append({"role": "system", "content": self._joined(systems, moved)})
         else:
             self._results_and_users(results, [self._as_user(t) if t.role == "system" else t for t in rest])
 

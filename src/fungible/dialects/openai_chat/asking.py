@@ -382,7 +382,9 @@ def _tool_choice(choice: ToolChoice, report: Report) -> Json:
         if fields.get("name") == choice.name and "type" in fields and "function" not in fields:
             return fields  # read in the flat spelling of another API
         kind = "custom" if fields.get("type") == "custom" else "function"
-        made: Wire = {"type": fields.get("type", "function"), kind: {"name": choice.name or ""}}
+        made: Wire = {kind: {"name": choice.name or ""}}
+        if fields or not is_ours(choice):  # Hugging Face's clients leave the type out
+            made["type"] = fields.get("type", "function")
         return merge(made, fields)
     if choice.allowed is not None and choice.mode in ("auto", "required"):
         tools = allowed_tools(choice.allowed)
@@ -422,41 +424,34 @@ def _reasoning(asked: Reasoning, request: Request, report: Report, quirks: Quirk
     own = is_ours(asked)
     if "thinking_object" in quirks or (own and asked.mode is not None):
         return _thinking(asked, report)
-    if "reasoning_object" in quirks or own:
-        return _reasoning_object(asked, report)
-    if asked.effort is None:
-        return _nearest_effort(asked, request, report)
-    for field in ("mode", "budget_tokens", "display"):
+    object_ = "reasoning_object" in quirks or own
+    if asked.effort is None and not (object_ and asked.budget_tokens is not None):
+        if own:
+            return {"reasoning": dict(report.extras(asked, NAME))}
+        return _nearest_effort(asked, request, report, object_)
+    beside = ("mode", "display") if object_ else ("mode", "display", "budget_tokens")
+    for field in beside:
         if getattr(asked, field) is not None:
             report.lose(asked, field, "dropped", "reasoning")
-    report.extras(asked, NAME)
-    return {"reasoning_effort": asked.effort}
+    fields = report.extras(asked, NAME)
+    if not object_:
+        return {"reasoning_effort": asked.effort}
+    made = {"effort": asked.effort, "max_tokens": asked.budget_tokens}
+    return {"reasoning": merge({name: v for name, v in made.items() if v is not None}, fields)}
 
 
-def _nearest_effort(asked: Reasoning, request: Request, report: Report) -> Wire:
+def _nearest_effort(asked: Reasoning, request: Request, report: Report, object_: bool) -> Wire:
+    """Where all that was said cannot be, the whole is reported."""
     budget = asked.budget_tokens
-    if asked.mode != "enabled" and budget is None:
+    if asked.mode != "enabled" and budget is None and not (object_ and asked.mode == "disabled"):
         # Left to the model: most refuse `none`, and a model that does not think refuses the field.
         report.lose(request, "reasoning", "dropped", "reasoning")
         return {}
     report.lose(request, "reasoning", "approximated", "reasoning")
-    if budget is None:
-        return {"reasoning_effort": "medium"}
-    return {"reasoning_effort": next((e for most, e in EFFORT_OF_BUDGET if budget <= most), "high")}
-
-
-def _reasoning_object(asked: Reasoning, report: Report) -> Wire:
-    made: Wire = {"effort": asked.effort} if asked.effort is not None else {}
-    if asked.budget_tokens is not None:
-        made["max_tokens"] = asked.budget_tokens
-    if asked.display is not None:
-        report.lose(asked, "display", "dropped", "reasoning")
-    if asked.mode is not None:
-        # `enabled` turns it on or off where neither of the others says how much.
-        report.lose(asked, "mode", "dropped" if made else "approximated", "reasoning")
-        if not made:
-            made = {"enabled": asked.mode != "disabled"}
-    return {"reasoning": merge(made, report.extras(asked, NAME))}
+    effort = "none" if asked.mode == "disabled" else "medium"
+    if budget is not None:
+        effort = next((e for most, e in EFFORT_OF_BUDGET if budget <= most), "high")
+    return {"reasoning": {"effort": effort}} if object_ else {"reasoning_effort": effort}
 
 
 def _thinking(asked: Reasoning, report: Report) -> Wire:

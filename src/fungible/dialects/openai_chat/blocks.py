@@ -144,9 +144,9 @@ class Blocks:
     def _document(self, part: Document) -> Wire | None:
         source = part.source
         if source.text is not None:
-            self.report.lose(part, None, "changed", "document")
+            self.report.lose(part, None, "approximated", "document")
             said = [text for text in (part.name, part.context, source.text) if text]
-            return {"type": "text", "text": "\n\n".join(said)}
+            return self.finished(part, {"type": "text", "text": "\n\n".join(said)}, part.cache)
         file = self._file(part)
         if file is None:
             self.lost(part, "document")
@@ -196,11 +196,16 @@ def as_ttl(seconds: int) -> str:
     return f"{seconds}s"
 
 
-def annotation(cited: Citation, start: int, end: int) -> Json:
+def annotation(cited: Citation, start: int, end: int, report: Report) -> Json:
     """A citation on an answer's text, in characters of it; None for a ground that is no page of the web."""
     if cited.dialect == NAME:
         return cited.body
     if cited.url is None:
+        report.lose(cited, None, "dropped", "citations")
         return None
+    report.lose(cited, None, "approximated", "citations")
+    for field in cited.body if type(cited.body) is dict else ():
+        if field not in ("type", "url", "title"):
+            report.lose(cited, field, "dropped", "citations")
     place = {"start_index": start, "end_index": end, "title": cited.title or "", "url": cited.url}
     return {"type": "url_citation", "url_citation": place}

@@ -40,7 +40,7 @@ from ...ir import (
     ToolResult,
     Usage,
 )
-from ...losses import Kind, Report
+from ...losses import Report
 from . import thoughts
 from .asking import as_call, service_tier
 from .blocks import annotation
@@ -274,10 +274,7 @@ class Writer:
     def _cite(self, event: CitationDelta, out: list[bytes]) -> None:
         end = self._choice(event.choice).spoken
         cited = event.citation
-        made = annotation(cited, 0, end)
-        if cited.dialect != NAME:
-            kind: Kind = "dropped" if made is None else "approximated"
-            self._report.lose(cited, None, kind, "citations")
+        made = annotation(cited, 0, end, self._report)
         if made is not None:
             self._delta(event.choice, {"annotations": [made]}, out)
 
@@ -367,7 +364,10 @@ class Writer:
     def _end(self, event: End, out: list[bytes]) -> None:
         number = event.choice
         choice = self._choice(number, out)
-        fields = self._report.extras(Choice(at=f"choices[{number}]", extras=event.extras), NAME)
+        # A source without a list of choices has the fields of its only one at the top.
+        listed = self._report.names.get("choices", "choices") == "choices"
+        held = Choice(at=f"choices[{number}]" if listed else "", extras=event.extras)
+        fields = self._report.extras(held, NAME)
         word = write_stop(event.stop, choice.said, self._report)
         made: Wire = {"index": number, "delta": {}, "finish_reason": word}
         for name, value in fields.items():
@@ -387,11 +387,11 @@ class Writer:
                 "stream_event",
             )
             return
-        name = b"event: " + event.name.encode() + b"\n" if event.name else b""
         if type(event.body) is dict and "choices" in event.body:
             fields = {k: v for k, v in event.body.items() if k != "choices"}
-            out.append(name + self._chunk([], fields))
+            out.append(self._chunk([], fields))
         else:
+            name = b"event: " + event.name.encode() + b"\n" if event.name else b""
             out.append(name + _DATA + encode(event.body) + _END)
 
     def _done(self, out: list[bytes]) -> None:

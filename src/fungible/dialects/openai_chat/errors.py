@@ -84,7 +84,7 @@ KIND_OF_VAGUE_WORD: dict[str, str] = {
     "internal_server_error": "provider_error",
     "invalid_request_error": "bad_request",
     "server_error": "provider_error",
-    "tool_use_failed": "provider_error",
+    "tool_use_failed": "bad_request",
 }
 """Words that say less than a status: looked at where there is no bad status, as in a stream."""
 

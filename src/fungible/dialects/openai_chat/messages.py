@@ -23,7 +23,6 @@ _TOOL = _SPOKEN | {"tool_call_id"}
 _ASSISTANT = _SPOKEN | thoughts.FIELDS | {"refusal", "audio", "tool_calls", "function_call"}
 _ANSWER = (_ASSISTANT - {"name"}) | {"annotations"}
 _AUDIO = frozenset({"id", "data", "expires_at", "transcript"})
-_NO_FUNCTION: Wire = {"name": "", "arguments": ""}
 
 
 class Calls:
@@ -99,7 +98,10 @@ def assistant(node: Wire, at: str, calls: Calls, asked: bool = True) -> tuple[li
         parts.append(Refusal(text=refusal, at=f"{at}.refusal"))
     audio = node.get("audio")
     if audio is not None:
-        parts += _spoken(audio, f"{at}.audio")
+        spoken = _spoken(audio, f"{at}.audio")
+        parts += spoken
+        if not spoken:  # Snowflake's way to say that there is none
+            unsaid["audio"] = audio
     called = node.get("tool_calls")
     if called is not None:
         for i, value in enumerate(a_list(called, f"{at}.tool_calls")):
@@ -107,7 +109,7 @@ def assistant(node: Wire, at: str, calls: Calls, asked: bool = True) -> tuple[li
             calls.called(call.id, call.name)
             parts.append(call)
     legacy = node.get("function_call")
-    if legacy is not None and legacy != _NO_FUNCTION:
+    if legacy is not None:
         unsaid["function_call"] = legacy
     return parts, unsaid | rest(node, (_ASSISTANT | {"annotations"}) if asked else _ANSWER)
 

@@ -61,7 +61,7 @@ def content(value: Json, at: str, asked: bool = True) -> list[Part]:
         return [part(item, f"{at}[{i}]", asked) for i, item in enumerate(value)]
     if not asked:
         # Cloudflare answers a schema with the object itself in the place of its text.
-        return [Text(text=encode(value).decode(), at=at)]
+        return [Text(text=encode(value).decode(), extras=OURS, at=at)]
     raise wrong(at, "a string or a list of parts", value)
 
 
@@ -244,7 +244,7 @@ def tool_call(value: Json, at: str, n: int, made_id: str, asked: bool = True) ->
         fields["index"] = call["index"]
     fields |= rest(said, known, f"{inner}.")
     other = call.get("function" if custom else "custom")
-    if other is not None and other != {"name": "", "input": ""}:
+    if other is not None:
         fields["function" if custom else "custom"] = other
     return ToolCall(
         id=may(call, "id", str, at) or made_id,

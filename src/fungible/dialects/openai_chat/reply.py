@@ -24,14 +24,14 @@ from ...ir import (
     ToolCall,
     Usage,
 )
-from ...losses import Kind, Report
+from ...losses import Report
 from . import thoughts
 from .asking import as_call, service_tier
 from .blocks import Blocks, annotation
 from .errors import fault_inside
 from .messages import Calls, assistant
 from .names import FINISH, NAME, NEAREST_FINISH, OWN_TIERS
-from .shape import OURS, Wire, encode, is_ours, merge, ours, parse_answer, rest
+from .shape import BROKEN, OURS, Wire, decode, encode, is_ours, merge, ours, parse_answer, rest
 from .usage import usage_of, write_usage
 
 _REPLY = frozenset({"id", "object", "created", "model", "choices", "usage", "service_tier"})
@@ -280,10 +280,7 @@ class _Answer(Blocks):
                 continue
             self._unmarked(part)
             for cited in part.citations:
-                made = annotation(cited, start, start + len(part.text))
-                if cited.dialect != NAME:
-                    kind: Kind = "dropped" if made is None else "approximated"
-                    self.report.lose(cited, None, kind, "citations")
+                made = annotation(cited, start, start + len(part.text), self.report)
                 if made is not None:
                     annotations.append(made)
             start += len(part.text)
@@ -291,6 +288,8 @@ class _Answer(Blocks):
             node["annotations"] = annotations
         if listed:
             node["content"] = [self._block(part) for part in parts]
+        elif len(parts) == 1 and type(parts[0]) is Text and is_ours(parts[0]):
+            node["content"] = as_object(parts[0].text)
         elif parts:
             node["content"] = "".join(p.text for p in parts if type(p) is Text)
             for part in parts:
@@ -319,6 +318,14 @@ class _Answer(Blocks):
         if part.cache is not None:
             self.report.lose(part, "cache", "dropped", "cache_mark")
         return as_call(part, self.report)
+
+
+def as_object(text: str) -> Json:
+    """The object that was read as its own text."""
+    try:
+        return decode(text)
+    except BROKEN:
+        return text
 
 
 def _needs_list(part: Part) -> bool:

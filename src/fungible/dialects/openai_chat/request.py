@@ -183,9 +183,8 @@ def _tool_choice(value: Json) -> ToolChoice | None:
     fields = rest(node, frozenset({"type", inner})) | rest(named, frozenset({"name"}), f"{inner}.")
     if kind != "function":
         fields["type"] = kind
-    return ToolChoice(
-        mode="named", name=need(named, "name", str, f"{at}.{inner}"), extras=ours(fields), at=at
-    )
+    extras = ours(fields) or (None if "type" in node else OURS)
+    return ToolChoice(mode="named", name=need(named, "name", str, f"{at}.{inner}"), extras=extras, at=at)
 
 
 def _allowed(node: Wire, at: str) -> ToolChoice:

@@ -192,9 +192,10 @@ class Reader:
             if tier is not None and self._seen.get("service_tier") != tier:
                 unknown["service_tier"] = tier
             news = {k: v for k, v in unknown.items() if self._seen.get(k) != v}
-            if news:
-                self._seen |= news
-                events.append(NativeEvent(NAME, {"choices": [], **news}))
+            self._seen |= news
+            for field, value in news.items():
+                # Named by its field, which is its path in the answer that the stream adds up to.
+                events.append(NativeEvent(NAME, {"choices": [], field: value}, field))
             return True
         if not choices and not chunk.get("id") and not chunk.get("usage"):
             self._first |= unknown

@@ -56,10 +56,11 @@ def read(message: Wire, at: str, asked: bool) -> tuple[list[Part], Wire]:
     unsaid: Wire = {}
     thought: Thinking | None = None
     for name, text in strings.items():
-        if text is None or (thought is not None and thought.text == text):
+        if text is None:
             continue
         if thought is not None:
-            unsaid[name] = text
+            if asked or thought.text != text:
+                unsaid[name] = text
         elif text or asked:
             thought = Thinking(text=text, extras=OURS, at=f"{at}.{name}")
     return ([] if thought is None else [thought]), unsaid
