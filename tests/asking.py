@@ -40,12 +40,18 @@ class Asker:
         self.openai = openai.OpenAI(api_key=key, base_url=f"{url}/v1", **options)
         self.anthropic = anthropic.Anthropic(api_key=key, base_url=url, **options)
 
-    def __call__(self, sdk: str, model: str, streamed: bool = False, prompt: str = "Hello", **fields: Any) -> Outcome:
+    def __call__(
+        self, sdk: str, model: str, streamed: bool = False, prompt: str = "Hello", **fields: Any
+    ) -> Outcome:
         outcome = Outcome()
         began = time.monotonic()
         messages: Any = [{"role": "user", "content": prompt}]
         request = {"model": model, "messages": messages, "max_tokens": 20, "stream": streamed, **fields}
-        create = self.openai.chat.completions.with_raw_response if sdk == "openai" else self.anthropic.messages.with_raw_response
+        create = (
+            self.openai.chat.completions.with_raw_response
+            if sdk == "openai"
+            else self.anthropic.messages.with_raw_response
+        )
         try:
             raw: Any = create.create(**request)
             outcome.status, outcome.headers = raw.status_code, dict(raw.headers)
@@ -60,7 +66,10 @@ class Asker:
 
     def _plain(self, reply: Any, outcome: Outcome) -> None:
         if isinstance(reply, anthropic.types.Message):
-            outcome.text, outcome.stops = "".join(b.text for b in reply.content if b.type == "text"), [reply.stop_reason or ""]
+            outcome.text, outcome.stops = (
+                "".join(b.text for b in reply.content if b.type == "text"),
+                [reply.stop_reason or ""],
+            )
         else:
             outcome.text, outcome.stops = reply.choices[0].message.content, [reply.choices[0].finish_reason]
 

@@ -35,9 +35,17 @@ class Wire(NamedTuple):
         return {"type": "error", "error": {"type": kind, "message": message}}
 
 
-def _chunk(delta: dict[str, Any] | None, reason: str | None = None, usage: dict[str, int] | None = None) -> bytes:
+def _chunk(
+    delta: dict[str, Any] | None, reason: str | None = None, usage: dict[str, int] | None = None
+) -> bytes:
     choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": reason}]
-    told: dict[str, Any] = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices}
+    told: dict[str, Any] = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "m",
+        "choices": choices,
+    }
     return b"data: " + json.dumps(told | ({"usage": usage} if usage else {})).encode() + b"\n\n"
 
 
@@ -47,24 +55,56 @@ def _event(kind: str, **more: Any) -> bytes:
 
 CHAT_USAGE = {"prompt_tokens": INPUT, "completion_tokens": OUTPUT, "total_tokens": INPUT + OUTPUT}
 USAGE = {"input_tokens": INPUT, "output_tokens": OUTPUT}
-MESSAGE = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [{"type": "text", "text": TEXT}], "stop_reason": "end_turn", "stop_sequence": None, "usage": USAGE}
+MESSAGE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "m",
+    "content": [{"type": "text", "text": TEXT}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": USAGE,
+}
 BEGUN = MESSAGE | {"content": [], "stop_reason": None, "usage": {"input_tokens": INPUT, "output_tokens": 1}}
 OVERLOADED = {"type": "overloaded_error", "message": "Overloaded"}
 
 CHAT = Wire(
-    reply={"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m", "choices": [{"index": 0, "message": {"role": "assistant", "content": TEXT}, "finish_reason": "stop"}], "usage": CHAT_USAGE},
+    reply={
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": TEXT}, "finish_reason": "stop"}],
+        "usage": CHAT_USAGE,
+    },
     open=[_chunk({"role": "assistant", "content": ""})],
     content=[_chunk({"content": "Hello "}), _chunk({"content": "there"})],
     end=[_chunk({}, "stop"), _chunk(None, usage=CHAT_USAGE), b"data: [DONE]\n\n"],
     ping=b": keep-alive\n\n",
     broken=b'data: {"choices": [{"delta": {"content"\n\n',
-    failed=b"data: " + json.dumps({"error": {"message": "Overloaded", "type": "server_error", "code": "overloaded"}}).encode() + b"\n\n",
+    failed=b"data: "
+    + json.dumps({"error": {"message": "Overloaded", "type": "server_error", "code": "overloaded"}}).encode()
+    + b"\n\n",
 )
 MESSAGES = Wire(
     reply=MESSAGE,
-    open=[_event("message_start", message=BEGUN), _event("content_block_start", index=0, content_block={"type": "text", "text": ""})],
-    content=[_event("content_block_delta", index=0, delta={"type": "text_delta", "text": t}) for t in ("Hello ", "there")],
-    end=[_event("content_block_stop", index=0), _event("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage={"output_tokens": OUTPUT}), _event("message_stop")],
+    open=[
+        _event("message_start", message=BEGUN),
+        _event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+    ],
+    content=[
+        _event("content_block_delta", index=0, delta={"type": "text_delta", "text": t})
+        for t in ("Hello ", "there")
+    ],
+    end=[
+        _event("content_block_stop", index=0),
+        _event(
+            "message_delta",
+            delta={"stop_reason": "end_turn", "stop_sequence": None},
+            usage={"output_tokens": OUTPUT},
+        ),
+        _event("message_stop"),
+    ],
     ping=_event("ping"),
     broken=b'event: content_block_delta\ndata: {"type": "content_block_delta", "delta\n\n',
     failed=_event("error", error=OVERLOADED),
@@ -74,7 +114,11 @@ Play = Callable[[Wire, bool], Sequence[Step]]
 
 
 def _good(w: Wire, streamed: bool) -> Sequence[Step]:
-    return stream(*w.open, w.ping, *w.content, *w.end) if streamed else answer(200, JSON, w.reply, {"x-request-id": "req_1", "request-id": "req_1"})
+    return (
+        stream(*w.open, w.ping, *w.content, *w.end)
+        if streamed
+        else answer(200, JSON, w.reply, {"x-request-id": "req_1", "request-id": "req_1"})
+    )
 
 
 def _half(last: Step) -> Play:
@@ -111,11 +155,23 @@ BEFORE: dict[str, Before] = {
     "close": Before(lambda w, s: [CLOSE], "unknown", "provider_error"),
     "reset-body": Before(_half(RESET), "estimated", "provider_error"),
     "eof-body": Before(_half(CLOSE), "estimated", "provider_answer"),
-    "html": Before(lambda w, s: answer(200, "text/html", "<html>Bad gateway</html>"), "estimated", "provider_answer"),
-    "malformed": Before(lambda w, s: stream(w.broken) if s else answer(200, JSON, '{"choices": 7'), "estimated", "provider_answer"),
-    "error-200": Before(lambda w, s: stream(w.failed) if s else answer(200, JSON, w.error("overloaded_error", "Overloaded")), "estimated", "overloaded"),
+    "html": Before(
+        lambda w, s: answer(200, "text/html", "<html>Bad gateway</html>"), "estimated", "provider_answer"
+    ),
+    "malformed": Before(
+        lambda w, s: stream(w.broken) if s else answer(200, JSON, '{"choices": 7'),
+        "estimated",
+        "provider_answer",
+    ),
+    "error-200": Before(
+        lambda w, s: stream(w.failed) if s else answer(200, JSON, w.error("overloaded_error", "Overloaded")),
+        "estimated",
+        "overloaded",
+    ),
     "no-answer": Before(lambda w, s: [NEVER], "unknown", "timeout", streams_only=True),
-    "no-content": Before(lambda w, s: stream(*w.open, NEVER, end=False), "estimated", "timeout", streams_only=True),
+    "no-content": Before(
+        lambda w, s: stream(*w.open, NEVER, end=False), "estimated", "timeout", streams_only=True
+    ),
     "pings": Before(_pings, "estimated", "timeout", streams_only=True),
     "500": Before(_status(500), "void", "provider_error"),
     "503": Before(_status(503), "void", "unavailable"),
@@ -125,7 +181,11 @@ BEFORE: dict[str, Before] = {
     "401": Before(_status(401, "authentication_error"), "void", "provider_authentication"),
     "403": Before(_status(403, "permission_error"), "void", "provider_authentication"),
     "404": Before(_status(404, "not_found_error"), "void", "not_found"),
-    "302": Before(lambda w, s: answer(302, "text/html", "moved", {"location": "http://127.0.0.1:9/"}), "void", "provider_answer"),
+    "302": Before(
+        lambda w, s: answer(302, "text/html", "moved", {"location": "http://127.0.0.1:9/"}),
+        "void",
+        "provider_answer",
+    ),
 }
 
 AFTER: dict[str, tuple[Play, str]] = {
@@ -134,7 +194,10 @@ AFTER: dict[str, tuple[Play, str]] = {
     "then-cut": (lambda w, s: stream(*w.open, *w.content, 0.05, CLOSE, end=False), "provider_answer"),
     "then-end": (lambda w, s: stream(*w.open, *w.content), "provider_answer"),
     "then-stall": (lambda w, s: stream(*w.open, *w.content, NEVER, end=False), "timeout"),
-    "then-pings": (lambda w, s: stream(*w.open, *w.content, *[p for _ in range(60) for p in (w.ping, 0.05)], end=False), "timeout"),
+    "then-pings": (
+        lambda w, s: stream(*w.open, *w.content, *[p for _ in range(60) for p in (w.ping, 0.05)], end=False),
+        "timeout",
+    ),
     "then-error": (lambda w, s: stream(*w.open, *w.content, 0.05, w.failed), "overloaded"),
     "then-broken": (lambda w, s: stream(*w.open, *w.content, 0.05, w.broken, *w.end), "provider_answer"),
 }
@@ -149,10 +212,17 @@ REFUSALS: dict[str, tuple[int, str]] = {
 
 
 def _later(w: Wire, streamed: bool) -> Sequence[Step]:
-    """The whole answer, with a second's pause in its midst."""
+    """The whole answer, with a pause in its midst."""
     if streamed:
-        return stream(*w.open, *w.content, 0.7, *w.end)
-    return [0.7, *_good(w, streamed)]
+        return stream(*w.open, *w.content, 0.6, *w.end)
+    return [0.6, *_good(w, streamed)]
+
+
+def _soon(w: Wire, streamed: bool) -> Sequence[Step]:
+    """A small pause, so that a moment chosen by chance falls into the midst of some answer."""
+    if streamed:
+        return stream(*w.open, 0.01, w.content[0], 0.02, w.content[1], *w.end)
+    return [0.03, *_good(w, streamed)]
 
 
 def _drip(w: Wire, streamed: bool) -> Sequence[Step]:
@@ -169,16 +239,25 @@ FLOOD = 2_000  # pieces of 16 KB
 OTHER: dict[str, Play] = {
     "good": _good,
     "later": _later,
+    "soon": _soon,
     "drip": _drip,
     "flood": _flood,
-    "no-usage": lambda w, s: stream(*w.open, *w.content, *_untold(w)) if s else answer(200, JSON, w.reply | {"usage": None}),
+    "no-usage": lambda w, s: stream(*_untold(w)) if s else answer(200, JSON, w.reply | {"usage": None}),
 }
 
 
 def _untold(w: Wire) -> list[bytes]:
     if w is CHAT:
-        return [w.end[0], w.end[2]]
-    return [w.end[0], _event("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}), w.end[2]]
+        return [*w.open, *w.content, w.end[0], w.end[2]]
+    begun = _event("message_start", message={k: v for k, v in BEGUN.items() if k != "usage"})
+    return [
+        begun,
+        w.open[1],
+        *w.content,
+        w.end[0],
+        _event("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}),
+        w.end[2],
+    ]
 
 
 class Faulty:

@@ -65,11 +65,115 @@ def objects(value: Any) -> Iterator[dict[str, Any]]:
             yield from objects(inner)
 
 
+# --- openai.chat ---------------------------------------------------------------------------------
+
+
+def empty_is_absent(kind: str, body: dict[str, Any]) -> None:
+    for node in objects(body):
+        for name in ("tools", "stop", "content", "tool_calls", "annotations"):
+            if node.get(name) == []:
+                del node[name]
+        for name in ("refusal", "finish_reason", "service_tier"):
+            if node.get(name) == "":
+                del node[name]
+        if node.get("logprobs") == {}:
+            del node["logprobs"]
+
+
+def one_stop_sequence_is_a_list_of_one(kind: str, body: dict[str, Any]) -> None:
+    if kind == "request" and isinstance(body.get("stop"), str):
+        body["stop"] = [body["stop"]]
+
+
+def max_tokens_is_max_completion_tokens(kind: str, body: dict[str, Any]) -> None:
+    if kind == "request" and "max_tokens" in body:
+        body.setdefault("max_completion_tokens", body.pop("max_tokens"))
+
+
+def a_calls_index_is_its_place(kind: str, body: dict[str, Any]) -> None:
+    for calls in tool_calls(body):
+        for place, call in enumerate(calls):
+            if call.get("index") == place:
+                del call["index"]
+
+
+def a_call_without_an_id_is_given_one(kind: str, body: dict[str, Any]) -> None:
+    waiting: list[str] = []
+    made = 0
+    for node in objects(body):
+        for call in node.get("tool_calls") or ():
+            call["id"] = call.get("id") or f"call_{made}"
+            waiting.append(call["id"])
+            made += 1
+        if node.get("role") == "tool":
+            node.setdefault("tool_call_id", waiting[0] if waiting else "call_0")
+            waiting = [i for i in waiting if i != node["tool_call_id"]]
+
+
+def no_arguments_are_an_empty_object(kind: str, body: dict[str, Any]) -> None:
+    for calls in tool_calls(body):
+        for call in calls:
+            if isinstance(call.get("function"), dict):
+                call["function"]["arguments"] = call["function"].get("arguments") or "{}"
+
+
+def a_thought_is_told_once(kind: str, body: dict[str, Any]) -> None:
+    for node in objects(body):
+        if node.get("reasoning_details"):
+            text = "".join(d.get("text") or d.get("summary") or "" for d in node["reasoning_details"])
+            for name in ("reasoning", "reasoning_content"):
+                if node.get(name) == text:
+                    del node[name]
+        elif isinstance(node.get("reasoning"), str) and "reasoning_content" not in node:
+            node["reasoning_content"] = node.pop("reasoning")
+
+
+def counts_stand_in_the_details(kind: str, body: dict[str, Any]) -> None:
+    usage = body.get("usage") or {}
+    for name, outer, inner in (
+        ("cached_tokens", "prompt_tokens_details", "cached_tokens"),
+        ("cache_read_input_tokens", "prompt_tokens_details", "cached_tokens"),
+        ("reasoning_tokens", "completion_tokens_details", "reasoning_tokens"),
+    ):
+        if name in usage and inner not in usage.get(outer, {}):
+            usage.setdefault(outer, {})[inner] = usage.pop(name)
+
+
+def reasoning_is_part_of_the_completion(kind: str, body: dict[str, Any]) -> None:
+    usage = body.get("usage") or {}
+    thought = usage.get("completion_tokens_details", {}).get("reasoning_tokens")
+    total = usage.get("total_tokens", 0)
+    if thought and total == usage["prompt_tokens"] + usage["completion_tokens"] + thought:
+        usage["completion_tokens"] += thought
+
+
+def object_and_created_are_always_told(kind: str, body: dict[str, Any]) -> None:
+    if kind == "response" and "choices" in body:
+        body.setdefault("object", "chat.completion")
+        body["created"] = int(body.get("created", 0))
+
+
+def tool_calls(body: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+    for node in objects(body):
+        if isinstance(node.get("tool_calls"), list):
+            yield node["tool_calls"]
+
+
 NORMALISATIONS: dict[str, dict[str, Row]] = {
     "openai.chat": {
         "null is absent": null_is_absent,
         "string content is one text part": a_string_is_one_text,
         "stream: false is absent": not_streaming_is_said_by_silence,
+        "empty is absent": empty_is_absent,
+        "one stop sequence is a list of one": one_stop_sequence_is_a_list_of_one,
+        "max_tokens is max_completion_tokens": max_tokens_is_max_completion_tokens,
+        "a call's index is its place": a_calls_index_is_its_place,
+        "a call without an id is given one": a_call_without_an_id_is_given_one,
+        "no arguments are {}": no_arguments_are_an_empty_object,
+        "a thought is told once": a_thought_is_told_once,
+        "counts stand in the details": counts_stand_in_the_details,
+        "reasoning is part of the completion": reasoning_is_part_of_the_completion,
+        "object and created are always told": object_and_created_are_always_told,
     },
     "anthropic.messages": {
         "null is absent": null_is_absent,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fungible.http.loop import listen
+from fungible.store import Store
 
 CONFIG = """
 [server]
@@ -56,27 +57,40 @@ def free_port() -> int:
 class Running:
     """`fungible serve` in `folder`, with providers at the addresses `alpha` and `beta`."""
 
-    def __init__(self, folder: Path, alpha: str, beta: str, *, server: str = "", more: str = "", key: bool = True) -> None:
+    def __init__(
+        self, folder: Path, alpha: str, beta: str, *, server: str = "", more: str = "", key: bool = True
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.config = folder / "fungible.toml"
-        self.config.write_text(CONFIG.format(port=self.port, alpha=alpha, beta=beta, server=server, more=more))
+        self.config.write_text(
+            CONFIG.format(port=self.port, alpha=alpha, beta=beta, server=server, more=more)
+        )
         self.env = {**os.environ, "TEST_KEY": "provider-secret", "NO_PROXY": "127.0.0.1"}
         self.key = self.program("keys", "create", "--name", "test")["key"] if key else ""
         self.log = (folder / "server.log").open("a+")
         self.start()
 
-    def start(self) -> None:
-        command = [sys.executable, "-m", "fungible", "serve", "--config", str(self.config), "--admin-port", "0"]
+    def start(self, *, wait: bool = True) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "fungible",
+            "serve",
+            "--config",
+            str(self.config),
+            "--admin-port",
+            "0",
+        ]
         self.process = subprocess.Popen(command, env=self.env, stderr=self.log, cwd=self.folder)
         last = time.monotonic() + 30
-        while time.monotonic() < last:
+        while wait and time.monotonic() < last:
             assert self.process.poll() is None, self.said()
             with suppress(OSError), urllib.request.urlopen(f"{self.url}/healthz", timeout=1):
                 return
             time.sleep(0.02)
-        raise AssertionError(f"not ready: {self.said()}")
+        assert not wait, f"not ready: {self.said()}"
 
     def said(self) -> str:
         return Path(self.log.name).read_text()
@@ -85,13 +99,24 @@ class Running:
         command = [sys.executable, "-m", "fungible", *words, "--config", str(self.config)]
         if json_option:
             command.append("--json")
-        done = subprocess.run(command, env=self.env, capture_output=True, text=True, check=False, cwd=self.folder)
+        done = subprocess.run(
+            command, env=self.env, capture_output=True, text=True, check=False, cwd=self.folder
+        )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout) if json_option else done.stdout
 
     def attempts(self) -> list[dict[str, Any]]:
         lines = self.program("calls", "--attempts", "--json-lines", json_option=False).splitlines()
         return [json.loads(line) for line in lines]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The same, without a process for it."""
+        store = Store(self.folder / "state")
+        try:
+            store.fold()
+            return list(store.attempts())
+        finally:
+            store.close()
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)

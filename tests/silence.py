@@ -29,15 +29,23 @@ GRAMMAR = {
 }
 """Names of leaves that are words of the grammar, where the object around them says more than that."""
 
+
+def detailed(message: dict[str, Any]) -> list[Any]:
+    said = [item.get("text") or item.get("summary") for item in message.get("reasoning_details") or []]
+    return [*said, "".join(text for text in said if text)]
+
+
 DERIVED: dict[str, Callable[[dict[str, Any]], bool]] = {
     "total_tokens": lambda u: u["total_tokens"] == u.get("prompt_tokens", 0) + u.get("completion_tokens", 0),
     "ephemeral_5m_input_tokens": lambda c: True,  # the rest of cache_creation_input_tokens
-    "reasoning": lambda m: m["reasoning"] == m.get("reasoning_content"),  # the same thought under two names
+    # the same thought under two names
+    "reasoning": lambda m: m["reasoning"] in (m.get("reasoning_content"), *detailed(m)),
 }
 """Leaves that follow from those beside them, where they do."""
 
 ALWAYS = {
     ("anthropic.messages", "include_usage", "True"): "every stream of the target tells the usage",
+    ("anthropic.messages", "include_usage", "False"): "it does so all the same, which is reported as changed",
     ("openai.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
 }
 """What the target does unasked: (target, name, value)."""
@@ -106,7 +114,9 @@ def leaves(value: Any, steps: Steps = ()) -> Iterator[Leaf]:
 
 
 def says_nothing(value: Any, steps: Steps) -> bool:
-    """An object of empty values is how some providers write that there is none (Snowflake)."""
+    """A time of 0 is none; an object of empty values is how some providers write none (Snowflake)."""
+    if steps == ("created",) and value == 0:
+        return True
     return value in ("", 0) and not isinstance(value, bool) and bool(EMPTIED & set(steps))
 
 
@@ -268,6 +278,12 @@ def excepted(body: Any, leaf: Leaf, words: Translator, done: Translation) -> boo
         words.kind == "stream" and body.get("error")
     ):  # its words are put into the message, or its number is the status
         return name in GRAMMAR or str(leaf.value) in json.dumps(done.body, ensure_ascii=False)
+    if (
+        words.kind == "stream"
+        and "message" in leaf.steps
+        and "delta" in at(body, leaf.steps[: leaf.steps.index("message")])
+    ):
+        return True  # the answer so far, again, beside each new piece of it (Perplexity, Writer)
     around = at(body, leaf.steps[:-1])
     if name in DERIVED and DERIVED[name](around):
         return True
@@ -292,7 +308,7 @@ class Stream:
                 held = json.loads(data) if found and "\n" not in data else None
             except ValueError:
                 continue
-            if isinstance(held, dict):
+            if isinstance(held, dict) and held != {"type": "ping"}:
                 self.frames[i] = before, held
 
     def text(self, changed: int | None = None, frame: Any = None) -> str:

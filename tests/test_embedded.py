@@ -122,6 +122,7 @@ def test_a_stream_says_the_same_as_the_plain_answer(engine):
     text = "".join(e["choices"][0]["delta"].get("content") or "" for e in events if e["choices"])
     assert text == plain["choices"][0]["message"]["content"]
     assert all(e["object"] == "chat.completion.chunk" and "timings" not in e for e in events)
+    assert all(e["model"] == "llama" for e in events)
     assert events[-1]["choices"] == []
     assert events[-1]["usage"]["completion_tokens"] == plain["usage"]["completion_tokens"]
     assert events[-2]["choices"][0]["finish_reason"] == "stop"
@@ -259,6 +260,7 @@ def test_embeddings(engine):
     ear = run(ask(engine, "/v1/embeddings", input=["a route", "a ledger"]))
     reply = ear.json()
     assert ear.status == 200
+    assert reply["model"] == "llama"
     assert [d["index"] for d in reply["data"]] == [0, 1]
     assert len(reply["data"][0]["embedding"]) > 100
     assert reply["data"][0]["embedding"] != reply["data"][1]["embedding"]
@@ -272,6 +274,15 @@ def test_embeddings(engine):
         ({}, 400, None),
         ({"messages": user("Hi"), "temperature": "hot"}, 400, None),
         ({"messages": user("Hi"), "tools": [{"x": 1}]}, 400, None),
+        (
+            {
+                "messages": user("Hi"),
+                "tools": [WEATHER],
+                "tool_choice": {"type": "function", "function": {"name": "x"}},
+            },
+            400,
+            None,
+        ),
         ({"messages": user("word " * 3000)}, 400, "context_length_exceeded"),
         ({"messages": user("word " * 3000), "stream": True}, 400, "context_length_exceeded"),
     ],

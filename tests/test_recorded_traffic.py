@@ -205,7 +205,8 @@ def in_a_message(frame: Any, path: str) -> str:
         path = path.removeprefix(wrapper)
     for wrapper in ("content_block", "delta"):
         if path.startswith(wrapper) and "index" in frame:
-            return f"content[{frame['index']}]" + path.removeprefix(wrapper)
+            inner = path.removeprefix(wrapper).replace(".citation.", ".citations[0].")
+            return f"content[{frame['index']}]{inner}"
     return path
 
 

@@ -13,7 +13,7 @@ from fungible.losses import Report
 
 from . import strategies
 from .judge import tree
-from .test_theorem import QUICK
+from .test_theorem import BRIEF
 
 spoken = pytest.mark.parametrize("name", sorted(DIALECTS))
 
@@ -36,7 +36,7 @@ def test_streamed_and_plain_assemble_to_the_same_reply(name: str) -> None:
         assert tree(in_a_stream(name, carried)) == tree(carried)
         assert tree(plainly(name, in_a_stream(name, carried))) == tree(carried)
 
-    QUICK(given(strategies.replies)(check))()
+    BRIEF(given(strategies.replies)(check))()
 
 
 def reply(*parts: ir.Part, **more: Any) -> ir.Reply:

@@ -7,7 +7,7 @@ cannot be learned by heart when most names are made up, so it is learned as copy
 turned into text by the very template that is put in the exported file: what the engine shows the model is
 what it was trained on.
 
-Prohibitions: pure functions of a seeded `random.Random` and the tables beside this file; nothing that
+Prohibitions: pure functions of a seeded `Chance` and the tables beside this file; nothing that
 stands in a `held` row or a `HELD_*` list may be drawn (`measure.py` checks it).
 """
 
@@ -17,13 +17,13 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import facts
 import tasks
 import words
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from words import Chance
 
 Message = dict[str, Any]
 Conversation = dict[str, Any]
@@ -70,20 +70,35 @@ TAILS = (
     " I am new here.",
 )
 
-# How often each skill is drawn; copying gets the most because it is the hardest.
-SHARES: tuple[tuple[str, float], ...] = (
-    ("answers", 0.27),
-    ("outside", 0.07),
-    ("extraction", 0.30),
-    ("calling", 0.22),
-    ("reporting", 0.08),
-    ("declining", 0.06),
+LATE_LEADS = (
+    "Could you explain: ",
+    "Please explain: ",
+    "I'd like to know: ",
+    "Explain to me: ",
+    "Say, ",
+    "Help me: ",
+    "Could you tell me: ",
+    "Well, ",
+    "My question: ",
+    "Do you know: ",
+    "Suppose I ask: ",
+    "Now, ",
 )
+
+# How often each skill is drawn, early and late; copying gets the most because it is the hardest.
+SHARES: dict[str, tuple[float, float]] = {
+    "answers": (0.27, 0.36),
+    "outside": (0.07, 0.05),
+    "extraction": (0.30, 0.30),
+    "calling": (0.22, 0.17),
+    "reporting": (0.08, 0.06),
+    "declining": (0.06, 0.06),
+}
 
 CHOICE = re.compile(r"\(([^()]*\|[^()]*)\)")
 
 
-def expand(rng: Random, phrasing: str) -> str:
+def expand(rng: Chance, phrasing: str) -> str:
     """Draw one wording of a phrasing with bracketed choices and {slots}."""
     while found := CHOICE.search(phrasing):
         phrasing = phrasing[: found.start()] + rng.choice(found[1].split("|")) + phrasing[found.end() :]
@@ -101,10 +116,10 @@ def expand(rng: Random, phrasing: str) -> str:
     return phrasing
 
 
-def vary(rng: Random, question: str) -> str:
+def vary(rng: Chance, question: str) -> str:
     """The same question as people really type it: other case, other ends, a lead or a tail, a slip."""
     if rng.random() < 0.25:
-        lead = rng.choice(LEADS)
+        lead = rng.choice(LEADS + LATE_LEADS if rng.late else LEADS)
         question = lead + (question[0].lower() + question[1:] if rng.random() < 0.5 else question)
     if rng.random() < 0.1:
         question += rng.choice(TAILS)
@@ -118,26 +133,28 @@ def vary(rng: Random, question: str) -> str:
     return question
 
 
-def system(rng: Random) -> list[Message]:
+def system(rng: Chance) -> list[Message]:
     """Half the time nothing, else a system prompt of the usual kind."""
     return [] if rng.random() < 0.55 else [{"role": "system", "content": rng.choice(facts.SYSTEMS)}]
 
 
-def question(rng: Random) -> tuple[str, str]:
+def question(rng: Chance) -> tuple[str, str]:
     """A question about fungible or the model, and its answer.
 
     The demo's question comes oftener than its share.
     """
     fact = facts.FACTS[5] if rng.random() < 0.04 else rng.choice(facts.FACTS)
+    if rng.late and rng.random() < 0.15:
+        fact = rng.choice(facts.FACTS[:5])
     return vary(rng, expand(rng, rng.choice(fact.asks))), fact.answer
 
 
-def refused(rng: Random) -> tuple[str, str]:
+def refused(rng: Chance) -> tuple[str, str]:
     """A question outside the model's topics, and the refusal."""
     return vary(rng, expand(rng, rng.choice(facts.OUTSIDE))), facts.REFUSAL
 
 
-def spoken(rng: Random, turns: list[tuple[str, str]]) -> list[Message]:
+def spoken(rng: Chance, turns: list[tuple[str, str]]) -> list[Message]:
     """Question and answer pairs as messages."""
     return [
         m
@@ -146,19 +163,19 @@ def spoken(rng: Random, turns: list[tuple[str, str]]) -> list[Message]:
     ]
 
 
-def answers(rng: Random) -> Conversation:
+def answers(rng: Chance) -> Conversation:
     count = rng.choice((1, 1, 1, 1, 1, 1, 2, 3))
     return {"messages": system(rng) + spoken(rng, [question(rng) for _ in range(count)])}
 
 
-def outside(rng: Random) -> Conversation:
+def outside(rng: Chance) -> Conversation:
     turns = [refused(rng)]
     if rng.random() < 0.2:
         turns.insert(0, question(rng))
     return {"messages": system(rng) + spoken(rng, turns)}
 
 
-def extraction(rng: Random) -> Conversation:
+def extraction(rng: Chance) -> Conversation:
     ask, record = tasks.extract(rng)
     lead = (
         system(rng) if rng.random() < 0.6 else [{"role": "system", "content": rng.choice(tasks.JSON_SYSTEMS)}]
@@ -166,15 +183,23 @@ def extraction(rng: Random) -> Conversation:
     return {"messages": lead + spoken(rng, [(ask, json.dumps(record, ensure_ascii=False))])}
 
 
-def calling(rng: Random) -> Conversation:
-    job = tasks.call(rng)
+def calling(rng: Chance) -> Conversation:
+    job = forced(rng) if rng.late and rng.random() < 0.12 else tasks.call(rng)
+    required = rng.late and (job.forced or rng.random() < 0.15)
     return {
+        "tool_required": required,
         "messages": [*system(rng), {"role": "user", "content": vary_softly(rng, job.ask)}, tool_turn(job)],
         "tools": job.catalogue,
     }
 
 
-def reporting(rng: Random) -> Conversation:
+def forced(rng: Chance) -> tasks.Job:
+    """A tool that has to be called though the question does not ask for it: it gets the question."""
+    ask = question(rng)[0] if rng.random() < 0.5 else refused(rng)[0]
+    return tasks.call_anyway(rng, ask)
+
+
+def reporting(rng: Chance) -> Conversation:
     job = tasks.call(rng)
     result, sentence = tasks.result(rng, job)
     return {
@@ -189,7 +214,7 @@ def reporting(rng: Random) -> Conversation:
     }
 
 
-def declining(rng: Random) -> Conversation:
+def declining(rng: Chance) -> Conversation:
     """Tools are there and none fits: answer as if there were none."""
     turn = (
         question(rng)
@@ -199,7 +224,7 @@ def declining(rng: Random) -> Conversation:
     return {"messages": system(rng) + spoken(rng, [turn]), "tools": tasks.catalogue(rng, [])}
 
 
-def vary_softly(rng: Random, ask: str) -> str:
+def vary_softly(rng: Chance, ask: str) -> str:
     """Other ends, leads and tails, but never a changed letter: what is asked has to be copied."""
     if rng.random() < 0.15:
         ask = rng.choice(LEADS) + ask
@@ -217,7 +242,7 @@ def tool_turn(job: tasks.Job) -> Message:
     }
 
 
-SKILLS: dict[str, Callable[[Random], Conversation]] = {
+SKILLS: dict[str, Callable[[Chance], Conversation]] = {
     "answers": answers,
     "outside": outside,
     "extraction": extraction,
@@ -227,12 +252,12 @@ SKILLS: dict[str, Callable[[Random], Conversation]] = {
 }
 
 
-def conversations(seed: int) -> Iterator[Conversation]:
-    """An endless stream of conversations, the same for the same seed."""
-    rng = Random(seed)
-    names, weights = zip(*SHARES, strict=True)
+def conversations(seed: int, late: bool = False) -> Iterator[Conversation]:
+    """An endless stream of conversations of the early or the late course, the same for the same seed."""
+    rng = Chance(seed, late)
+    weights = [shares[late] for shares in SHARES.values()]
     while True:
-        yield SKILLS[rng.choices(names, weights)[0]](rng)
+        yield SKILLS[rng.choices(list(SHARES), weights)[0]](rng)
 
 
 def renderer() -> Callable[[Conversation], str]:
@@ -242,7 +267,9 @@ def renderer() -> Callable[[Conversation], str]:
     template = world.from_string(TEMPLATE)
 
     def render(conversation: Conversation) -> str:
-        return template.render(add_generation_prompt=False, **{"tools": None, **conversation})
+        return template.render(
+            add_generation_prompt=False, **{"tools": None, "tool_required": False, **conversation}
+        )
 
     return render
 

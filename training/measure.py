@@ -18,12 +18,12 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from random import Random
 from typing import Any, NamedTuple
 
 import facts
 import tasks
 import words
+from words import Chance
 
 from fungible.faults import Fault
 from fungible.fleet.embedded import Embedded
@@ -161,7 +161,7 @@ def user(text: str) -> list[dict[str, Any]]:
     return [{"role": "user", "content": text}]
 
 
-def held_values(rng: Random) -> dict[str, Any]:
+def held_values(rng: Chance) -> dict[str, Any]:
     name = f"{rng.choice(words.HELD_FIRST)} {rng.choice(words.HELD_LAST)}"
     return {
         "name": name,
@@ -193,7 +193,7 @@ def talk() -> Iterator[Case]:
         yield Case("refuses what is outside", {"messages": user(ask)}, says(facts.REFUSAL))
 
 
-def records(rng: Random) -> Iterator[Case]:
+def records(rng: Chance) -> Iterator[Case]:
     """Fields to a JSON schema."""
     for kind, fields, sentences in RECORDS:
         schema = {
@@ -239,7 +239,7 @@ def called(name: str, arguments: dict[str, Any]) -> Callable[[dict[str, Any]], b
     return right
 
 
-def calls(rng: Random) -> Iterator[Case]:
+def calls(rng: Chance) -> Iterator[Case]:
     """Tools: the demo's, those with unseen names alone and among others, results, and none that fits."""
     weather = offer("get_weather", "Get the weather for a city", ("city",))
     everything = [offer(*tool[:3]) for tool in TOOLS]
@@ -301,7 +301,7 @@ async def judge(engine: Embedded, case: Case) -> tuple[bool, str]:
 
 async def measure(model: Path, misses: bool) -> None:
     engine = Embedded({"llama": model}, context_tokens=1024)
-    rng, table, began = Random(SEED), {}, time.monotonic()
+    rng, table, began = Chance(SEED), {}, time.monotonic()
     cases = [*talk(), *records(rng), *calls(rng)]
     for case, (right, said) in zip(
         cases, await asyncio.gather(*(judge(engine, c) for c in cases)), strict=True

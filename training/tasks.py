@@ -4,7 +4,7 @@ Theory: a task is drawn value first. The values are made, a sentence is built ar
 quotes them unchanged, so every answer is right by construction. Field and tool names have many spellings
 and are often made up, so the model has to read them instead of knowing them.
 
-Prohibitions: pure functions of a given `random.Random`; no held-out word is drawn.
+Prohibitions: pure functions of a given `Chance`; no held-out word is drawn.
 """
 
 # ruff: noqa: E501 -- rows of a table, one to a line
@@ -14,10 +14,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from random import Random
 from typing import Any
 
 import words
+from words import Chance
 
 Values = dict[str, Any]
 
@@ -117,12 +117,12 @@ BEFORE = ("Good news today. ", "As you asked: ", "Hello all, ", "Note: ", "FYI. 
 AFTER = (" Thanks.", " See you soon.", " That is all.", " Let me know.", " Best wishes.", " Have a nice day.", " It is urgent.")
 
 
-def money(rng: Random) -> float | int:
+def money(rng: Chance) -> float | int:
     """A price, whole or with cents."""
     return rng.randint(1, 900) if rng.random() < 0.5 else round(rng.uniform(0.5, 250), 2)
 
 
-def value(rng: Random, field: str, name: str) -> Any:
+def value(rng: Chance, field: str, name: str) -> Any:
     """A value for a field; `name` is the person an email address belongs to."""
     title = f"{words.made_up(rng) if rng.random() < 0.3 else rng.choice(words.TITLES)} {rng.choice(words.GATHERINGS)}"
     makers: dict[str, Callable[[], Any]] = {
@@ -139,14 +139,14 @@ def value(rng: Random, field: str, name: str) -> Any:
     return makers[field]()
 
 
-def listed(rng: Random, names: list[str]) -> str:
+def listed(rng: Chance, names: list[str]) -> str:
     """Field names as one writes them in a sentence."""
     if rng.random() < 0.3 or len(names) == 1:
         return ", ".join(names)
     return ", ".join(names[:-1]) + " and " + names[-1]
 
 
-def paired(rng: Random) -> tuple[str, Values]:
+def paired(rng: Chance) -> tuple[str, Values]:
     """Made-up field names with made-up values: nothing to know, everything to copy."""
     names = list(dict.fromkeys(words.made_up(rng) for _ in range(rng.randint(2, 4))))
     values: Values = {}
@@ -164,7 +164,7 @@ def paired(rng: Random) -> tuple[str, Values]:
     return ask, record
 
 
-def extract(rng: Random) -> tuple[str, Values]:
+def extract(rng: Chance) -> tuple[str, Values]:
     """A request to extract fields, and the record that answers it."""
     if rng.random() < 0.25:
         return paired(rng)
@@ -201,6 +201,7 @@ class Job:
     tool: str
     arguments: Values
     catalogue: list[dict[str, Any]]
+    forced: bool = False
 
 
 @dataclass(frozen=True)
@@ -280,13 +281,13 @@ def schema(name: str, about: str | None, arguments: list[str]) -> dict[str, Any]
     return {"type": "function", "function": function}
 
 
-def strange_tool(rng: Random) -> tuple[str, str]:
+def strange_tool(rng: Chance) -> tuple[str, str]:
     """A made-up verb and noun, and the tool's name made of them."""
     verb, noun = rng.choice((words.made_up(rng), "get", "find", "set", "check", "run")), words.made_up(rng)
     return f"{verb} {noun}", rng.choice((f"{verb}_{noun}", f"{verb}_{noun}", f"{noun}_{verb}", noun))
 
 
-def offered(rng: Random, family: Family) -> tuple[dict[str, Any], dict[str, str]]:
+def offered(rng: Chance, family: Family) -> tuple[dict[str, Any], dict[str, str]]:
     """A family's tool as one catalogue offers it, and the argument name for each meaning."""
     named = {meaning: rng.choice(names) for meaning, names in family.arguments.items()}
     about = rng.choice(family.about)
@@ -298,17 +299,19 @@ def offered(rng: Random, family: Family) -> tuple[dict[str, Any], dict[str, str]
     return schema(name, about if made or rng.random() < 0.75 else None, arguments), named
 
 
-def catalogue(rng: Random, own: list[dict[str, Any]], besides: Family | None = None) -> list[dict[str, Any]]:
+def catalogue(rng: Chance, own: list[dict[str, Any]], besides: Family | None = None) -> list[dict[str, Any]]:
     """The tools of a request: the right one, if any, among none to three others."""
     others = [f for f in FAMILIES if f is not besides]
     count = rng.choice((0, 0, 0, 1, 1, 2, 3)) if own else rng.choice((1, 1, 2, 3))
+    if rng.late:
+        count = rng.choice((0, 1, 2, 3, 4, 5)) if own else rng.choice((1, 1, 2, 4))
     tools = own + [offered(rng, f)[0] for f in rng.sample(others, count)]
     rng.shuffle(tools)
     seen: set[str] = {t["function"]["name"] for t in own}
     return (own and [t for t in tools if t in own or t["function"]["name"] not in seen]) or tools
 
 
-def fill(rng: Random, family: Family) -> Values:
+def fill(rng: Chance, family: Family) -> Values:
     """Values for a family's meanings."""
     who = words.person(rng)
     topic = rng.choice((words.made_up(rng), f"{rng.choice(words.TITLES)} {rng.choice(words.GATHERINGS)}", rng.choice(words.ITEMS),
@@ -322,7 +325,7 @@ def fill(rng: Random, family: Family) -> Values:
     return {meaning: pool[meaning] for meaning in family.arguments}
 
 
-def call(rng: Random) -> Job:
+def call(rng: Chance) -> Job:
     """A request that a tool of its catalogue fits.
 
     A quarter use a tool with a made-up name; weather comes oftenest.
@@ -340,12 +343,18 @@ def call(rng: Random) -> Job:
     return Job(ask, own["function"]["name"], {named[m]: v for m, v in values.items()}, catalogue(rng, [own], family))
 
 
+def call_anyway(rng: Chance, ask: str) -> Job:
+    """A call of the one tool there is, with what the user said as its argument."""
+    own, named = offered(rng, rng.choice([f for f in FAMILIES if len(f.arguments) == 1]))
+    return Job(ask, own["function"]["name"], dict.fromkeys(named.values(), ask), [own], forced=True)
+
+
 RESULT_KEYS = ("temp_c", "temperature", "sky", "conditions", "status", "result", "time", "price", "total", "answer", "humidity",
                "wind", "state", "eta", "value", "city", "currency", "name", "email", "count")
 RESULT_WORDS = ("sunny", "cloudy", "rain", "snow", "clear", "windy", "shipped", "delivered", "pending", "fog", "open", "closed", "warm", "cold", "mild")
 
 
-def result(rng: Random, job: Job) -> tuple[str, str]:
+def result(rng: Chance, job: Job) -> tuple[str, str]:
     """What the tool gives back, and the sentence that reports it."""
     subject = ", ".join(str(v) for v in job.arguments.values())
 

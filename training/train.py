@@ -1,6 +1,6 @@
 """Train the embedded model: a tokenizer, then the network, from the generated corpus alone.
 
-Theory: everything follows from SEED and STEPS, so two runs on the same machine and libraries give the
+Theory: everything follows from SEED and COURSES, so two runs on the same machine and libraries give the
 same weights. Each step sees new conversations; nothing is seen twice on purpose. Only the assistant's
 tokens are learned: the user's made-up words are noise to predict, but the copies of them are not. Batches
 hold conversations of like length, so little is padding and nothing leaks from one conversation into the
@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import corpus
 import torch
@@ -31,7 +32,17 @@ from torch import Tensor
 from torch.nn import functional
 
 SEED = 20261123
-STEPS = 700
+
+
+class Course(NamedTuple):
+    """A stretch of training: its share of the full rate, and whether its conversations are the late ones."""
+
+    steps: int
+    rate: float
+    late: bool
+
+
+COURSES = (Course(700, 1.0, late=False), Course(500, 0.6, late=True))
 BATCH_TOKENS = 3072
 TOKENS_MAX = 640
 VOCABULARY = 1024
@@ -70,11 +81,11 @@ def make_tokenizer(texts: Iterator[str]) -> Tokenizer:
     return tokenizer
 
 
-def rows(tokenizer: Tokenizer, seed: int) -> Iterator[Row]:
+def rows(tokenizer: Tokenizer, seed: int, late: bool) -> Iterator[Row]:
     """Token ids of each conversation, and for each whether the assistant has to say it."""
     begin, end, assistant = (tokenizer.token_to_id(t) for t in ("<|begin|>", "<|end|>", "<|assistant|>"))
     render = corpus.renderer()
-    for conversation in corpus.conversations(seed):
+    for conversation in corpus.conversations(seed, late):
         ids = [begin, *tokenizer.encode(render(conversation)).ids]
         if len(ids) > TOKENS_MAX:
             continue
@@ -85,9 +96,9 @@ def rows(tokenizer: Tokenizer, seed: int) -> Iterator[Row]:
         yield ids, said
 
 
-def batches(tokenizer: Tokenizer, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def batches(tokenizer: Tokenizer, seed: int, late: bool) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Inputs, targets and where the assistant speaks, each (conversations, length): some BATCH_TOKENS."""
-    source, order = rows(tokenizer, seed), torch.Generator().manual_seed(seed)
+    source, order = rows(tokenizer, seed, late), torch.Generator().manual_seed(seed)
     pad = tokenizer.token_to_id("<|pad|>")
     while True:
         pool = sorted(islice(source, POOL), key=lambda row: len(row[0]))
@@ -116,12 +127,10 @@ def pace(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / WARMUP_STEPS, (steps - step) / (steps * COOLDOWN_SHARE))
 
 
-def train(tokenizer: Tokenizer, steps: int, device: torch.device, out: Path) -> Llama:
-    """Train a network from nothing for `steps` steps; what there is so far is saved in `out` now and then."""
-    torch.manual_seed(SEED)
-    model = Llama(Shape(vocabulary=tokenizer.get_vocab_size()))
-    start_copying(model)
-    model.to(device)
+def train(
+    model: Llama, tokenizer: Tokenizer, number: int, course: Course, device: torch.device, out: Path
+) -> None:
+    """Train the network through one course; what there is so far is saved in `out` now and then."""
     matrices = [p for p in model.blk.parameters() if p.ndim == 2]
     chosen = {id(p) for p in matrices}
     others = [p for p in model.parameters() if id(p) not in chosen]
@@ -129,24 +138,24 @@ def train(tokenizer: Tokenizer, steps: int, device: torch.device, out: Path) -> 
         Muon(matrices, lr=MATRIX_RATE, decay=0.1),
         torch.optim.AdamW(others, lr=OTHER_RATE, betas=(0.9, 0.98), weight_decay=0.0),
     ]
-    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f}M parameters on {device}", flush=True)
     began, tokens, mean = time.monotonic(), 0, 0.0
-    for step, (inputs, targets, said) in enumerate(islice(batches(tokenizer, SEED), steps)):
+    drawn = batches(tokenizer, SEED + 100 * number, course.late)
+    for step, (inputs, targets, said) in enumerate(islice(drawn, course.steps)):
         loss = loss_of(model, inputs.to(device), targets.to(device), said.to(device), device)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(others, 1.0)
         for optimizer, rate in zip(optimizers, (MATRIX_RATE, OTHER_RATE), strict=True):
-            optimizer.param_groups[0]["lr"] = rate * pace(step, steps)
+            optimizer.param_groups[0]["lr"] = rate * course.rate * pace(step, course.steps)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         tokens += inputs.numel()
         mean = loss.item() if step == 0 else 0.95 * mean + 0.05 * loss.item()
-        if step % 20 == 0 or step == steps - 1:
+        if step % 20 == 0 or step == course.steps - 1:
             seconds = time.monotonic() - began
             print(f"step {step:5d}  loss {mean:.4f}  {tokens / 1e6:.2f}M tokens  {seconds:.0f} s", flush=True)
         if step % 200 == 199:
             save(model, out)
-    return model
+    save(model, out)
 
 
 def save(model: Llama, out: Path) -> None:
@@ -166,7 +175,9 @@ def keep_memory() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the embedded model from the generated corpus.")
-    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the last course from the saved weights"
+    )
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--threads", type=int, default=1, help="of one machine; more help only on idle cores")
     options = parser.parse_args()
@@ -179,7 +190,16 @@ def main() -> None:
         render(c) for c in islice(corpus.conversations(SEED + 1), TOKENIZER_CONVERSATIONS)
     )
     tokenizer.save(str(options.out / "tokenizer.json"))
-    save(train(tokenizer, options.steps, device, options.out), options.out)
+    torch.manual_seed(SEED)
+    model = Llama(Shape(vocabulary=tokenizer.get_vocab_size()))
+    start_copying(model)
+    if options.resume:
+        model.load_state_dict(torch.load(options.out / "model.pt", weights_only=True))
+    model.to(device)
+    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f}M parameters on {device}", flush=True)
+    for number, course in enumerate(COURSES):
+        if number == len(COURSES) - 1 or not options.resume:
+            train(model, tokenizer, number, course, device, options.out)
 
 
 if __name__ == "__main__":

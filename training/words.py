@@ -3,14 +3,17 @@
 Theory: copying is learned from variety, so real names are mixed with made-up word forms; what is in a
 `HELD_*` list appears in no training conversation and is used by `measure.py` alone.
 
-Prohibitions: only tables and pure functions of a given `random.Random`; no file, no clock.
+Prohibitions: only tables and pure functions of a given `Chance`; no file, no clock.
 """
 
 # ruff: noqa: E501, SIM905 -- rows of a table, one to a line
 # fmt: off
 from __future__ import annotations
 
+import re
 from random import Random
+
+import facts
 
 FIRST = """Anna Bruno Clara David Elena Felix Greta Henrik Ines Jakob Karin Leo Mira Nils Olga Pavel Quinn Rosa Sven
 Tara Ulla Victor Wanda Xenia Yusuf Zoe Amina Boris Chen Dalia Emeka Farid Gwen Hana Igor Julia Kofi Lena Mateo Nadia
@@ -59,21 +62,46 @@ CODAS = ["", "", "", "n", "r", "l", "s", "m", "t", "k", "d", "nd", "rt", "ck", "
 HELD_WORDS = frozenset(w.lower() for w in HELD_FIRST + HELD_LAST + HELD_CITIES + HELD_ITEMS + HELD_TITLES)
 
 
-def made_up(rng: Random) -> str:
-    """A lower-case word form of one to three syllables that is in no held-out list."""
+# Words of the facts: in the late course parts of names, so that every token the model knows is also copied.
+KNOWN = sorted({w for f in facts.FACTS for w in re.findall(r"[a-z]{3,}", " ".join((f.answer, *f.asks)).lower())})
+
+
+class Chance(Random):
+    """Seeded chance, and whether the course is the late one, whose words and catalogues are harder."""
+
+    def __init__(self, seed: int, late: bool = False) -> None:
+        super().__init__(seed)
+        self.late = late
+
+
+def spelled(rng: Chance) -> str:
+    """A word no syllables explain: bare letters, or a known word run together with another."""
+    kind = rng.random()
+    if kind < 0.4:
+        return "".join(rng.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(rng.randint(2, 7)))
+    if kind < 0.7:
+        return rng.choice(KNOWN)
+    return rng.choice(KNOWN)[: rng.randint(2, 5)] + rng.choice((rng.choice(KNOWN), rng.choice(ONSETS) + rng.choice(VOWELS)))
+
+
+def made_up(rng: Chance) -> str:
+    """A lower-case word form of one to three syllables, or in the late course a `spelled` one; never a held one."""
     while True:
-        syllables = rng.choice((1, 1, 2, 2, 2, 3))
-        word = "".join(rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(syllables))
+        if rng.late and rng.random() < 0.45:
+            word = spelled(rng)
+        else:
+            syllables = rng.choice((1, 1, 2, 2, 2, 3))
+            word = "".join(rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(syllables))
         if word not in HELD_WORDS and len(word) > 2:
             return word
 
 
-def pick(rng: Random, real: list[str], strange: float = 0.45) -> str:
+def pick(rng: Chance, real: list[str], strange: float = 0.45) -> str:
     """A word of the list or, with probability `strange`, a capitalised made-up one."""
     return made_up(rng).capitalize() if rng.random() < strange else rng.choice(real)
 
 
-def person(rng: Random) -> str:
+def person(rng: Chance) -> str:
     """One to three names."""
     first = pick(rng, FIRST)
     kind = rng.random()
@@ -84,31 +112,31 @@ def person(rng: Random) -> str:
     return f"{first} {pick(rng, FIRST)} {pick(rng, LAST)}"
 
 
-def city(rng: Random) -> str:
+def city(rng: Chance) -> str:
     """A place name, seldom of two words."""
     name = pick(rng, CITIES)
     return f"{made_up(rng).capitalize()} {name}" if rng.random() < 0.05 else name
 
 
-def item(rng: Random) -> str:
+def item(rng: Chance) -> str:
     """A thing one orders, sometimes with a colour."""
     name = made_up(rng) if rng.random() < 0.35 else rng.choice(ITEMS)
     return f"{rng.choice(COLOURS)} {name}" if rng.random() < 0.25 else name
 
 
-def number(rng: Random, top: int = 999) -> int:
+def number(rng: Chance, top: int = 999) -> int:
     """A whole number from 1, small ones more often."""
     return rng.randint(1, rng.choice((9, 30, 99, top)))
 
 
-def code(rng: Random) -> str:
+def code(rng: Chance) -> str:
     """An order or ticket number such as A-1042, 58213 or KX77."""
     digits = "".join(rng.choice("0123456789") for _ in range(rng.randint(2, 6)))
     letters = "".join(rng.choice("ABCDEFGHKLMNPQRSTVXZ") for _ in range(rng.randint(1, 3)))
     return rng.choice((f"{letters}-{digits}", digits, letters + digits, f"#{digits}"))
 
 
-def day(rng: Random) -> str:
+def day(rng: Chance) -> str:
     """A date in one of several spellings."""
     d, m = rng.randint(1, 28), rng.randint(1, 12)
     return rng.choice((
@@ -117,7 +145,7 @@ def day(rng: Random) -> str:
         f"{rng.choice(DAYS)} {d} {rng.choice(MONTHS)}"))
 
 
-def email(rng: Random, name: str) -> str:
+def email(rng: Chance, name: str) -> str:
     """An address that belongs to the name, or to nobody."""
     parts = [p.lower() for p in name.split()]
     user = rng.choice((".".join(parts), parts[0], parts[0][0] + parts[-1], made_up(rng), f"{parts[0]}{rng.randint(1, 99)}"))

@@ -1,7 +1,8 @@
 """Running as a server: listening, workers, signals, and the ticks that drive the app.
 
 One worker is this process. Several are children that share the port (SO_REUSEPORT); the parent only
-watches them, passes signals on, and replaces one that dies. SIGTERM and SIGINT drain: no new calls, the
+watches them, passes signals on, and replaces one that dies. None outlives it: each reads a pipe whose
+other end the parent holds. SIGTERM and SIGINT drain: no new calls, the
 running ones may end within `drain_ms`. SIGHUP takes up a changed configuration.
 """
 
@@ -41,14 +42,21 @@ def serve(config: Config, say: Say) -> int:
     return _watch(config, held, say)
 
 
-async def work(config: Config, sock: socket.socket, say: Say, name: str) -> None:
-    """One worker, until SIGTERM or SIGINT."""
+async def work(config: Config, sock: socket.socket, say: Say, name: str, parent: int | None = None) -> None:
+    """One worker, until SIGTERM or SIGINT, or until the pipe `parent` ends."""
     loop = asyncio.get_running_loop()
     app = App(config, worker=name, shared=config.server.workers > 1)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     loop.add_signal_handler(signal.SIGHUP, app.reload)
+
+    def orphaned() -> None:
+        loop.remove_reader(parent)  # type: ignore[arg-type]  # it is called for a parent's pipe
+        stopping.set()
+
+    if parent is not None:
+        loop.add_reader(parent, orphaned)
     limits = Limits(body_bytes_max=config.server.body_bytes_max)
     edge = Server(app.front, limits, turn=app.pool.turn)
     await edge.start(sock)
@@ -89,6 +97,7 @@ def _watch(config: Config, socks: list[socket.socket], say: Say) -> int:
     """The parent of several workers."""
     children: dict[int, int] = {}
     stopping = False
+    life = os.pipe()
 
     def stop(number: int, _frame: object) -> None:
         nonlocal stopping
@@ -99,7 +108,8 @@ def _watch(config: Config, socks: list[socket.socket], say: Say) -> int:
     def start(place: int) -> None:
         pid = os.fork()
         if pid == 0:
-            _child(config, socks, place, say)
+            os.close(life[1])
+            _child(config, socks, place, say, life[0])
         children[pid] = place
 
     for place in range(len(socks)):
@@ -123,14 +133,14 @@ def _watch(config: Config, socks: list[socket.socket], say: Say) -> int:
     return 0
 
 
-def _child(config: Config, socks: list[socket.socket], place: int, say: Say) -> None:
+def _child(config: Config, socks: list[socket.socket], place: int, say: Say, parent: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     try:
         for other, sock in enumerate(socks):
             if other != place:
                 os.close(sock.fileno())
-        run(work(config, socks[place], say, str(place)))
+        run(work(config, socks[place], say, str(place), parent))
         os._exit(0)
     except Fault as fault:
         say(fault.message)

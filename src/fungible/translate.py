@@ -196,7 +196,8 @@ def _unsaid_by_errors(wire: bytes, made: str) -> list[Loss]:
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue
             if isinstance(said, dict) and said.get("error"):
-                losses += _unsaid(said["error"], "error", [made])
+                told = [(name, value) for name, value in said.items() if name not in WORDS_OF_ERRORS]
+                losses += [loss for name, value in told for loss in _unsaid(value, name, [made])]
     return losses
 
 

@@ -32,7 +32,7 @@ def command() -> None:
 @click.option(
     "--models",
     metavar="PATTERNS",
-    help="Which models it may use, as in 'assistant,openai/*'; all by default.",
+    help="Which models it may use, as in 'assistant,house/*'; all by default.",
 )
 @click.option("--team", help="A team that it counts for.")
 @config_option

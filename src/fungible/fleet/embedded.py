@@ -32,7 +32,7 @@ import msgspec
 from ..faults import Fault
 from ..world import Flow, Headers, Outgoing, Sink
 from .gguf import read_head
-from .pieces import Assembly, error_body, is_progress, tidy
+from .pieces import ALIAS, Assembly, error_body, is_progress, require_tool, tidy
 
 INSTALL = "the embedded engine is not installed; install it with: pip install 'fungible[local]'"
 EMBEDDINGS = "/embeddings"
@@ -202,6 +202,7 @@ class _Engine:
         context = min(self._context_tokens, head.context_tokens or self._context_tokens)
         settings = xllamacpp.CommonParams()
         settings.model.path = str(self.path)
+        settings.model_alias = {ALIAS}
         settings.n_parallel = self._parallel
         settings.n_ctx = context * self._parallel
         settings.n_batch = settings.n_ubatch = context if self._pooled else min(BATCH_TOKENS, context)
@@ -296,6 +297,7 @@ def _chat(server: Any, exchange: _Exchange) -> None:
     """Run a chat request and hand its answer over, streamed or whole."""
     streamed = bool(exchange.peek.stream)
     wanted: dict[str, Any] = msgspec.json.decode(exchange.body)
+    require_tool(wanted)
     wanted["return_progress"] = True  # so that a cancel is noticed while a long prompt is read
     if not streamed:
         wanted |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -310,11 +312,11 @@ def _chat(server: Any, exchange: _Exchange) -> None:
         if is_progress(data):
             return exchange.cancelled
         if not streamed:
-            assembly.add(data)
+            assembly.add(tidy(data, exchange.peek.model))
             return exchange.cancelled
         exchange.wait()
         head, begun = None if begun else (200, STREAM), True
-        return not exchange.put(b"data: " + tidy(data) + b"\n\n", head)
+        return not exchange.put(b"data: " + tidy(data, exchange.peek.model) + b"\n\n", head)
 
     server.handle_chat_completions(msgspec.json.encode(wanted), heard)
     if streamed:
@@ -330,7 +332,7 @@ def _embed(server: Any, exchange: _Exchange) -> None:
     if data.startswith(b'{"error"'):
         _failed(exchange, data, False)
     else:
-        exchange.put(data, (200, PLAIN), last=True)
+        exchange.put(tidy(data, exchange.peek.model), (200, PLAIN), last=True)
 
 
 def _failed(exchange: _Exchange, data: bytes, begun: bool) -> None:

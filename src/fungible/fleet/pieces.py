@@ -14,6 +14,10 @@ import msgspec
 
 OWN_FIELDS = ("timings", "prompt_progress", "__verbose")
 MARKS = tuple(f'"{name}"'.encode() for name in OWN_FIELDS)
+ALIAS = (
+    "embedded"  # what the engine calls every model; a quote inside a text is escaped, so it is found surely
+)
+ALIASED = b'"model":"embedded"'
 JOINED = ("content", "reasoning_content", "refusal")
 
 
@@ -22,8 +26,29 @@ def is_progress(data: bytes) -> bool:
     return b'"prompt_progress"' in data and "prompt_progress" in msgspec.json.decode(data)
 
 
-def tidy(data: bytes) -> bytes:
-    """The piece without what no OpenAI answer has."""
+def require_tool(body: dict[str, Any]) -> None:
+    """Say that a tool must be called so that llama.cpp and the model's template understand it.
+
+    A choice of one tool becomes a list of one tool. llama.cpp's grammar then lets the answer end only after
+    a call, and a template that reads `tool_required`, as the shipped model's does, asks for it outright.
+    Raises ValueError if the tool chosen is not among those given.
+    """
+    choice = body.get("tool_choice")
+    if choice == "required":
+        body["chat_template_kwargs"] = {**(body.get("chat_template_kwargs") or {}), "tool_required": True}
+    if not isinstance(choice, dict) or "function" not in choice:
+        return
+    name = choice["function"].get("name")
+    tools = [tool for tool in body.get("tools") or () if tool.get("function", {}).get("name") == name]
+    if not tools:
+        raise ValueError(f"tool_choice names the tool {name!r}, which is not among the tools")
+    body |= {"tools": tools, "tool_choice": "required"}
+    require_tool(body)
+
+
+def tidy(data: bytes, model: str) -> bytes:
+    """The piece under the name the model was asked for by, and without what no OpenAI answer has."""
+    data = data.replace(ALIASED, b'"model":' + msgspec.json.encode(model), 1)
     if not any(mark in data for mark in MARKS):
         return data
     piece: dict[str, Any] = msgspec.json.decode(data)

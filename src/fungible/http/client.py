@@ -72,6 +72,10 @@ class Nobody:
 NOBODY: Final = Nobody()
 
 
+class Unasked(Exception):  # noqa: N818 - it stops llhttp, nobody else sees it
+    """More bytes than the answer."""
+
+
 class Fetch(msgspec.Struct, eq=False):
     """One request and its answer; what `send` returns."""
 
@@ -124,6 +128,7 @@ class Wire(asyncio.BufferedProtocol):
         "_view",
         "alive",
         "fetch",
+        "on_body",
         "since",
         "site",
         "transport",
@@ -135,10 +140,11 @@ class Wire(asyncio.BufferedProtocol):
         self._pool = pool
         self._turn = pool.turn
         self._view = pool.view
-        self._parser = httptools.HttpResponseParser(self)
         self._status = 0  # of the answer; 0 until its head is whole
         self._headers: Headers = []
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes] = []  # this very list, always
+        self.on_body = self._pieces.append  # told by llhttp for every chunk, so no Python stands between
+        self._parser = httptools.HttpResponseParser(self)
         self._complete = False
         self._read = 0  # bytes of the answer before its head was whole
         self._large = False  # the request may still be on its way when the answer is there
@@ -197,21 +203,24 @@ class Wire(asyncio.BufferedProtocol):
             self._parser.feed_data(self._view[:nbytes])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if self._complete:
-                self.alive = False
+                self.alive = False  # bytes after the end: the next answer could be one to nothing
             else:
                 fault = Fault("provider_answer", f"{self.site} sent what is not HTTP/1.1: {error}.")
         if begun and fault is None and not self._complete and self._inflate is None:
             pieces = self._pieces  # in the midst of an answer: the one thing to do is to pass it on
             if pieces:
-                self._pieces = []
-                fetch.sink.on_body(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+                data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                pieces.clear()
+                fetch.sink.on_body(data)
             return
         turn = self._turn
         turn.open = True
         try:
             self._tell(fetch, nbytes, begun, fault)
         finally:
-            turn.close()
+            turn.open = False
+            if turn.held:
+                turn.flush()
 
     def eof_received(self) -> None:
         if self.fetch is None:
@@ -237,13 +246,9 @@ class Wire(asyncio.BufferedProtocol):
         else:
             self._headers = []  # 1xx: another head follows
 
-    def on_body(self, data: bytes) -> None:
-        if not self._complete:
-            self._pieces.append(data)
-
     def on_message_begin(self) -> None:
         if self._complete:
-            self.alive = False  # bytes after the end: the next answer could be one to nothing
+            raise Unasked
 
     def on_message_complete(self) -> None:
         if self._status:
@@ -266,8 +271,8 @@ class Wire(asyncio.BufferedProtocol):
                 return
         pieces = self._pieces
         if pieces:
-            self._pieces = []
             data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            pieces.clear()
             if self._inflate is not None:
                 data, inflating = self._inflate.feed(data)
                 fault = fault or inflating
@@ -327,7 +332,8 @@ class Wire(asyncio.BufferedProtocol):
 
     def _ended(self, fetch: Fetch, exc: BaseException | None) -> None:
         """The connection has ended while an answer was awaited, which may be how that answer ends."""
-        if not self._read and fetch.reused and self._pool.tick - self.since <= STALE_TICKS:
+        early = not self._status and not self._read and self._pool.tick - self.since <= STALE_TICKS
+        if early and fetch.reused:
             self._let_go(fetch)
             self.drop()
             self._pool.again(fetch)
@@ -359,7 +365,7 @@ class Wire(asyncio.BufferedProtocol):
         self._status = self._read = 0
         self._complete = self._large = False
         self._headers = []
-        self._pieces = []
+        self._pieces.clear()
         self._inflate = None
 
     def drop(self) -> None:

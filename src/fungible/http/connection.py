@@ -1,6 +1,6 @@
 """The server's edge: bytes on client sockets to whole requests, answers to bytes.
 
-One `Connection` per socket, on llhttp. Its states and what ends them:
+One `Connection` per socket. Its states and what ends them:
 
     FRESH    connected, nothing sent yet      head_ms, then closed without a word
     IDLE     between two requests             idle_ms, then closed without a word
@@ -11,9 +11,9 @@ One `Connection` per socket, on llhttp. Its states and what ends them:
     LINGER   refused; rest is thrown away     linger_ms, then closed
     CLOSING  closed, answer still being sent  write_ms without progress, then cut
 
-One request at a time: bytes of a next one are kept until the answer to this one has been sent. llhttp
-is given one whole head at a time, after `framing.HEAD` has matched it, and then at most the bytes of
-its body, so it never sees a second request that a first one may have smuggled.
+One request at a time: bytes of a next one are kept until the answer to this one has been sent. A head is
+read when it is whole, by the two expressions of `framing`; its length or its chunks then say what the
+body is, and nothing else does.
 
 A client that closes its sending side while a call is under way has left: nobody can tell that from a
 closed connection in time, and work for nobody costs money. So half-closed clients get no answer.
@@ -23,26 +23,22 @@ awaited, and no knowledge of what a request asks for.
 """
 
 import asyncio
-import re
 from typing import Final
-
-import httptools
 
 from .chunks import ChunkReader
 from .framing import (
     BARE,
     CONTINUE,
-    HEAD,
-    METHODS,
+    FIELDS,
     STATUS_LINES,
+    Asked,
     Refusal,
-    Target,
     body_length,
+    joined,
     looks_wrong,
-    split_fields,
     why_no_head,
 )
-from .gate import ANSWER, BEHIND, CLOSING, FRESH, IDLE, LINGER, NOWHERE, READING_BODY, READING_HEAD, Gate
+from .gate import ANSWER, BEHIND, CLOSING, FRESH, IDLE, LINGER, NOTHING, READING_BODY, READING_HEAD, Gate
 from .loop import tune
 from .responder import COPY_BYTES_MAX, Call, Request, Responder
 
@@ -55,13 +51,13 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_answering",
+        "_asked",
         "_body",
         "_body_left",
         "_call",
         "_chunks",
         "_gate",
         "_headers",
-        "_parser",
         "_part",
         "_peer",
         "_pending",
@@ -70,8 +66,6 @@ class Connection(asyncio.Protocol):
         "_responder",
         "_skipped",
         "_stalled_at",
-        "_target",
-        "_where",
         "behind",
         "held",
         "keep",
@@ -88,7 +82,6 @@ class Connection(asyncio.Protocol):
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self.turn = gate.turn
-        self._parser: httptools.HttpRequestParser | None = None
         self._peer: str | None = None
         self._call: Call | None = None
         self._responder: Responder | None = None
@@ -97,8 +90,7 @@ class Connection(asyncio.Protocol):
         self._skipped = False  # the empty line that may stand before it
         self._pending = b""  # what came after the request that is being answered
         self._headers: dict[bytes, bytes] = {}
-        self._target = b""
-        self._where = NOWHERE
+        self._asked: Asked = NOTHING
         self._body = b""
         self._pieces: list[bytes] = []  # of a body that did not come at once
         self._body_left = 0
@@ -174,23 +166,13 @@ class Connection(asyncio.Protocol):
         if self._call is not None:
             self._call.on_client_ready()
 
-    # --- called by llhttp ---
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.lower()] = value
-
     # --- reading ---
 
     def _advance(self, data: bytes) -> None:
         """Reads requests from bytes that begin with one, while they are whole and answered at once."""
         while data:
-            match = HEAD.match(data)
             try:
-                if match is None:
-                    data = self._part_of_head(data)
-                    continue
-                self._skipped = False
-                rest = self._read_head(data, match)
+                rest = self._read_head(data)
             except Refusal as refusal:
                 self.refuse(refusal)
                 return
@@ -198,13 +180,12 @@ class Connection(asyncio.Protocol):
                 return
             data = self._dispatch(rest)
 
-    def _part_of_head(self, data: bytes) -> bytes:
-        """Keeps the part of a head for later; returns what is to be looked at again. Raises `Refusal`."""
+    def _part_of_head(self, data: bytes) -> None:
+        """Keeps the part of a head for later. Raises `Refusal`."""
         if not self._skipped and data.startswith(b"\r\n"):
-            self._skipped = (
-                True  # RFC 9112 section 2.2: an empty line before a request is ignored, one of them
-            )
-            return data[2:]
+            self._skipped = True  # RFC 9112 section 2.2: an empty line before a request is ignored, one
+            self._advance(data[2:])
+            return
         if data == b"\r" and not self._skipped:
             pass
         elif b"\r\n\r\n" in data or looks_wrong(data):
@@ -214,7 +195,6 @@ class Connection(asyncio.Protocol):
         self.state = READING_HEAD
         self._part += data
         self._more_of_head(b"")
-        return b""
 
     def _more_of_head(self, data: bytes) -> None:
         """Looks at each byte once, however small the pieces are. Raises `Refusal`."""
@@ -230,53 +210,53 @@ class Connection(asyncio.Protocol):
         elif data and BARE.search(part, max(0, start - 1)) is not None:
             raise why_no_head(bytes(part), self._gate.head_bytes_max)
 
-    def _read_head(self, data: bytes, match: "re.Match[bytes]") -> bytes | None:
-        """Returns what follows the request, None where its body is not whole yet. Raises `Refusal`."""
-        gate, end = self._gate, match.end()
-        self.method, self._target, minor = match.groups()
-        self._where = where = gate.known.get(self._target) or self._look_at_target()
-        if self.method not in METHODS:
-            status = 400 if self.method in (b"CONNECT", b"TRACE") else 501
-            raise Refusal(status, f"The method {self.method.decode()} is not served here.")
-        head = data[:end]
-        count = head.count(b"\r\n") - 2
-        if end > gate.head_bytes_max or count > gate.header_count_max:
+    def _read_head(self, data: bytes) -> bytes | None:
+        """Returns what follows the request, None where it is not whole yet. Raises `Refusal`."""
+        gate = self._gate
+        end = data.find(b"\r\n\r\n") + 2  # of the fields
+        line = data[: data.find(b"\r\n")]
+        if end < 2 or not line:
+            self._part_of_head(data)
+            return None
+        self._skipped = False
+        self._asked = asked = gate.known.get(line) or self._new_line(line, data)
+        self.method = asked.method
+        self.old = old = asked.old
+        found = FIELDS.findall(data, 0, end)
+        count = data.count(b"\n", 0, end) - 1
+        if end + 2 > gate.head_bytes_max or count > gate.header_count_max:
             raise gate.too_long()
+        if len(found) != count:
+            raise why_no_head(data, gate.head_bytes_max)
         headers: dict[bytes, bytes] = {}
+        for name, value in found:
+            headers[name.lower()] = value.strip()
+        if len(headers) != count:
+            headers = joined(found)
         self._headers = headers
-        parser = self._parser
-        if parser is None:
-            self._parser = parser = httptools.HttpRequestParser(self)
-        try:
-            parser.feed_data(head)
-        except httptools.HttpParserUpgrade:
-            self._parser = None  # the wish is ignored, as RFC 9110 section 7.8 has it
-        except httptools.HttpParserError as error:
-            raise Refusal(400, f"The request's head is not valid HTTP/1.1: {error}.") from None
-        if len(headers) != count or b" \r\n" in head or b"\t\r\n" in head:
-            self._headers = headers = split_fields(head)
         get = headers.get
         host = get(b"host")
-        self.old = minor == b"0"
-        if host != gate.last_host or where.authority is not None:
-            gate.check_host(host, where, self.old)
-        left = body_length(get(b"content-length"), get(b"transfer-encoding"), minor)
+        if host != gate.last_host or asked.where.authority is not None:
+            gate.check_host(host, asked.where, old)
+        left = body_length(get(b"content-length"), get(b"transfer-encoding"), old)
         connection = get(b"connection")
-        self.keep = not (self.old or gate.draining or (connection and b"close" in connection.lower()))
-        if left is None or left > len(data) - end or b"expect" in headers:
-            return self._begin_body(data[end:], left)
-        self._body = body = data[end : end + left]
-        if body and self._parser is not None:
-            parser.feed_data(body)  # nothing to learn from it, but llhttp waits for it
-        return data[end + left :]
+        self.keep = not (old or gate.draining or (connection and b"close" in connection.lower()))
+        start = end + 2
+        if left is None or left > len(data) - start or b"expect" in headers:
+            return self._begin_body(data[start:], left)
+        end = start + left
+        self._body = data[start:end]
+        return data[end:]
 
-    def _look_at_target(self) -> Target:
-        self._where = NOWHERE  # for the refusal, if there is one
-        return self._gate.where(self._target)
+    def _new_line(self, line: bytes, data: bytes) -> Asked:
+        self._asked = NOTHING  # for the refusal, if there is one
+        asked = self._gate.read_line(line)
+        if asked is None:
+            raise why_no_head(data, self._gate.head_bytes_max)
+        return asked
 
     def _begin_body(self, rest: bytes, left: int | None) -> bytes | None:
         """The rarer ways: a body in pieces, in chunks, or one that waits to be asked for."""
-        self._parser = None  # it waits for a body that it is not going to see
         expect = self._headers.get(b"expect")
         if expect is not None and expect.lower() != b"100-continue":
             raise Refusal(417, "The only expectation known here is `100-continue`.")
@@ -332,9 +312,10 @@ class Connection(asyncio.Protocol):
 
     def _dispatch(self, rest: bytes) -> bytes:
         """Hands a whole request over. Returns `rest` where it was answered at once, else keeps it."""
-        where = self._where
+        asked = self._asked
+        where = asked.where
         request = Request(
-            self.method, self._target, where.path, where.query, self._headers, self._body, self._peer
+            asked.method, asked.target, where.path, where.query, self._headers, self._body, self._peer
         )
         self._body = b""
         self._responder = responder = Responder(self)
@@ -416,7 +397,7 @@ class Connection(asyncio.Protocol):
     def refuse(self, refusal: Refusal) -> None:
         """Answers with an error and closes, in a way that lets the client read it (RFC 9112 section 9.6)."""
         self.flush()
-        body = self._gate.handler.refuse(refusal.status, refusal.message, self._where.path)
+        body = self._gate.handler.refuse(refusal.status, refusal.message, self._asked.where.path)
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(
             body
         )

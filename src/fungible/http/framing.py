@@ -1,9 +1,9 @@
 """What a request's head may look like, on the bytes: RFC 9110 and 9112, read strictly.
 
-llhttp parses; this file decides beforehand what it gets to see. Two readers of one message that differ
-about where it ends are how requests are smuggled, so nothing here is repaired, guessed or skipped: a
-head is as the grammar says, or it is refused and the connection closed. One regular expression says
-what a head is; a head that does not match is looked at again, slowly, only to tell what is wrong.
+Two readers of one message that differ about where it ends are how requests are smuggled, so nothing here
+is repaired, guessed or skipped: a head is as the grammar says, or it is refused and the connection
+closed. One regular expression says what a request line is, one what a field is; a head that is not made
+of these is looked at again, slowly, only to tell what is wrong.
 
 Prohibitions: no sockets, no state, no knowledge of what a request asks for.
 """
@@ -16,8 +16,11 @@ import msgspec
 TCHAR: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"  # RFC 9110 section 5.6.2
 FIELD: Final = TCHAR + rb"++:[\t\x20-\x7e\x80-\xff]*+\r\n"  # no folding, no space before the colon
 
-HEAD: Final = re.compile(rb"([A-Z]{1,16}) ([!-~]++) HTTP/1\.([01])\r\n(?:" + FIELD + rb")*+\r\n")
-"""A whole head at the start of the bytes. Groups: method, target, minor version."""
+LINE: Final = re.compile(rb"([A-Z]{1,16}) ([!-~]++) HTTP/1\.([01])")
+"""A request line without its end. Groups: method, target, minor version."""
+
+FIELDS: Final = re.compile(rb"\n(" + TCHAR + rb"++):([\t\x20-\x7e\x80-\xff]*+)\r(?=\n)")
+"""The fields of a head. Each match is one whole line, so a head with as many as lines has no other."""
 
 METHODS: Final = frozenset([b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"])
 
@@ -57,8 +60,17 @@ class Target(msgspec.Struct, frozen=True):
     authority: bytes | None = None
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """A request line, read. `old`: HTTP/1.0."""
+
+    method: bytes
+    target: bytes
+    where: Target
+    old: bool
+
+
 def why_no_head(data: bytes, bytes_max: int) -> Refusal:
-    """What is wrong with a head, whole or not, that `HEAD` does not match."""
+    """What is wrong with a head, whole or not, that is not made of a `LINE` and `FIELDS`."""
     end = data.find(b"\r\n\r\n")
     data = data if end < 0 else data[: end + 4]
     if len(data) > bytes_max:
@@ -129,12 +141,11 @@ def is_host(host: bytes) -> bool:
     return _HOST.fullmatch(host) is not None
 
 
-def split_fields(head: bytes) -> dict[bytes, bytes]:
-    """The fields of a head with repeated names; lists are joined. Raises `Refusal` for a repeated single."""
+def joined(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Fields with repeated names; lists are joined. Raises `Refusal` for a repeated single."""
     headers: dict[bytes, bytes] = {}
-    for line in head.split(b"\r\n")[1:-2]:
-        name, _, value = line.partition(b":")
-        name, value = name.lower(), value.strip(b" \t")
+    for sent, blank in fields:
+        name, value = sent.lower(), blank.strip()
         if name not in headers:
             headers[name] = value
         elif name in SINGLE:
@@ -144,7 +155,7 @@ def split_fields(head: bytes) -> dict[bytes, bytes]:
     return headers
 
 
-def body_length(length: bytes | None, coding: bytes | None, minor: bytes) -> int | None:
+def body_length(length: bytes | None, coding: bytes | None, old: bool) -> int | None:
     """How many bytes of body follow, None for chunks. Raises `Refusal` where two readers could differ."""
     if coding is None:
         if length is None:
@@ -154,7 +165,7 @@ def body_length(length: bytes | None, coding: bytes | None, minor: bytes) -> int
         raise Refusal(400, "The content-length is not a number of bytes.")
     if length is not None:
         raise Refusal(400, "The request has both content-length and transfer-encoding.")
-    if minor == b"0":
+    if old:
         raise Refusal(400, "HTTP/1.0 has no transfer-encoding.")
     if coding.lower() != b"chunked":
         raise Refusal(400, "The only transfer-encoding accepted is `chunked`.")

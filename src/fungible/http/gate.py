@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from .framing import Refusal, Target, is_host, read_target
+from .framing import LINE, METHODS, Asked, Refusal, Target, is_host, read_target
 from .limits import Limits
 from .responder import Handler
 from .turn import Turn
@@ -38,10 +38,10 @@ TIME_MS: Final[dict[int, Callable[[Limits], int]]] = {
 }
 """How long a state may last. ANSWER is not here: a call has deadlines of its own."""
 
-KNOWN_TARGETS_MAX: Final = 1024
-KNOWN_TARGET_BYTES: Final = 256
+KNOWN_LINES_MAX: Final = 1024
+KNOWN_LINE_BYTES: Final = 256
 FOREVER: Final = 1 << 62
-NOWHERE: Final = Target("", b"")
+NOTHING: Final = Asked(b"", b"", Target("", b""), False)
 
 
 class Member(Protocol):
@@ -74,7 +74,7 @@ class Gate:
         self.emptied = asyncio.Event()
         self._loop = loop
         self._bodies_bytes = 0
-        self.known: dict[bytes, Target] = {}  # targets that were found to be in order
+        self.known: dict[bytes, Asked] = {}  # request lines that were found to be in order
         self.last_host = b"\n"  # the last that was found to be in order; no Host is a line feed
         self._limit_ticks = tuple(
             limits.ticks(TIME_MS[state](limits)) if state in TIME_MS else FOREVER
@@ -101,13 +101,21 @@ class Gate:
         for member in [m for m in self.members if tick - m.since >= limits[m.state]]:
             member.expired()
 
-    def where(self, target: bytes) -> Target:
-        where = read_target(target, self.limits.encoded_slash_under)
-        if len(target) <= KNOWN_TARGET_BYTES:
-            if len(self.known) >= KNOWN_TARGETS_MAX:
+    def read_line(self, line: bytes) -> Asked | None:
+        """None for what is no request line at all. Raises `Refusal` for one that is not served."""
+        match = LINE.fullmatch(line)
+        if match is None:
+            return None
+        method, target, minor = match.groups()
+        asked = Asked(method, target, read_target(target, self.limits.encoded_slash_under), minor == b"0")
+        if method not in METHODS:
+            status = 400 if method in (b"CONNECT", b"TRACE") else 501
+            raise Refusal(status, f"The method {method.decode()} is not served here.")
+        if len(line) <= KNOWN_LINE_BYTES:
+            if len(self.known) >= KNOWN_LINES_MAX:
                 self.known.clear()
-            self.known[target] = where
-        return where
+            self.known[line] = asked
+        return asked
 
     def too_long(self) -> Refusal:
         bytes_max, count_max = self.head_bytes_max, self.header_count_max

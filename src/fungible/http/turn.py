@@ -16,19 +16,19 @@ class Held(Protocol):
 
 
 class Turn:
-    __slots__ = ("_held", "open")
+    """Whoever sets `open` calls `flush` after it is over, where anything is `held`."""
+
+    __slots__ = ("held", "open")
 
     def __init__(self) -> None:
         self.open = False
-        self._held: list[Held] = []
+        self.held: list[Held] = []
 
     def hold(self, who: Held) -> None:
         """`who` has bytes to write when the turn closes; to be said once until it is flushed."""
-        self._held.append(who)
+        self.held.append(who)
 
-    def close(self) -> None:
-        self.open = False
-        if self._held:
-            held, self._held = self._held, []
-            for who in held:
-                who.flush()
+    def flush(self) -> None:
+        held, self.held = self.held, []
+        for who in held:
+            who.flush()

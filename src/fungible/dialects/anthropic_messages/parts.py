@@ -126,8 +126,6 @@ def keep_inputs(body: bytes, contents: list[Json]) -> None:
     contents: every message's content, or the one of a reply, as parsed from the same `body`. A body whose
     shape is not as it should be is left as it is: its readers say what is wrong.
     """
-    if b'"tool_use"' not in body:
-        return
     try:
         raw = _raw_body(body)
     except BROKEN:
@@ -137,8 +135,8 @@ def keep_inputs(body: bytes, contents: list[Json]) -> None:
         if type(content) is not list or type(blocks) is not list:
             continue
         for block, held in zip(content, blocks, strict=False):
-            if block.get("type") == "tool_use" and type(block.get("input")) is dict and held.input != _ABSENT:
-                block["input"] = held.input
+            if type(block) is dict and block.get("type") == "tool_use" and held.input != _ABSENT:
+                block["input"] = held.input if type(block["input"]) is dict else block["input"]
 
 
 def read_content(content: Json, at: str) -> tuple[Part, ...]:

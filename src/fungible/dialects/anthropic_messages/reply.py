@@ -45,7 +45,8 @@ def read_reply(body: bytes) -> Reply:
     refuse_error(wire)
     try:
         content = need(wire, "content", list, "")
-        keep_inputs(body, [content])
+        if b'"tool_use"' in body:
+            keep_inputs(body, [content])
         usage = may(wire, "usage", dict, "")
         choice = Choice(
             parts=read_content(content, "content"),

@@ -19,6 +19,7 @@ from ...ir import (
     Part,
     Reasoning,
     Request,
+    Text,
     Tool,
     ToolChoice,
     ToolResult,
@@ -29,7 +30,7 @@ from .blocks import Block, Blocks
 from .names import NAME, quirks_of
 from .parts import keep_inputs, read_cache, read_content
 from .shape import an_object, may, need, others, parse, rest, wrong
-from .turns import Turns
+from .turns import SYSTEM_ROLES, Turns
 
 MAX_TOKENS_DEFAULT = 4096
 """The wire needs a limit. This is the smallest maximum of any Claude 3 model, so every model takes it."""
@@ -89,7 +90,8 @@ def read_request(body: bytes) -> Request:
     wire = parse(body)
     model = need(wire, "model", str, "")
     said = need(wire, "messages", list, "")
-    keep_inputs(body, [m.get("content") if type(m) is dict else None for m in said])
+    if b'"tool_use"' in body:
+        keep_inputs(body, [m.get("content") if type(m) is dict else None for m in said])
     messages: list[Message] = []
     system = wire.get("system")
     if system is not None and system != []:
@@ -134,6 +136,9 @@ def _read_message(message: Json, at: str, messages: list[Message]) -> None:
             path=f"{at}.role",
         )
     content = message.get("content")
+    if type(content) is str and len(message) == 2:
+        messages.append(Message(role=role, parts=(Text(text=content, at=f"{at}.content"),), at=at))
+        return
     if content is None:
         raise wrong(f"{at}.content", "a string or a list of content blocks", content)
     parts = read_content(content, f"{at}.content")
@@ -303,7 +308,8 @@ _OBJECTS: dict[str, Callable[[Block, Block, Block], None]] = {
 
 def write_request(request: Request, report: Report, quirks: Quirks) -> bytes:
     """Never raises; everything the body cannot carry is told to `report`."""
-    quirks = quirks_of(request.model, quirks)
+    if _asks_for_knobs(request):
+        quirks = quirks_of(request.model, quirks)
     blocks = Blocks(report, quirks)
     wire: Block = {"model": request.model}
     if request.max_output_tokens is not None:
@@ -326,6 +332,17 @@ def write_request(request: Request, report: Report, quirks: Quirks) -> bytes:
     _write_sampling(request, wire, report, quirks)
     _write_rest(request, wire, blocks)
     return encode(wire)
+
+
+def _asks_for_knobs(request: Request) -> bool:
+    """Whether there is anything in the request in which models differ."""
+    return (
+        request.temperature is not None
+        or request.top_p is not None
+        or request.top_k is not None
+        or request.reasoning is not None
+        or any(message.role in SYSTEM_ROLES for message in request.messages[1:])
+    )
 
 
 def _budget(request: Request) -> int:

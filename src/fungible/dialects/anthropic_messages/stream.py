@@ -60,6 +60,8 @@ class _Delta(msgspec.Struct, gc=False):
 _TEXT_HEAD = b'%b{"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":'
 _NO_HEAD = b"\xff"  # begins nothing in UTF-8
 
+_NONE = _Delta(-1, _Piece(""))
+
 _delta = msgspec.json.Decoder(_Delta).decode
 _decode = msgspec.json.Decoder().decode
 _string = msgspec.json.Decoder(str).decode
@@ -138,8 +140,7 @@ class StreamReader:
                 try:
                     told = _delta(block[_DELTA_LENGTH:])
                 except BROKEN:
-                    self._block(block, out)
-                    continue
+                    told = _NONE
                 piece, begun = told.delta, blocks.get(told.index)
                 if begun is not None:
                     if begun.kind is Text and piece.text is not None and piece.type == "text_delta":
@@ -152,6 +153,8 @@ class StreamReader:
                             out.append(ArgumentsDelta(piece.partial_json, begun.index))
                         continue
             self._block(block, out)
+            if self._over:
+                break
         return out
 
     def end(self) -> list[StreamEvent]:

@@ -46,17 +46,24 @@ class Turns:
 
     def write(self, messages: tuple[Message, ...]) -> tuple[Json, list[Block]]:
         """(the top-level system, None for none; the messages)."""
-        turns = [turn for message in messages if (turn := self._turn(message)) is not None]
-        first = 0
-        while first < len(turns) and turns[first].role == "system":
-            first += 1
-        system = self._joined(turns[:first]) if first else None
-        if all(turn.role in ("user", "assistant") for turn in turns[first:]):
-            for turn in turns[first:]:
+        turns: list[Turn] = []
+        head, plain = 0, True  # the leading system texts; whether only users and assistants follow
+        for message in messages:
+            turn = self._turn(message)
+            if turn is None:
+                continue
+            if turn.role == "system" and head == len(turns):
+                head += 1
+            elif turn.role != "user" and turn.role != "assistant":
+                plain = False
+            turns.append(turn)
+        system = self._joined(turns[:head]) if head else None
+        if plain:
+            for turn in turns[head:]:
                 self._say(turn.role, turn)
             return system, self.wire
         run: list[Turn] = []
-        for turn in turns[first:]:
+        for turn in turns[head:]:
             if turn.role in ("assistant", "directive"):
                 self._run(run)
                 run = []

@@ -8,7 +8,7 @@ cannot stand in a text (there its quotes are escaped), and is read when somebody
 import msgspec
 
 from ...faults import Fault
-from ...frames.sse import FrameReader, whole
+from ...frames.sse import FRAME_BYTES_MAX, FrameReader, whole
 from ...ir import Json, Usage
 from .errors import fault_of, truncated
 from .shape import BROKEN
@@ -17,6 +17,7 @@ from .usage import merged, read_usage_object
 _decode = msgspec.json.Decoder().decode
 
 _ROUTERS_END = b"data: [DONE]\n\n"
+_DELTA = b"event: content_block_delta\n"
 _FIRST_DELTA = b"content_block_delta"
 _SAYS_NOTHING = (b'"text"', b'"thinking"')
 """Types of blocks whose start is no piece of the answer."""
@@ -41,8 +42,14 @@ class Watch:
     def feed(self, data: bytes) -> bytes:
         if self._rest:
             data = self._rest + data
+        elif self.began and data.startswith(_DELTA) and data.find(b"\n\n") == len(data) - 2:
+            return data  # one delta, which says nothing to us
         end = len(data) if data.endswith(b"\n\n") else whole(data)
         self._rest = data[end:]
+        if len(self._rest) > FRAME_BYTES_MAX:
+            raise Fault(
+                "provider_answer", f"The provider sent an event of more than {FRAME_BYTES_MAX} bytes."
+            )
         if not end:
             return b""
         data = data[:end]
@@ -55,6 +62,10 @@ class Watch:
     def _opening(self, data: bytes) -> None:
         delta = data.find(_FIRST_DELTA)
         if delta >= 0:
+            frame = data[data.rfind(b"\n\n", 0, delta) + 1 : data.find(b"\n\n", delta)]
+            if not _object(frame[frame.find(b"data:") + 5 :]):
+                self.fault = Fault("provider_answer", "The provider sent an event that is not JSON.")
+                return
             self.began = True
             first = data.find(b"\n\n")
             if b"message_start" in data[:first]:
@@ -89,21 +100,18 @@ class Watch:
                 self.fault = fault_of(wire)
 
     def end(self) -> bytes:
-        """What was held back, if it is a whole frame but for its blank line."""
+        """What was held back, if it is a whole frame but for its blank line; a client could not read less."""
         rest, self._rest = self._rest, b""
-        if rest:
-            seen = rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n").strip(b"\n")
-            frames = FrameReader().feed(seen + b"\n\n")
-            if not all(_object(payload) for _, payload in frames):
-                rest = b""  # cut in the middle: a client could not read it
-            else:
-                if not self.began:
-                    self._opening(seen + b"\n\n")
-                self._closing(seen + b"\n\n")
-                rest += b"\n\n" if frames else b""
+        seen = rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n").strip(b"\n") + b"\n\n"
+        frames = FrameReader().feed(seen) if rest else []
+        whole_ones = bool(frames) and all(_object(payload) for _, payload in frames)
+        if whole_ones:
+            if not self.began:
+                self._opening(seen)
+            self._closing(seen)
         if not self.done and self.fault is None:
             self.fault = truncated()
-        return rest
+        return rest + b"\n\n" if whole_ones else b""
 
     @property
     def usage(self) -> Usage | None:

@@ -47,8 +47,9 @@ _RANK: dict[type, int] = {Thinking: 0, Text: 1, Refusal: 1, Native: 1, Audio: 2,
 def write_request(request: Request, report: Report, quirks: Quirks) -> bytes:
     body: Wire = {"model": request.model} if request.model else {}
     body["messages"] = _Messages(report, quirks).all(request.messages)
-    if request.tools:
-        body["tools"] = [tool for t in request.tools if (tool := _tool(t, report, quirks)) is not None]
+    tools = [tool for t in request.tools if (tool := _tool(t, report, quirks)) is not None]
+    if tools:
+        body["tools"] = tools
     if request.tool_choice is not None:
         body["tool_choice"] = _tool_choice(request.tool_choice, report)
     for name in _SCALARS:

@@ -1,5 +1,7 @@
 """One choice of a stream under way: which parts have begun, and what a delta adds to which.
 
+Where a part stands is said as in the plain answer that the stream adds up to, `choices[0].message.content`.
+
 Nothing here trusts a provider's numbering of tool calls: an index may be missing (Mistral), reused for
 another call (Cerebras), or stand without an id (Gemini); a name may be repeated, empty, or late.
 """
@@ -57,8 +59,8 @@ class _Call:
 
 class OpenChoice:
     __slots__ = (
-        "_calls", "_count", "_index", "_indexed", "_kind", "_logprobs", "_number", "_said", "_thought",
-        "_unknown", "finish", "pieces",
+        "_calls", "_cited", "_count", "_details", "_index", "_indexed", "_kind", "_logprobs", "_number",
+        "_said", "_thought", "_unknown", "finish", "pieces",
     )  # fmt: skip
 
     def __init__(self, number: int) -> None:
@@ -69,6 +71,8 @@ class OpenChoice:
         self._thought: tuple[str, Json] | None = None  # type and index of the details the open thought is of
         self._said: set[type[Part]] = set()
         self._calls: list[_Call] = []
+        self._details = 0  # thoughts of `reasoning_details` begun so far
+        self._cited = 0
         self._indexed: dict[int, _Call] = {}
         self._unknown: Wire = {}
         self._logprobs: Json = None
@@ -84,7 +88,7 @@ class OpenChoice:
             delta = choice.get("message")  # some servers stream it in the place of a delta
         self._logprobs = probabilities(choice.get("logprobs"))
         if delta is not None:
-            self._delta(an_object(delta, f"{at}.delta"), f"{at}.delta", events)
+            self._delta(an_object(delta, f"{at}.delta"), f"{at}.message", events)
         if self._logprobs is not None:
             self._unspoken(events)
         word = choice.get("finish_reason")
@@ -136,8 +140,9 @@ class OpenChoice:
             self._text(Refusal, refusal, f"{at}.refusal", events)
         calls = delta.get("tool_calls")
         if calls is not None:
-            for i, call in enumerate(a_list(calls, f"{at}.tool_calls")):
-                self._call(an_object(call, f"{at}.tool_calls[{i}]"), f"{at}.tool_calls[{i}]", events)
+            for call in a_list(calls, f"{at}.tool_calls"):
+                where = f"{at}.tool_calls[{len(self._calls)}]"
+                self._call(an_object(call, where), where, events)
         if delta.get("audio"):
             self._audio(an_object(delta["audio"], f"{at}.audio"), f"{at}.audio", events)
         if delta.get("annotations"):
@@ -211,8 +216,8 @@ class OpenChoice:
     def _think(self, delta: Wire, at: str, events: list[StreamEvent]) -> None:
         details = delta.get("reasoning_details")
         if details:
-            for i, value in enumerate(a_list(details, f"{at}.reasoning_details")):
-                self._detail(value, f"{at}.reasoning_details[{i}]", events)
+            for value in a_list(details, f"{at}.reasoning_details"):
+                self._detail(value, f"{at}.reasoning_details[{self._details}]", events)
             return
         for name in thoughts.STRINGS:
             text = may(delta, name, str, at)
@@ -222,6 +227,7 @@ class OpenChoice:
 
     def _thought_piece(self, piece: Thinking, of: tuple[str, Json] | None, events: list[StreamEvent]) -> None:
         if self._kind is not Thinking or (of is not None and self._thought != of):
+            self._details += of is not None
             begun = Thinking(extras=piece.extras, at=piece.at)
             self._open(begun, events)
             self._thought, self.pieces = of, []
@@ -234,6 +240,7 @@ class OpenChoice:
     def _detail(self, value: Json, at: str, events: list[StreamEvent]) -> None:
         read = thoughts.item(value, at)
         if type(read) is Native or (type(read) is Thinking and read.redacted is not None):
+            self._details += 1
             self._open(read, events)
             self._end(events)
             return
@@ -333,8 +340,10 @@ class OpenChoice:
     def _cite(self, annotations: Json, at: str, events: list[StreamEvent]) -> None:
         if self._kind is not Text:
             self._open(Text(text="", at=at), events)
-        for i, value in enumerate(a_list(annotations, at)):
-            events.append(CitationDelta(citation(value, f"{at}[{i}]"), self._index, self._number))
+        for value in a_list(annotations, at):
+            held = citation(value, f"{at}[{self._cited}]")
+            self._cited += 1
+            events.append(CitationDelta(held, self._index, self._number))
 
     def _legacy(self, call: Wire) -> None:
         """`function_call`, retired: its pieces add up, and ride along as in a plain answer."""

@@ -264,7 +264,10 @@ class Writer:
         field = "refusal" if type(held.part) is Refusal else "content"
         more = None if event.logprobs is None else {"logprobs": event.logprobs}
         choice.spoken += len(event.text) if field == "content" else 0
-        if event.text or more:
+        if more and not held.told:
+            self._delta(number, _told(held.part), out, more)
+            held.told = True
+        elif event.text or more:
             self._delta(number, {field: event.text}, out, more)
         if field == "content" and held.told:
             self._hot, self._spoken = (event.index, number), choice
@@ -365,8 +368,8 @@ class Writer:
         number = event.choice
         choice = self._choice(number, out)
         # A source without a list of choices has the fields of its only one at the top.
-        listed = self._report.names.get("choices", "choices") == "choices"
-        held = Choice(at=f"choices[{number}]" if listed else "", extras=event.extras)
+        at = f"choices[{number}]" if event.stop.at.startswith("choices[") else ""
+        held = Choice(at=at, extras=event.extras)
         fields = self._report.extras(held, NAME)
         word = write_stop(event.stop, choice.said, self._report)
         made: Wire = {"index": number, "delta": {}, "finish_reason": word}

@@ -22,6 +22,7 @@ _SPOKEN = frozenset({"role", "content", "name"})
 _TOOL = _SPOKEN | {"tool_call_id"}
 _ASSISTANT = _SPOKEN | thoughts.FIELDS | {"refusal", "audio", "tool_calls", "function_call"}
 _ANSWER = (_ASSISTANT - {"name"}) | {"annotations"}
+_PLAIN = frozenset({"role", "content", "refusal"})
 _AUDIO = frozenset({"id", "data", "expires_at", "transcript"})
 
 
@@ -53,7 +54,9 @@ class Calls:
 
 def message(value: Json, at: str, calls: Calls) -> Message:
     node = an_object(value, at)
-    said = node.get("role")
+    said, text = node.get("role"), node.get("content")
+    if len(node) == 2 and type(text) is str and (said in ("user", "assistant", "system", "developer")):
+        return Message(role=ROLES[said], parts=(Text(text=text, at=f"{at}.content"),), at=at)
     if said == "function":
         return Message(role="user", parts=(Native(dialect=NAME, body=node, at=at),), at=at)
     role = ROLES.get(said) if type(said) is str else None
@@ -83,7 +86,7 @@ def message(value: Json, at: str, calls: Calls) -> Message:
 def assistant(node: Wire, at: str, calls: Calls, asked: bool = True) -> tuple[list[Part], Wire]:
     """What an assistant's message says, and its unknown fields. `asked`: in a request, not an answer."""
     text = node.get("content")
-    if len(node) == 2 and type(text) is str:
+    if type(text) is str and node.keys() <= _PLAIN and node.get("refusal") is None:
         return [Text(text=text, at=f"{at}.content")], {}
     parts: list[Part] = []
     unsaid: Wire = {}

@@ -44,8 +44,11 @@ def read_reply(body: bytes) -> Reply:
     node = parse_answer(body)
     choices = answered(node)
     try:
-        order = sorted(range(len(choices)), key=lambda i: _index(i, choices[i]))
-        held = tuple(_choice(choices[i], i, place) for place, i in enumerate(order))
+        if len(choices) == 1:
+            held: tuple[Choice, ...] = (_choice(choices[0], 0, 0),)
+        else:
+            order = sorted(range(len(choices)), key=lambda i: _index(i, choices[i]))
+            held = tuple(_choice(choices[i], i, place) for place, i in enumerate(order))
     except Fault as fault:
         raise Fault("provider_answer", f"The provider's answer is none: {fault.message}") from None
     unknown = rest(node, _REPLY)

@@ -22,13 +22,29 @@ from ...ir import (
 from .messages import Calls, message
 from .names import EFFORTS, NAME, OWN_TIERS, UNNAMED_SCHEMA
 from .parts import cache
-from .shape import OURS, Wire, a_list, an_object, may, need, number, ours, parse, rest, wrong
+from .shape import KINDS, OURS, Wire, a_list, an_object, may, need, ours, parse, rest, wrong
 
-_KNOWN = frozenset({
-    "model", "messages", "tools", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort",
-    "reasoning", "thinking", "max_completion_tokens", "max_tokens", "temperature", "top_p", "top_k",
-    "frequency_penalty", "presence_penalty", "seed", "stop", "n", "logprobs", "top_logprobs", "service_tier",
-    "user", "metadata", "stream", "stream_options",
+_SCALARS: dict[str, tuple[type, ...]] = {
+    "model": (str,),
+    "parallel_tool_calls": (bool,),
+    "temperature": (float, int),
+    "top_p": (float, int),
+    "top_k": (int,),
+    "frequency_penalty": (float, int),
+    "presence_penalty": (float, int),
+    "seed": (int,),
+    "n": (int,),
+    "logprobs": (bool,),
+    "top_logprobs": (int,),
+    "service_tier": (str,),
+    "user": (str,),
+    "stream": (bool,),
+}
+"""Fields that are called the same in the canonical form, and their types."""
+
+_READ = frozenset({
+    "messages", "tools", "tool_choice", "response_format", "reasoning_effort", "reasoning", "thinking",
+    "max_completion_tokens", "max_tokens", "stop", "metadata", "stream_options",
 })  # fmt: skip
 _TOOL = frozenset({"type", "function", "cache_control"})
 _FUNCTION = frozenset({"name", "description", "parameters", "strict"})
@@ -39,53 +55,49 @@ _PLAIN_CHOICES = {"auto": "auto", "none": "none", "required": "required"}
 def read_request(body: bytes) -> Request:
     """Raises `Fault` (bad_request) with the path of what is wrong."""
     node = parse(body)
-    unknown = rest(node, _KNOWN)
-    model = may(node, "model", str, "") or ""
-    reasoning = _reasoning(node, unknown)
+    fields: dict[str, Any] = {"model": ""}
+    unknown: Wire = {}
+    structured = False
+    for name, value in node.items():
+        kinds = _SCALARS.get(name)
+        if value is None:
+            continue
+        if kinds is not None:
+            if type(value) not in kinds:
+                raise wrong(name, KINDS[kinds[0]], value)
+            fields[name] = value
+        elif name not in _READ:
+            unknown[name] = value
+        elif name != "messages":
+            structured = True
+    if structured:
+        _structured(node, fields, unknown)
+    fields["messages"] = _messages(node.get("messages"))
+    if unknown:
+        fields["extras"] = Extras(dialect=NAME, fields=unknown)
+    elif "top_k" in fields or fields.get("service_tier", "auto") not in OWN_TIERS:
+        fields["extras"] = OURS
+    return Request(**fields)
+
+
+def _structured(node: Wire, fields: dict[str, Any], unknown: Wire) -> None:
+    """The fields that are more than one value, or have more than one name."""
     limit = may(node, "max_completion_tokens", int, "")
     older = may(node, "max_tokens", int, "")
     if limit is not None and older is not None:
         unknown["max_tokens"] = older
+    fields["max_output_tokens"] = older if limit is None else limit
     options = node.get("stream_options")
-    stream_usage = None
     if options is not None:
         options = an_object(options, "stream_options")
-        stream_usage = may(options, "include_usage", bool, "stream_options")
+        fields["stream_usage"] = may(options, "include_usage", bool, "stream_options")
         unknown |= rest(options, frozenset({"include_usage"}), "stream_options.")
-    output = _output(node.get("response_format"), unknown)
-    tools = _tools(node.get("tools"), unknown)
-    choice = _tool_choice(node.get("tool_choice"))
-    tier = may(node, "service_tier", str, "")
-    top_k = may(node, "top_k", int, "")
-    extras = ours(unknown)
-    if extras is None and (top_k is not None or (tier is not None and tier not in OWN_TIERS)):
-        extras = OURS
-    return Request(
-        model=model,
-        messages=_messages(node.get("messages")),
-        tools=tools,
-        tool_choice=choice,
-        parallel_tool_calls=may(node, "parallel_tool_calls", bool, ""),
-        output=output,
-        reasoning=reasoning,
-        max_output_tokens=older if limit is None else limit,
-        temperature=number(node, "temperature"),
-        top_p=number(node, "top_p"),
-        top_k=top_k,
-        frequency_penalty=number(node, "frequency_penalty"),
-        presence_penalty=number(node, "presence_penalty"),
-        seed=may(node, "seed", int, ""),
-        stop=_stop(node.get("stop")),
-        n=may(node, "n", int, ""),
-        logprobs=may(node, "logprobs", bool, ""),
-        top_logprobs=may(node, "top_logprobs", int, ""),
-        service_tier=tier,
-        user=may(node, "user", str, ""),
-        metadata=_metadata(node.get("metadata")),
-        stream=may(node, "stream", bool, "") or False,
-        stream_usage=stream_usage,
-        extras=extras,
-    )
+    fields["tools"] = _tools(node.get("tools"), unknown)
+    fields["tool_choice"] = _tool_choice(node.get("tool_choice"))
+    fields["output"] = _output(node.get("response_format"), unknown)
+    fields["reasoning"] = _reasoning(node, unknown)
+    fields["stop"] = _stop(node.get("stop"))
+    fields["metadata"] = _metadata(node.get("metadata"))
 
 
 def _messages(value: Json) -> tuple[Message, ...]:

@@ -9,53 +9,56 @@ from ...losses import Report
 from .names import NAME
 from .shape import Wire, merge, ours
 
-_DETAILS: tuple[tuple[str, str, str], ...] = (
-    ("cache_read_tokens", "prompt_tokens_details", "cached_tokens"),
-    ("cache_write_tokens", "prompt_tokens_details", "cache_write_tokens"),
-    ("input_audio_tokens", "prompt_tokens_details", "audio_tokens"),
-    ("reasoning_tokens", "completion_tokens_details", "reasoning_tokens"),
-    ("output_audio_tokens", "completion_tokens_details", "audio_tokens"),
-)
+_DETAILS: dict[str, str] = {
+    "cache_read_tokens": "prompt_tokens_details.cached_tokens",
+    "cache_write_tokens": "prompt_tokens_details.cache_write_tokens",
+    "input_audio_tokens": "prompt_tokens_details.audio_tokens",
+    "reasoning_tokens": "completion_tokens_details.reasoning_tokens",
+    "output_audio_tokens": "completion_tokens_details.audio_tokens",
+}
 _ELSEWHERE: dict[str, tuple[str, ...]] = {
     "cache_read_tokens": ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"),
     "reasoning_tokens": ("reasoning_tokens",),
 }
 """DeepSeek; Moonshot and Together; Anthropic behind a proxy. Read where the usual name says nothing."""
 
-_TOTALS = ("prompt_tokens", "completion_tokens", "total_tokens")
+_TOTALS = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
 _INNER = frozenset({"prompt_tokens_details", "completion_tokens_details"})
 
 
 def read_usage(node: Wire, at: str = "usage") -> Usage:
     """Counts of other types than whole numbers are no counts, and ride along."""
-    fields: Wire = {k: v for k, v in node.items() if v is not None and k not in _TOTALS and k not in _INNER}
+    fields: Wire = {}
     counts: dict[str, int] = {}
-    for name in _INNER:
-        inner = node.get(name)
-        if type(inner) is dict:
-            fields |= {f"{name}.{k}": v for k, v in inner.items() if v is not None}
-        elif inner is not None:
-            fields[name] = inner
-    for field, outer, name in _DETAILS:
-        value = fields.get(f"{outer}.{name}")
-        if type(value) is int:
-            counts[field] = value
-            del fields[f"{outer}.{name}"]
+    if len(node) > 3 or not node.keys() <= _TOTALS:
+        _details(node, fields, counts)
+    tokens_in = _count(node, "prompt_tokens", fields)
+    out = _count(node, "completion_tokens", fields)
+    total = _count(node, "total_tokens", fields)
+    if total is not None:
+        beside = total - (tokens_in or 0) - (out or 0)
+        if beside and out is not None and beside == counts.get("reasoning_tokens"):
+            out += beside
+        elif beside:
+            fields["total_tokens"] = total
+    return Usage(input_tokens=tokens_in, output_tokens=out, extras=ours(fields), at=at, **counts)
+
+
+def _details(node: Wire, fields: Wire, counts: dict[str, int]) -> None:
+    for name, value in node.items():
+        if value is None or name in _TOTALS:
+            continue
+        if name in _INNER and type(value) is dict:
+            fields |= {f"{name}.{k}": v for k, v in value.items() if v is not None}
+        else:
+            fields[name] = value
+    for field, path in _DETAILS.items():
+        if type(fields.get(path)) is int:
+            counts[field] = fields.pop(path)
     for field, others in _ELSEWHERE.items():
         for name in others:
             if field not in counts and type(fields.get(name)) is int:
                 counts[field] = fields.pop(name)
-    tokens_in, out, total = (_count(node, name, fields) for name in _TOTALS)
-    thought = counts.get("reasoning_tokens")
-    if total is not None:
-        beside = total - (tokens_in or 0) - (out or 0)
-        if thought and out is not None and beside == thought:
-            out += thought
-        elif beside:
-            fields["total_tokens"] = total
-    return Usage(
-        input_tokens=tokens_in, output_tokens=out, extras=ours(fields), at=at, **counts
-    )  # fmt: skip
 
 
 def _count(node: Wire, name: str, fields: Wire) -> int | None:
@@ -77,9 +80,10 @@ def write_usage(usage: Usage, report: Report) -> Wire:
         node["completion_tokens"] = out
     if tokens_in is not None or out is not None:
         node["total_tokens"] = fields.get("total_tokens", (tokens_in or 0) + (out or 0))
-    for field, outer, name in _DETAILS:
+    for field, path in _DETAILS.items():
         value = getattr(usage, field)
         if value is not None:
+            outer, _, name = path.partition(".")
             node.setdefault(outer, {})[name] = value
     if usage.cache_write_1h_tokens is not None:
         report.lose(usage, "cache_write_1h_tokens", "dropped", "usage_detail")
