@@ -11,8 +11,11 @@ The exceptions are few and written down: `GRAMMAR`, `DERIVED` and `ALWAYS`.
 
 import copy
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
+
+import msgspec
 
 from fungible.faults import Fault
 from fungible.losses import Loss
@@ -115,7 +118,7 @@ def leaves(value: Any, steps: Steps = ()) -> Iterator[Leaf]:
 
 def says_nothing(value: Any, steps: Steps) -> bool:
     """A time of 0 is none; an object of empty values is how some providers write none (Snowflake)."""
-    if steps == ("created",) and value == 0:
+    if (steps == ("created",) and value == 0) or (steps == ("service_tier",) and value == ""):
         return True
     return value in ("", 0) and not isinstance(value, bool) and bool(EMPTIED & set(steps))
 
@@ -330,6 +333,9 @@ class Stream:
 
 Alias = Callable[[Any, str], str]  # a frame, a path in it -> the path in the answer
 
+ONCE = {"id", "model", "created", "choices.*.delta.role", "choices.*.finish_reason"}
+"""What is told once of a stream, or of a choice; some providers tell it again, and otherwise."""
+
 EACH_MAX = 4  # different values of one pattern that are tried; the text of all deltas is compared as a whole
 
 
@@ -340,15 +346,18 @@ def silent_in_stream(
     stream = Stream(wire)
     done = words.translate(stream.text())
     assert done is not None
+    losses = [msgspec.structs.replace(loss, path=grown(loss.path)) for loss in done.losses]
     tried: dict[str, int] = {}
     found = []
     for (pattern, value), places in stream.said().items():
         if not wanted(places[0][1]):
             continue
         tried[pattern] = tried.get(pattern, 0) + 1
-        if places[-1][1].value in ("", {}) or all(superseded(stream, i, leaf, alias) for i, leaf in places):
+        if places[-1][1].value in ("", {}) or all(repeated(stream, i, leaf) for i, leaf in places):
             continue
-        told = any(covered(alias(stream.frames[i][1], leaf.path), done.losses) for i, leaf in places)
+        if all(superseded(stream, i, leaf, alias) for i, leaf in places):
+            continue
+        told = any(covered(grown(alias(stream.frames[i][1], leaf.path)), losses) for i, leaf in places)
         if tried[pattern] > EACH_MAX or told:
             continue
         if not any(
@@ -357,6 +366,26 @@ def silent_in_stream(
         ):
             found.append(f"{places[0][1].path} = {value}")
     return found
+
+
+GROWING = re.compile(r"(reasoning_details|annotations|citations)\[\d+\]")
+"""Lists of which each frame holds the next items, counted from 0 again."""
+
+
+def grown(path: str) -> str:
+    return GROWING.sub(r"\1[*]", path)
+
+
+def repeated(stream: Stream, block: int, leaf: Leaf) -> bool:
+    """Told before; or a name of a stream that failed, which may have had no time to tell it."""
+    if leaf.pattern not in ONCE:
+        return False
+    return any("error" in frame for _, frame in stream.frames.values()) or any(
+        other.pattern == leaf.pattern and other.value
+        for i, (_, frame) in stream.frames.items()
+        if i < block or (i > block and leaf.pattern.endswith("finish_reason"))
+        for other in leaves(frame)
+    )
 
 
 def superseded(stream: Stream, block: int, leaf: Leaf, alias: Alias) -> bool:

@@ -40,6 +40,7 @@ from .answer import (
     reply_head,
     shut,
     trailer,
+    unread,
     upstream_error,
 )
 from .attempt import BYTES_PER_TOKEN, Ending, close, estimated
@@ -97,34 +98,10 @@ class Exchange:
     """One call under way. Made by whoever has read a request; `begin` starts it."""
 
     __slots__ = (
-        "_answer",
-        "_answer_bytes",
-        "_attempt",
-        "_back",
-        "_body_bytes",
-        "_client",
-        "_deadline",
-        "_failure",
-        "_flow",
-        "_headers",
-        "_held",
-        "_held_bytes",
-        "_hold",
-        "_local",
-        "_n",
-        "_read",
-        "_request_id",
-        "_row_open",
-        "_status",
-        "_target",
-        "_targets",
-        "_tried",
-        "_watch",
-        "_world",
-        "call",
-        "due",
-        "losses",
-        "state",
+        "_answer", "_answer_bytes", "_attempt", "_back", "_body_bytes", "_client", "_deadline", "_failure",
+        "_flow", "_headers", "_held", "_held_bytes", "_hold", "_local", "_n", "_read", "_request_id",
+        "_row_open", "_status", "_target", "_targets", "_tried", "_watch", "_world", "call", "due",
+        "losses", "state",
     )  # fmt: skip
 
     def __init__(self, call: Call, client: Client, local: Local, world: World) -> None:
@@ -200,7 +177,9 @@ class Exchange:
         refusal = self._set_aside(target, attempt, body)
         if refusal is not None:
             return refusal
-        head = target.head if call.operation == "chat" else target.head_for(_counting_path(call))
+        head = target.head
+        if call.operation == "count" and call.dialect.counting is not None:
+            head = target.head_for(call.dialect.counting.path)
         if target.dialect == call.dialect.name and call.forward:
             head += call.forward
         name = self._local.settings.attempt_header
@@ -241,16 +220,18 @@ class Exchange:
         return None
 
     def _body_for(self, target: Target) -> bytes:
-        call = self.call
-        if target.dialect == call.dialect.name:
+        """Moved where client and provider speak alike, written anew where they do not. Raises `Fault`."""
+        call, peek = self.call, self.call.peek
+        alike = target.dialect == call.dialect.name
+        if alike and not (target.rewrites and any(mark in call.body for mark in target.rewrites)):
             self.losses = ()
-            peek = call.peek
-            if peek.model == target.model and (peek.stream_usage or not peek.stream):
+            ask = peek.stream and not peek.stream_usage and target.tells_usage
+            if peek.model == target.model and not ask:
                 return call.body
-            return call.dialect.readdress(call.body, peek, target.model, peek.stream)
+            return call.dialect.readdress(call.body, peek, target.model, ask)
         if self._read is None:
             self._read = call.dialect.read_request(call.body)
-        stream_usage = call.peek.stream or None
+        stream_usage = (peek.stream and target.tells_usage) or None
         request = msgspec.structs.replace(self._read, model=target.model, stream_usage=stream_usage)
         report = Report(call.dialect.names)
         body = DIALECTS[target.dialect].write_request(request, report, target.quirks)
@@ -311,6 +292,9 @@ class Exchange:
         except Fault as fault:
             self._give_up(fault)
             return
+        except Exception:
+            self._give_up(unread(self._target))
+            raise
         if watch.fault is not None:
             self._stream_fault(watch, out)
         elif self.state == "streaming":
@@ -356,6 +340,9 @@ class Exchange:
         except Fault as fault:
             self._failed(fault)
             return
+        except Exception:
+            self._failed(unread(target))
+            raise
         row = self._settle("settled" if usage is not None else "estimated", usage)
         breaker.succeeded(target, self._local)
         self.state = "over"
@@ -591,8 +578,3 @@ class Exchange:
 
 NOTHING = Usage(input_tokens=0, output_tokens=0)  # what counting tokens uses
 NOBODY: Client = Nobody()
-
-
-def _counting_path(call: Call) -> str:
-    assert call.dialect.counting is not None
-    return call.dialect.counting.path

@@ -151,7 +151,11 @@ class Gateway:
             return FINISHED
         exchange = Exchange(call, client, self.local, self)
         self.active.add(exchange)
-        exchange.begin()
+        try:
+            exchange.begin()
+        except BaseException:
+            self.active.discard(exchange)
+            raise
         return exchange
 
     def spoken(self, path: str, headers: Mapping[bytes, bytes]) -> Dialect:

@@ -56,6 +56,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One provider's model as it is called. There is one object for each, so they are compared by identity.
 
     path:       the request target of a call; `head` is what goes before content-length (`Outgoing.head`)
+    rewrites:   what a request of its dialect must not hold to be moved as it is
+    tells_usage: whether it can be asked to tell the usage in a stream
     key_name:   where the provider's key came from (`env:NAME`), never the key
     breaker:    (provider, model, key_name)
     local:      on the user's own machines: costs nothing a token
@@ -71,6 +73,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     aim: Aim
     sealed: "Sealed"
     quirks: frozenset[str]
+    rewrites: tuple[bytes, ...]
+    tells_usage: bool
     key_name: str
     breaker: tuple[str, str, str]
     on_abandon: str
@@ -85,6 +89,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def embedded(self) -> bool:
         """Whether the engine in this process answers, so that there is no address to connect to."""
         return self.origin.scheme == EMBEDDED
+
+    def takes(self, body: bytes) -> bool:
+        """Whether a request of the target's own dialect can be moved to it as it is."""
+        return not self.rewrites or not any(mark in body for mark in self.rewrites)
 
     def head_for(self, path: str) -> bytes:
         """The head for another path of the same provider; `path` as in `Dialect.path`."""
@@ -322,6 +330,8 @@ def _target(row: Enabled, model: str) -> Target:
         aim=row.aim,
         sealed=Sealed(row.aim.head(path)),
         quirks=provider.quirks,
+        rewrites=tuple(row.dialect.rewrites[q] for q in sorted(provider.quirks) if q in row.dialect.rewrites),
+        tells_usage=row.dialect.silent not in provider.quirks,
         key_name=row.key_name,
         breaker=(provider.name, model, row.key_name),
         on_abandon=provider.on_abandon,

@@ -12,5 +12,7 @@ def dialect(name: str) -> Dialect:
     """Raises `Fault` for a name that is none, with the names there are."""
     found = DIALECTS.get(name)
     if found is None:
-        raise Fault("bad_request", f"There is no dialect {name!r}. There are: {', '.join(DIALECTS)}.", path="dialect")
+        raise Fault(
+            "bad_request", f"There is no dialect {name!r}. There are: {', '.join(DIALECTS)}.", path="dialect"
+        )
     return found

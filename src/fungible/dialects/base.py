@@ -68,7 +68,7 @@ class Watch(Protocol):
         """What to pass on now: whole frames only, less the usage frame the client did not ask for."""
 
     def end(self) -> bytes:
-        """The connection has ended; sets `done`, or `fault` where the stream was cut short. The rest to pass on."""
+        """The connection has ended; sets `done`, or `fault` where it was cut short. The rest to pass on."""
 
 
 class Counting(msgspec.Struct, frozen=True):
@@ -87,6 +87,9 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     client_paths:   where fungible serves it
     names:          canonical field -> this wire's spelling, for the paths of losses
     quirks:         the named differences that providers of this dialect may have -> what each means
+    rewrites:       quirk -> what a request holds that has to be written otherwise for such a provider; bytes
+                    of the same dialect are moved only where none of it stands in them
+    silent:         the quirk of providers that cannot be asked to tell the usage in a stream
     forward:        request headers that go on to a provider of the same dialect (lower case)
     give_back:      response headers that go back to a client of the same dialect (lower case)
     headers:        headers every request to a provider carries
@@ -114,6 +117,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     client_paths: tuple[str, ...]
     names: dict[str, str]
     quirks: dict[str, str]
+    rewrites: dict[str, bytes] = {}
+    silent: str | None = None
     forward: frozenset[bytes] = frozenset()
     give_back: frozenset[bytes] = frozenset()
     headers: dict[str, str] = {}

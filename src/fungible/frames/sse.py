@@ -43,7 +43,7 @@ class FrameReader:
         blocks = data.split(b"\n\n")
         self._rest = blocks.pop() + held
         if len(self._rest) > FRAME_BYTES_MAX:
-            raise Fault("provider_answer", f"The provider sent an event of more than {FRAME_BYTES_MAX} bytes.")
+            raise Fault("provider_answer", f"The provider sent an event over {FRAME_BYTES_MAX} bytes.")
         return [frame for block in blocks if (frame := _frame(block)) is not None]
 
     def end(self) -> list[Frame]:

@@ -20,7 +20,7 @@ import msgspec
 from ...faults import Fault
 from ..base import Counting, Dialect
 from .errors import read_error, write_error, write_stream_error
-from .names import NAME, NAMES, QUIRKS
+from .names import NAME, NAMES, QUIRKS, REWRITES
 from .peek import peek, readdress
 from .reply import read_reply, read_usage, unlike, write_reply
 from .request import read_request, write_request
@@ -31,15 +31,17 @@ from .watch import Watch
 
 __all__ = ["DIALECT"]
 
-_LIMITS = ("requests", "tokens", "input-tokens", "output-tokens")
+_LIMITS = (
+    "ratelimit-requests",
+    "ratelimit-tokens",
+    "ratelimit-input-tokens",
+    "ratelimit-output-tokens",
+    "priority-input-tokens",
+    "priority-output-tokens",
+)
 _GIVE_BACK = frozenset(
-    {b"request-id", b"retry-after", b"x-should-retry", b"anthropic-organization-id"}
-    | {
-        f"anthropic-{tier}ratelimit-{what}-{told}".encode()
-        for tier in ("", "priority-")
-        for what in _LIMITS
-        for told in ("limit", "remaining", "reset")
-    }
+    {b"request-id", b"retry-after", b"x-should-retry"}
+    | {f"anthropic-{what}-{told}".encode() for what in _LIMITS for told in ("limit", "remaining", "reset")}
 )
 """API reference, Rate limits (response headers) and Errors (request id)."""
 
@@ -71,6 +73,7 @@ DIALECT = Dialect(
     client_paths=("/v1/messages",),
     names=NAMES,
     quirks=QUIRKS,
+    rewrites=REWRITES,
     forward=frozenset({b"anthropic-beta", b"anthropic-version"}),
     give_back=_GIVE_BACK,
     headers={"anthropic-version": "2023-06-01"},

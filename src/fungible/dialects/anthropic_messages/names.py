@@ -48,6 +48,15 @@ QUIRKS: dict[str, str] = {
     "unsigned_thinking": "Takes earlier thinking back without a signature.",
 }
 
+REWRITES: dict[str, bytes] = {
+    "no_cache_control": b'"cache_control"',
+    "no_output_format": b'"output_config"',
+    "no_system_messages": b'"role":"system"',
+    "no_sampling": b'"temperature"',
+    "no_effort": b'"effort"',
+}
+"""Quirk -> the bytes that show a request to be one that such a provider would refuse."""
+
 _FAMILY = "(opus|sonnet|haiku|fable|mythos)"
 _MODEL = re.compile(
     rf"claude-{_FAMILY}-(\d+)(?:[-.](\d\d?)(?!\d))?"

@@ -54,7 +54,7 @@ class Turns:
                 continue
             if turn.role == "system" and head == len(turns):
                 head += 1
-            elif turn.role != "user" and turn.role != "assistant":
+            elif turn.role not in ("user", "assistant"):
                 plain = False
             turns.append(turn)
         system = self._joined(turns[:head]) if head else None

@@ -14,7 +14,7 @@ from ..base import Dialect
 from .asking import write_request
 from .chunks import Writer
 from .errors import read_error, write_error, write_models, write_stream_error
-from .names import NAME, NAMES, QUIRKS
+from .names import NAME, NAMES, QUIRKS, REWRITES
 from .peek import peek, readdress
 from .reply import read_plain_usage, read_reply, write_reply
 from .request import read_request
@@ -27,9 +27,10 @@ DIALECT = Dialect(
     client_paths=("/v1/chat/completions",),
     names=NAMES,
     quirks=QUIRKS,
+    rewrites=REWRITES,
+    silent="no_stream_options",
     forward=frozenset({b"openai-beta", b"openai-organization", b"openai-project", b"x-client-request-id"}),
     give_back=frozenset({b"openai-processing-ms", b"openai-version", b"x-request-id"}),
-    headers={"content-type": "application/json"},
     peek=peek,
     readdress=readdress,
     read_request=read_request,

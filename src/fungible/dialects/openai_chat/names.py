@@ -53,6 +53,20 @@ QUIRKS: dict[str, str] = {
     "top_k": "Takes `top_k`.",
 }
 
+REWRITES: dict[str, bytes] = {
+    "max_tokens": b'"max_completion_tokens"',
+    "no_stream_options": b'"stream_options"',
+    "no_developer_role": b'"developer"',
+    "no_json_schema": b'"json_schema"',
+    "no_parallel_tool_calls": b'"parallel_tool_calls"',
+    "no_strict": b'"strict"',
+    "no_cache_marks": b'"prompt_cache_breakpoint"',
+    "cache_control": b'"prompt_cache_breakpoint"',
+    "thinking_object": b'"reasoning_effort"',
+    "reasoning_object": b'"reasoning_effort"',
+}
+"""Quirk -> the bytes that show a request to be one that such a provider would refuse or not understand."""
+
 FINISH: dict[str, StopReason] = {
     "stop": "end",
     "length": "length",

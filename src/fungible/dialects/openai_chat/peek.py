@@ -13,6 +13,12 @@ from ..base import Peek
 from .shape import BROKEN, decode, deep, encode, not_json, too_deep
 
 
+class Seen(Peek, frozen=True, gc=False):
+    """A peek that remembers the bytes of the messages, the one part of a body that may be long."""
+
+    messages: msgspec.Raw = msgspec.Raw()
+
+
 class _Options(msgspec.Struct, gc=False):
     include_usage: bool | None = None
 
@@ -23,13 +29,17 @@ class _Head(msgspec.Struct, gc=False):
     stream_options: _Options | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
+    messages: msgspec.Raw = msgspec.Raw()
 
 
 _head = msgspec.json.Decoder(type=_Head).decode
 _string = msgspec.json.Decoder(type=str).decode
 _WHERE = re.compile(r"^(.*?)(?: - at `\$\.?([^`]*)`)?$", re.S)
 _VALUE = re.compile(rb'\s*:\s*("(?:[^"\\]|\\.)*")')
+_SPACES = b" \t\n\r"
 _KEY = b'"model"'
+_MESSAGES = b'"messages"'
+_OPTIONS = b'"stream_options"'
 _ASKING = b',"stream_options":{"include_usage":true}'
 _CANDIDATES_MAX = 8
 
@@ -54,11 +64,12 @@ def peek(body: bytes) -> Peek:
             path="model",
         )
     options, limit = head.stream_options, head.max_completion_tokens
-    return Peek(
+    return Seen(
         model,
         head.stream is True,
         options is not None and options.include_usage is True,
         head.max_tokens if limit is None else limit,
+        head.messages,
     )
 
 
@@ -75,8 +86,9 @@ def readdress(body: bytes, seen: Peek, model: str, usage: bool) -> bytes:
     asking = usage and seen.stream and not seen.stream_usage
     if model == seen.model and not asking:
         return body
-    if not (asking and b'"stream_options"' in body):
-        place = _place(body, seen.model, model)
+    before, after = _around_messages(body, seen)
+    if not asking or not (_OPTIONS in body[:before] or _OPTIONS in body[after:]):
+        place = _place(body, seen.model, model, before, after)
         if place is not None:
             start, stop = place
             return b"".join((body[:start], encode(model), _ASKING if asking else b"", body[stop:]))
@@ -88,31 +100,48 @@ def readdress(body: bytes, seen: Peek, model: str, usage: bool) -> bytes:
     return encode(node)
 
 
-def _place(body: bytes, old: str, new: str) -> tuple[int, int] | None:
+def _around_messages(body: bytes, seen: Peek) -> tuple[int, int]:
+    """Where the messages begin and end: no key of the top level stands between, so nobody need look there.
+
+    The same bytes may stand elsewhere too, but they are one whole value wherever they stand.
+    """
+    raw = bytes(seen.messages) if type(seen) is Seen else b""
+    at = body.find(_MESSAGES) if raw else -1
+    if at >= 0:
+        start = body.find(raw[:1], at)
+        if body.startswith(raw, start) and not body[at + len(_MESSAGES) : start].strip(_SPACES + b":"):
+            return start, start + len(raw)
+    return len(body), len(body)
+
+
+def _place(body: bytes, old: str, new: str, before: int, after: int) -> tuple[int, int] | None:
     """Where the top-level model's value stands; None where no look tells it for certain.
 
-    One `"model"` in the whole body is the key itself, unless that key is spelled with escapes; inside a
+    One `"model"` outside the messages is the key itself, unless that key is spelled with escapes; inside a
     string its quotes would be escaped. Of several, the one whose change changes what `peek` sees.
     """
-    found = body.find(_KEY)
-    if found < 0:
-        return None
-    again = body.find(_KEY, found + len(_KEY))
-    if again < 0 and b"\\u006" not in body and b"\\u004" not in body:
-        place = _value(body, found, old)
+    found = [*_keys(body, 0, before), *_keys(body, after, len(body))]
+    if len(found) == 1 and b"\\" not in body[:before] and b"\\" not in body[after:]:
+        place = _value(body, found[0], old)
         if place is not None:
             return place
     marker = encode(new if new != old else old + "?")
-    for _ in range(_CANDIDATES_MAX):
-        place = _value(body, found, old)
+    for key in found[:_CANDIDATES_MAX]:
+        place = _value(body, key, old)
         if place is not None:
             tried = _head(body[: place[0]] + marker + body[place[1] :])
             if tried.model is not None and encode(tried.model) == marker:
                 return place
-        found = body.find(_KEY, found + len(_KEY))
-        if found < 0:
-            return None
     return None
+
+
+def _keys(body: bytes, start: int, stop: int) -> list[int]:
+    found = []
+    at = body.find(_KEY, start, stop)
+    while at >= 0:
+        found.append(at)
+        at = body.find(_KEY, at + len(_KEY), stop)
+    return found
 
 
 def _value(body: bytes, key: int, old: str) -> tuple[int, int] | None:

@@ -30,7 +30,8 @@ from ...events import (
     UsageSeen,
 )
 from ...faults import Fault
-from ...frames.sse import FrameReader
+from ...frames.sse import FRAME_BYTES_MAX, FrameReader
+from ...frames.sse import Frame as Event
 from ...ir import Json
 from .choices import OpenChoice
 from .errors import broken_event, fault_inside
@@ -41,6 +42,7 @@ from .usage import read_usage
 
 _Delta: TypeAlias = TextDelta | ThinkingDelta | ArgumentsDelta
 
+_DELTAS = (TextDelta, ThinkingDelta, ArgumentsDelta)
 _CHUNK = frozenset({"id", "object", "created", "model", "choices", "usage", "service_tier"}) | PADDING
 _OBJECT = "chat.completion.chunk"
 _CUT_SHORT = "The provider's stream ended before its end mark, so the answer is not whole."
@@ -64,10 +66,11 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reader:
-    __slots__ = ("_begun", "_choices", "_first", "_frame", "_frames", "_over", "_seen", "_usage")
+    __slots__ = ("_begun", "_choices", "_first", "_frame", "_frames", "_over", "_rest", "_seen", "_usage")
 
     def __init__(self) -> None:
-        self._frames = FrameReader()
+        self._rest = b""
+        self._frames: FrameReader | None = None  # for streams of other line ends than LF
         self._begun = False
         self._over = False
         self._first: Wire = {}  # unknown fields that came before the answer began
@@ -77,19 +80,44 @@ class Reader:
         self._frame: Frame | None = None
 
     def feed(self, data: bytes) -> list[StreamEvent]:
-        if self._over:
+        if self._over or not data:
             return []
         events: list[StreamEvent] = []
+        if self._rest:
+            data, self._rest = self._rest + data, b""
+        if self._frames is None:
+            if b"\r" not in data and (self._begun or data[:1] in (b"d", b":", b"e")):
+                blocks = data.split(b"\n\n")
+                rest = blocks.pop()
+                if len(rest) <= FRAME_BYTES_MAX:
+                    self._rest = rest
+                    return self._take(blocks, events)
+            self._frames = FrameReader()
+        return self._take_framed(data, events)
+
+    def _take_framed(self, data: bytes, events: list[StreamEvent]) -> list[StreamEvent]:
+        assert self._frames is not None
         try:
             frames = self._frames.feed(data)
         except Fault as fault:
             return self._fail(events, fault)
-        return self._take(frames, events)
+        return self._take_frames(frames, events)
+
+    def _take_frames(self, frames: list[Event], events: list[StreamEvent]) -> list[StreamEvent]:
+        for name, body in frames:
+            if not self._over:
+                self._read(name, body, events)
+        return events
 
     def end(self) -> list[StreamEvent]:
         events: list[StreamEvent] = []
+        frames = self._frames or FrameReader()
         if not self._over:
-            self._take(self._frames.end(), events)
+            try:
+                last = frames.feed(self._rest) if self._rest else []
+            except Fault as fault:
+                return self._fail(events, fault)
+            self._take_frames(last + frames.end(), events)
         if not self._over:
             if self._choices and all(choice.finish for choice in self._choices.values()):
                 self._finish(events)
@@ -97,19 +125,21 @@ class Reader:
                 self._fail(events, Fault("provider_answer", _CUT_SHORT))
         return events
 
-    def _take(self, frames: list[tuple[bytes, bytes]], events: list[StreamEvent]) -> list[StreamEvent]:
+    def _take(self, blocks: list[bytes], events: list[StreamEvent]) -> list[StreamEvent]:
+        """Each block is one event, as it stood between two blank lines."""
         add, frame = events.append, self._frame
-        before, after, padding = (frame.before, frame.after, frame.padding) if frame else (b"", b"", None)
-        start, length = len(before), len(after)
-        for name, data in frames:
-            if frame is not None and not name and data.startswith(before):
-                if padding is None:
-                    stop = len(data) - length if data.endswith(after) else -1
+        before, after, start, length, plain = _edges(frame)
+        for block in blocks:
+            if block.startswith(before) and frame is not None:
+                if not plain:
+                    text = _padded(block, frame, start)
+                elif block.endswith(after):
+                    try:
+                        text = _string(block[start : len(block) - length])
+                    except BROKEN:
+                        text = None
                 else:
-                    stop = data.find(after, start)
-                    if stop >= 0 and not _is_padding(data, stop + length, padding):
-                        stop = -1
-                text = _between(data, start, stop) if stop >= start else None
+                    text = None
                 if text is not None:
                     if text:
                         add(frame.delta(text, frame.index, frame.choice))
@@ -117,13 +147,16 @@ class Reader:
                             frame.pieces.append(text)
                     continue
             self._frame = None
-            self._read(name, data, events)
+            if block.startswith(b"data: ") and b"\n" not in block:
+                self._read(b"", block[6:], events)
+            else:
+                for name, body in FrameReader().feed(block + b"\n\n"):
+                    if not self._over:
+                        self._read(name, body, events)
             if self._over:
                 return events
             frame = self._frame
-            if frame is not None:
-                before, after, padding = frame.before, frame.after, frame.padding
-                start, length = len(before), len(after)
+            before, after, start, length, plain = _edges(frame)
         return events
 
     def _fail(self, events: list[StreamEvent], fault: Fault) -> list[StreamEvent]:
@@ -134,7 +167,7 @@ class Reader:
     # --- one event in full
 
     def _read(self, name: bytes, data: bytes, events: list[StreamEvent]) -> None:
-        if data.strip() == b"[DONE]":
+        if len(data) < 16 and data.strip() == b"[DONE]":
             self._finish(events)
             return
         try:
@@ -162,8 +195,8 @@ class Reader:
             message = f"The provider sent an event that is none: {wrong.message}"
             self._fail(events, Fault("provider_answer", message))
             return
-        if len(events) == before + 1 and len(choices) == 1 and not choices[0].get("finish_reason"):
-            self._learn(data, events[-1])
+        if len(events) > before and len(choices) == 1 and not choices[0].get("finish_reason"):
+            self._learn(data, events[before:])
 
     def _chunk(self, chunk: Wire, choices: list[Json], events: list[StreamEvent]) -> None:
         if not self._envelope(chunk, choices, events):
@@ -229,18 +262,18 @@ class Reader:
 
     # --- the frame around a delta
 
-    def _learn(self, data: bytes, event: StreamEvent) -> None:
-        """Keeps what stands around the event's text, if a chunk with another text there is the same delta."""
+    def _learn(self, data: bytes, told: list[StreamEvent]) -> None:
+        """Keeps what stands around the only delta's text: with another text there it is that delta again."""
+        event, deltas = told[-1], [e for e in told if isinstance(e, _DELTAS)]
         kind: Any = type(event)
-        if kind not in (TextDelta, ThinkingDelta, ArgumentsDelta):
+        if len(deltas) != 1 or not isinstance(event, _DELTAS):
             return
-        assert isinstance(event, TextDelta | ThinkingDelta | ArgumentsDelta)
         if isinstance(event, TextDelta) and event.logprobs is not None:
             return
         for found in _FIELD.finditer(data):
             start = found.end()
             closed = _REST_OF_STRING.match(data, start)
-            if closed is None or _between(data, start, closed.end() - 1) != event.text:
+            if closed is None or _text(data[start - 1 : closed.end()]) != event.text:
                 continue
             after, padding = data[closed.end() - 1 :], None
             padded = _PADDED.search(after)
@@ -253,29 +286,33 @@ class Reader:
             if kind is ArgumentsDelta and not choice.trusts_ids():
                 return
             pieces = choice.pieces if kind is ThinkingDelta else None
-            self._frame = Frame(data[:start], after, padding, kind, event.index, event.choice, pieces)
+            self._frame = Frame(
+                b"data: " + data[:start], after, padding, kind, event.index, event.choice, pieces
+            )
             return
 
 
-def _between(data: bytes, start: int, stop: int) -> str | None:
-    """The JSON string that stands there, without its quotes; None where it is none."""
-    raw = data[start:stop]
-    if b"\\" in raw:
-        try:
-            return _string(b'"' + raw + b'"')
-        except BROKEN:
-            return None
-    if b'"' in raw:
-        return None
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return None
+def _edges(frame: Frame | None) -> tuple[bytes, bytes, int, int, bool]:
+    """What stands before and after, and where the JSON string begins and ends, its quotes included."""
+    if frame is None:
+        return b"", b"", 0, 0, True
+    return frame.before, frame.after, len(frame.before) - 1, len(frame.after) - 1, frame.padding is None
 
 
-def _is_padding(data: bytes, start: int, closing: bytes) -> bool:
-    padding = data[start:]
-    if not padding.endswith(closing):
-        return False
+def _padded(block: bytes, frame: Frame, start: int) -> str | None:
+    """The text of a delta with a random text behind it; None where it is not that delta again."""
+    closing = frame.padding or b""
+    stop = block.find(frame.after, start + 1)
+    padding = block[stop + len(frame.after) :]
+    if stop < 0 or not padding.endswith(closing):
+        return None
     padding = padding[: len(padding) - len(closing)]
-    return b'"' not in padding and b"\\" not in padding
+    return None if b'"' in padding or b"\\" in padding else _text(block[start : stop + 1])
+
+
+def _text(quoted: bytes) -> str | None:
+    """A JSON string with its quotes; None where it is none."""
+    try:
+        return _string(quoted)
+    except BROKEN:
+        return None

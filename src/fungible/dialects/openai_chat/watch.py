@@ -1,8 +1,9 @@
 """A look at a stream's bytes while they are moved: has it begun, what did it cost, did it fail, is it done.
 
-Until the answer has begun each event is read. After that a batch is only searched, and only near its end:
-what is looked for (the usage, an error, the end mark) is among the last things a provider sends, and an
-unescaped `"usage":{` or `"error":` cannot stand inside a JSON string, where its quotes are escaped.
+Until the answer has begun each event is read. After that a batch is only searched, and only its last few
+events: what is looked for (the usage, an error, the end mark) is among the last things a provider sends, and
+a usage that is told with every event adds up. What is found is no text of the answer, for an unescaped
+`_tokens"` or `"error":` cannot stand inside a JSON string, where its quotes are escaped.
 """
 
 from typing import Any
@@ -13,18 +14,19 @@ from ...events import revise
 from ...faults import Fault
 from ...frames.sse import FrameReader, whole
 from ...ir import Json, Usage
-from .errors import fault_inside
+from .errors import broken_event, fault_inside
 from .shape import BROKEN, decode
 from .usage import read_usage
 
-USAGE = (b'"usage":{', b'"usage": {')
+TOKENS = b'_tokens"'  # as every count of a usage is called
 ERROR = b'"error":'
+ERROR_EVENT = b"event: error"
 DONE = b"[DONE]"
+END_MARK = b"data: [DONE]\n\n"
 FINISH = (b'"finish_reason":"', b'"finish_reason": "')
 BLANK = b"\n\n"
 PLAIN = b"data: {"  # the first bytes of nearly every event
-NEAR_BYTES = 2048  # how far from a batch's end the search goes
-MARK_BYTES = 64
+LAST_EVENTS = 5
 
 
 class _Delta(msgspec.Struct, gc=False):
@@ -95,50 +97,55 @@ class Watcher:
     def _look(self, data: bytes) -> bytes:
         if not self.began:
             self._wait(data)
-        near = max(0, len(data) - NEAR_BYTES)
-        if data.find(ERROR, near) >= 0:
-            self._failed(data)
-        told = data.find(USAGE[0], near)
-        if told < 0:
-            told = data.find(USAGE[1], near)
-        if DONE in data[-MARK_BYTES:]:
-            self._mark(data)
-        elif not self._ended:
-            self._ended = data.find(FINISH[0], near) >= 0 or data.find(FINISH[1], near) >= 0
-        return data if told < 0 else self._tell(data, told)
+        start = _last_events(data)
+        near = data[start:] if start else data
+        if near.endswith(END_MARK):
+            self.done = True
+        elif DONE in near:
+            self._mark(near)
+        elif FINISH[0] in near or FINISH[1] in near:
+            self._ended = True
+        if b"error" in near and (ERROR in near or ERROR_EVENT in near):
+            self._failed(near)
+        at = near.find(TOKENS)
+        if at >= 0:
+            kept = self._tell(near, at)
+            if kept is not near:
+                return data[:start] + kept
+        return data
 
     def _wait(self, data: bytes) -> None:
-        """Looks at one event after the other until one of them is a piece of the answer."""
-        if b"\r" in data:
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        start = 0
-        while (stop := data.find(BLANK, start)) >= 0:
-            frame = data[start:stop]
-            start = stop + 2
-            if frame.startswith(PLAIN) and b"\n" not in frame:
-                bodies = [frame[6:]]
-            else:
-                bodies = [body for event, body in FrameReader().feed(frame + BLANK) if not event]
-            for body in bodies:
-                if body[:1] == b"{" and not self._begun(body):
-                    return
-            if self.began:
+        """Looks at each event until one of them is a piece of the answer."""
+        at, size = 0, len(data)
+        while at < size and not self.began and self.fault is None:
+            stop = data.find(BLANK, at)
+            if stop < 0 or b"\r" in data[at:stop]:
+                for event, body in FrameReader().feed(data[at:]):
+                    self._first(event, body)
                 return
+            block = data[at:stop]
+            at = stop + 2
+            if block.startswith(PLAIN) and b"\n" not in block:
+                self._first(b"", block[6:])
+            else:
+                for event, body in FrameReader().feed(block + BLANK):
+                    self._first(event, body)
 
-    def _begun(self, body: bytes) -> bool:
-        """Sets `began` by one event. False: it could not be read, and `fault` says so."""
+    def _first(self, event: bytes, body: bytes) -> None:
+        if self.began or event or body[:1] != b"{":
+            return
         try:
             choices = _chunk(body).choices
         except msgspec.ValidationError:
-            choices = None
+            return
         except BROKEN as error:
-            self.fault = self.fault or Fault(
-                "provider_answer", f"The provider sent an event that is not JSON: {error}."
-            )
-            return False
+            self.fault = self.fault or broken_event(error)
+            return
         for choice in choices or ():
             delta = choice.delta
-            if delta is not None and (
+            if delta is None:
+                continue
+            if (
                 delta.content
                 or delta.tool_calls
                 or delta.reasoning_content
@@ -149,21 +156,21 @@ class Watcher:
                 or delta.function_call
             ):
                 self.began = True
-        return True
 
     def _mark(self, data: bytes) -> None:
-        for line in data[-MARK_BYTES:].splitlines():
+        for line in data.splitlines():
             if line.startswith(b"data:") and line[5:].strip() == DONE:
                 self.done = True
 
     def _failed(self, data: bytes) -> None:
         for event, body in FrameReader().feed(data):
-            if ERROR in body:
-                node = _object(body)
-                fault = fault_inside(node, event) if node is not None else None
-                if fault is not None:
-                    self.fault = fault
-                    return
+            if event != b"error" and ERROR not in body:
+                continue
+            node = _object(body)
+            fault = fault_inside(node, event) if node is not None else None
+            if fault is not None:
+                self.fault = fault
+                return
 
     def _tell(self, data: bytes, at: int) -> bytes:
         """Reads each event with a usage, and takes out the one the client did not ask for."""
@@ -173,35 +180,44 @@ class Watcher:
             start, stop = _around(data, at, passed)
             node = _node(data[start:stop])
             if node is not None:
-                told = node.get("usage")
-                if type(told) is dict and "x_groq" not in node:
-                    self.usage = revise(self.usage, read_usage(told))
-                else:
-                    self._counted(node)
+                self._counted(node)
                 if not self._shown and node.get("choices") == []:
                     kept.append(data[passed:start])
                     passed = stop
-            at = data.find(USAGE[0], stop)
-            if at < 0:
-                at = data.find(USAGE[1], stop)
+            at = data.find(TOKENS, stop)
         if not passed:
             return data
         kept.append(data[passed:])
         return b"".join(kept)
 
     def _counted(self, node: dict[str, Json]) -> None:
-        groq, choices = node.get("x_groq"), node.get("choices")
+        """In the event, in a choice (Moonshot), or in a field of its own (Groq)."""
+        told, choices = node.get("usage"), node.get("choices")
+        if not told:
+            groq = node.get("x_groq")
+            told = groq.get("usage") if type(groq) is dict else None
         found = [c.get("usage") for c in choices if type(c) is dict] if type(choices) is list else []
-        told = node.get("usage")
-        found.append(told if told or type(groq) is not dict else groq.get("usage"))
-        for usage in found:
+        for usage in (*found, told):
             if type(usage) is dict:
                 self.usage = revise(self.usage, read_usage(usage))
 
 
 def _is_whole(rest: bytes) -> bool:
     """Whether what stands after the last blank line is an event that only lacks its own."""
-    return all(body == DONE or _object(body) is not None for _, body in FrameReader().feed(rest + BLANK))
+    events = FrameReader().feed(rest + BLANK)
+    return all(body == DONE or _object(body) is not None for _, body in events)
+
+
+def _last_events(data: bytes) -> int:
+    """Where the last few events begin; 0 where the line ends are others than LF."""
+    at = len(data)
+    if b"\r" in data:
+        return 0
+    for _ in range(LAST_EVENTS):
+        at = data.rfind(BLANK, 0, at)
+        if at < 0:
+            return 0
+    return at + 2
 
 
 def _around(data: bytes, at: int, floor: int) -> tuple[int, int]:
@@ -216,10 +232,10 @@ def _around(data: bytes, at: int, floor: int) -> tuple[int, int]:
     return start, stop if stop > 1 else len(data)
 
 
-def _node(frame: bytes) -> dict[str, Json] | None:
-    if frame.startswith(PLAIN) and frame.find(b"\n") == len(frame) - 2:
-        return _object(frame[6:])
-    return next((_object(body) for _, body in FrameReader().feed(frame)), None)
+def _node(event: bytes) -> dict[str, Json] | None:
+    if event.startswith(PLAIN) and event.find(b"\n") == len(event) - 2:
+        return _object(event[6:])
+    return next((_object(body) for _, body in FrameReader().feed(event)), None)
 
 
 def _object(body: bytes) -> dict[str, Json] | None:
