@@ -236,14 +236,34 @@ def _flood(w: Wire, streamed: bool) -> Sequence[Step]:
 
 FLOOD = 2_000  # pieces of 16 KB
 
-OTHER: dict[str, Play] = {
-    "good": _good,
-    "later": _later,
-    "soon": _soon,
-    "drip": _drip,
-    "flood": _flood,
-    "no-usage": lambda w, s: stream(*_untold(w)) if s else answer(200, JSON, w.reply | {"usage": None}),
-}
+
+def _billed(*changes: tuple[str, Any]) -> Play:
+    """A good answer whose usage is none: each change is (input or output, what is told of it)."""
+
+    def play(w: Wire, streamed: bool) -> Sequence[Step]:
+        names = (
+            {"input": "prompt_tokens", "output": "completion_tokens"}
+            if w is CHAT
+            else {"input": "input_tokens", "output": "output_tokens"}
+        )
+        told = {names[side]: count for side, count in changes}
+        if not streamed:
+            return answer(200, JSON, w.reply | {"usage": w.reply["usage"] | told})
+        if w is CHAT:
+            return stream(*w.open, *w.content, w.end[0], _chunk(None, usage=CHAT_USAGE | told), w.end[2])
+        begun = _event("message_start", message=BEGUN | {"usage": BEGUN["usage"] | told})
+        return stream(
+            begun,
+            w.open[1],
+            *w.content,
+            w.end[0],
+            _event(
+                "message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage=USAGE | told
+            ),
+            w.end[2],
+        )
+
+    return play
 
 
 def _untold(w: Wire) -> list[bytes]:
@@ -258,6 +278,18 @@ def _untold(w: Wire) -> list[bytes]:
         _event("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}),
         w.end[2],
     ]
+
+
+OTHER: dict[str, Play] = {
+    "good": _good,
+    "later": _later,
+    "soon": _soon,
+    "drip": _drip,
+    "flood": _flood,
+    "usage-negative": _billed(("input", -5)),
+    "usage-huge": _billed(("output", 10**23)),
+    "no-usage": lambda w, s: stream(*_untold(w)) if s else answer(200, JSON, w.reply | {"usage": None}),
+}
 
 
 class Faulty:

@@ -300,6 +300,13 @@ def test_typed_errors(way: Way, model: str) -> None:
         way.anthropic.messages.create(model="nothing/like-it", messages=HELLO, max_tokens=5)
 
 
+def test_the_client_s_own_version_header_goes_on(way: Way) -> None:
+    more = {"anthropic-version": "2027-01-01", "anthropic-beta": "some-beta"}
+    way.anthropic.messages.create(model="beta/two", messages=HELLO, max_tokens=20, extra_headers=more)
+    sent = way.beta.seen[-1].headers
+    assert sent["anthropic-version"] == "2027-01-01" and sent["anthropic-beta"] == "some-beta"
+
+
 def test_count_tokens(way: Way) -> None:
     assert way.anthropic.messages.count_tokens(model="beta/two", messages=HELLO).input_tokens == 42
     assert way.anthropic.messages.count_tokens(model="alpha/one", messages=HELLO).input_tokens > 0

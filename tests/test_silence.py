@@ -23,7 +23,6 @@ MISSED: dict[str, dict[str, str]] = {
     # story -> last name of a leaf -> why leaving it out makes no silent loss
     "a-strict-schema-asked-for": {"max_tokens": OWN},
     "an-answer-that-thought-searched-and-cited": {
-        "created": OWN,
         "reasoning_content": TWICE,
         "text": TWICE,
         "start_index": NEAR,

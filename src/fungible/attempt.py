@@ -19,19 +19,39 @@ from .money import Price, cost
 Ending = Literal["settled", "estimated", "void", "unknown"]
 
 BYTES_PER_TOKEN = 4  # of text, for estimates only; English prose on today's tokenizers is near it
+TOKENS_MAX = 1_000_000_000  # of one attempt; a provider that counts more has miscounted
+
+
+def is_bill(told: Usage | None) -> bool:
+    """Whether a provider's usage says enough to be billed by: both totals, and no impossible number."""
+    if told is None or told.input_tokens is None or told.output_tokens is None:
+        return False
+    return (
+        0 <= told.input_tokens <= TOKENS_MAX
+        and 0 <= told.output_tokens <= TOKENS_MAX
+        and (told.cache_read_tokens or 0) >= 0
+        and (told.cache_write_tokens or 0) >= 0
+        and (told.cache_write_1h_tokens or 0) >= 0
+        and (told.input_audio_tokens or 0) >= 0
+        and (told.output_audio_tokens or 0) >= 0
+    )
 
 
 def estimated(told: Usage | None, request_bytes: int, answer_bytes: int) -> Usage:
     """What the provider told, filled up from bytes where it told nothing."""
-    read = told.input_tokens if told is not None else None
-    said = told.output_tokens if told is not None else None
+    told = told if told is not None else Usage()
+    read, said = _possible(told.input_tokens), _possible(told.output_tokens)
     counted = -(-answer_bytes // BYTES_PER_TOKEN)
     return Usage(
         input_tokens=read if read is not None else -(-request_bytes // BYTES_PER_TOKEN),
         output_tokens=max(said or 0, counted),
-        cache_read_tokens=told.cache_read_tokens if told is not None else None,
-        cache_write_tokens=told.cache_write_tokens if told is not None else None,
+        cache_read_tokens=_possible(told.cache_read_tokens),
+        cache_write_tokens=_possible(told.cache_write_tokens),
     )
+
+
+def _possible(count: int | None) -> int | None:
+    return count if count is not None and 0 <= count <= TOKENS_MAX else None
 
 
 def close(

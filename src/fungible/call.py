@@ -5,7 +5,7 @@ a process has made its own beforehand, so that deciding needs no waiting: snapsh
 counters, breakers. Both are plain records; who may change what is said at each field.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -72,7 +72,7 @@ class Call:
         started: float,
         strict: bool = False,
         tags: str = "",
-        forward: bytes = b"",
+        forward: Sequence[tuple[bytes | None, bytes]] = (),
         operation: str = "chat",
     ) -> None:
         self.id = id
@@ -82,7 +82,7 @@ class Call:
         self.started = started  # monotonic seconds
         self.strict = strict
         self.tags = tags
-        self.forward = forward  # header lines that go on to a provider of the same dialect
+        self.forward = forward  # header lines for a provider of the same dialect: (ours that it replaces, it)
         self.operation = operation  # chat, or count
         self.peek: Peek = dialect.peek(body)
         self.key: Key | None = None  # set by policies.auth

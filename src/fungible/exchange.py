@@ -43,7 +43,7 @@ from .answer import (
     unread,
     upstream_error,
 )
-from .attempt import BYTES_PER_TOKEN, Ending, close, estimated
+from .attempt import BYTES_PER_TOKEN, Ending, close, estimated, is_bill
 from .call import Call, Local, Policy
 from .dialects import DIALECTS
 from .dialects.base import Watch
@@ -180,8 +180,9 @@ class Exchange:
         head = target.head
         if call.operation == "count" and call.dialect.counting is not None:
             head = target.head_for(call.dialect.counting.path)
-        if target.dialect == call.dialect.name and call.forward:
-            head += call.forward
+        if target.dialect == call.dialect.name:
+            for ours, theirs in call.forward:
+                head = head.replace(ours, theirs, 1) if ours is not None else head + theirs
         name = self._local.settings.attempt_header
         if name is not None:
             head += f"{name}: {attempt}\r\n".encode()
@@ -343,7 +344,7 @@ class Exchange:
         except Exception:
             self._failed(unread(target))
             raise
-        row = self._settle("settled" if usage is not None else "estimated", usage)
+        row = self._settle("settled", usage)
         breaker.succeeded(target, self._local)
         self.state = "over"
         self._client.reply(200, reply_head(call.id, target, self._n, row, self.losses) + self._back, body)
@@ -390,7 +391,7 @@ class Exchange:
         self.due = min(self._world.clock() + idle_s, self._deadline)
 
     def _stream_done(self, watch: Watch, out: bytes) -> None:
-        row = self._settle("settled" if watch.usage is not None else "estimated", watch.usage)
+        row = self._settle("settled", watch.usage)
         self._client.write(out + trailer(row, self._n))
         self._client.end()
         if self._flow is None:
@@ -549,6 +550,8 @@ class Exchange:
         call, world = self.call, self._world
         wall_ms = world.wall_ms()
         price = self._local.price(self._target, wall_ms)
+        if state == "settled" and not is_bill(usage):
+            state = "estimated"
         if state == "estimated":
             usage = estimated(usage, self._body_bytes, self._answer_bytes)
         row = close(

@@ -75,24 +75,29 @@ FINISHED = Finished()
 
 
 class Operation(NamedTuple):
-    """What is done at a path. `forward`: request headers that go on to a provider of the same dialect."""
+    """What is done at a path.
+
+    `forward`: request headers that go on to a provider of the same dialect; `ours`: the lines that such a
+    provider gets otherwise, by header.
+    """
 
     dialect: Dialect
     name: str  # chat, or count
     forward: tuple[bytes, ...]
+    ours: Mapping[bytes, bytes]
 
 
 def operations() -> Mapping[str, Operation]:
     """Path -> operation, for every dialect there is."""
     table = {}
     for dialect in DIALECTS.values():
-        always = {name.lower().encode() for name in dialect.headers}
-        forward = tuple(sorted(dialect.forward - always))
+        forward = tuple(sorted(dialect.forward))
+        ours = {n.lower().encode(): f"{n.lower()}: {v}\r\n".encode() for n, v in dialect.headers.items()}
         for path in dialect.client_paths:
-            table[path] = Operation(dialect, "chat", forward)
+            table[path] = Operation(dialect, "chat", forward, ours)
             if dialect.counting is not None:
                 counting = path + dialect.counting.path.removeprefix(dialect.path)
-                table[counting] = Operation(dialect, "count", forward)
+                table[counting] = Operation(dialect, "count", forward, ours)
     return table
 
 
@@ -129,7 +134,7 @@ class Gateway:
         found = self._operations.get(request.path)
         if found is None or request.method != b"POST":
             raise self._no_such(request, found is not None)
-        dialect, operation, forward = found
+        dialect, operation, forward, ours = found
         headers = request.headers
         self.metrics.calls += 1
         identity = f"{self._boot}-{self.metrics.calls}"
@@ -143,7 +148,7 @@ class Gateway:
                 started=now,
                 strict=headers.get(b"x-fungible-strict") == b"1",
                 tags=_tags(headers) if b"x-fungible-tags" in headers else "",
-                forward=b"".join([b"%b: %b\r\n" % (n, headers[n]) for n in forward if n in headers]),
+                forward=[(ours.get(n), b"%b: %b\r\n" % (n, headers[n])) for n in forward if n in headers],
                 operation=operation,
             )
         except Fault as fault:
