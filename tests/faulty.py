@@ -140,7 +140,7 @@ def _status(status: int, kind: str = "api_error", **headers: str) -> Play:
 
 
 def _pings(w: Wire, streamed: bool) -> Sequence[Step]:
-    return stream(*w.open, *[s for _ in range(40) for s in (w.ping, 0.05)], end=False)
+    return stream(*w.open, *[s for _ in range(60) for s in (w.ping, 0.05)], end=False)
 
 
 class Before(NamedTuple):

@@ -369,7 +369,7 @@ def silent_in_stream(
             continue
         if not any(
             _carried_in_stream(stream, i, leaf, words, done)
-            for i, leaf in {p[0]: p for p in (places[0], places[-1])}.values()
+            for i, leaf in dict(places[:3] + places[-1:]).items()
         ):
             found.append(f"{places[0][1].path} = {value}")
     return found

@@ -12,6 +12,7 @@ from ..faults import Fault
 from ..models import Target
 
 FAILURES = 5
+KEPT_MAX = 4_096
 PAUSE_S = 5.0
 PAUSE_MAX_S = 60.0
 RETRY_AFTER_MAX_S = 300.0  # nobody is believed for longer
@@ -52,7 +53,11 @@ def failed(target: Target, local: Local, fault: Fault, now: float, chance: float
     if not fault.retry:
         released(target, local)
         return
-    breaker = local.breakers.setdefault(target.breaker, Breaker())
+    breaker = local.breakers.get(target.breaker)
+    if breaker is None:
+        if len(local.breakers) >= KEPT_MAX:  # callers choose models' names, so there is a limit
+            local.breakers.clear()
+        breaker = local.breakers[target.breaker] = Breaker()
     breaker.failures += 1
     breaker.kind = fault.kind
     told_s = max(fault.retry_after_ms, 0) / 1000 if fault.retry_after_ms is not None else None
