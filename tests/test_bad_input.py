@@ -20,7 +20,14 @@ from tests.serving import Running
 from tests.upstream import JSON, Upstream, answer
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
-OK = {"id": "c", "object": "chat.completion", "created": 1, "model": "one", "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}
+OK = {
+    "id": "c",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "one",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+}
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 
 
@@ -33,7 +40,9 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture(scope="module")
 def running(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    server = Running(tmp_path_factory.mktemp("bad"), upstream.base, upstream.base, server="body_bytes_max = 200000")
+    server = Running(
+        tmp_path_factory.mktemp("bad"), upstream.base, upstream.base, server="body_bytes_max = 200000"
+    )
     yield server
     server.close()
 
@@ -104,7 +113,7 @@ def test_wrong_types_with_their_path(ask: tuple[Ask, Any]) -> None:
 def test_wrong_types_of_what_routing_needs(ask: tuple[Ask, Any], field: str) -> None:
     call, sdk = ask
     with pytest.raises(sdk.BadRequestError, match=field):
-        call(**{"model": "alpha/one", "extra_body": {field: 7}})
+        call(model="alpha/one", extra_body={field: 7})
 
 
 def test_unknown_model_with_the_nearest_names(ask: tuple[Ask, Any]) -> None:
@@ -147,7 +156,9 @@ def test_a_model_the_key_may_not_use(ask: tuple[Ask, Any], running: Running) -> 
 
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
 def test_over_long_body(running: Running, path: str) -> None:
-    body = json.dumps({"model": "alpha/one", "messages": [{"role": "user", "content": "x" * 300_000}]}).encode()
+    body = json.dumps(
+        {"model": "alpha/one", "messages": [{"role": "user", "content": "x" * 300_000}]}
+    ).encode()
     status, said = raw(running, path, body)
     assert status == 413 and "200000" in message(said).replace(",", ""), said
 
@@ -155,7 +166,9 @@ def test_over_long_body(running: Running, path: str) -> None:
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
 def test_too_deep(running: Running, path: str) -> None:
     deep = b"[" * 5_000 + b"]" * 5_000
-    status, said = raw(running, path, b'{"model": "alpha/one", "messages": [], "max_tokens": 5, "x": ' + deep + b"}")
+    status, said = raw(
+        running, path, b'{"model": "alpha/one", "messages": [], "max_tokens": 5, "x": ' + deep + b"}"
+    )
     assert status == 400 and "deep" in message(said), said
 
 
@@ -164,25 +177,42 @@ def test_an_image_that_is_none(ask: tuple[Ask, Any]) -> None:
     if sdk is openai:
         part = {"type": "image_url", "image_url": {"url": "data:image/png;base64,this is no base64!"}}
     else:
-        part = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "this is no base64!"}}
+        part = {
+            "type": "image",
+            "source": {"type": "base64", "media_type": "image/png", "data": "this is no base64!"},
+        }
     with pytest.raises(sdk.BadRequestError, match=r"messages\[0\]\.content\[0\].*"):
-        call(model="beta/two" if sdk is openai else "alpha/one", messages=[{"role": "user", "content": [part]}])
+        call(
+            model="beta/two" if sdk is openai else "alpha/one", messages=[{"role": "user", "content": [part]}]
+        )
 
 
 def test_a_file_that_is_none(ask: tuple[Ask, Any]) -> None:
     call, sdk = ask
     if sdk is openai:
-        part: Any = {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,***"}}
+        part: Any = {
+            "type": "file",
+            "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,***"},
+        }
     else:
-        part = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "***"}}
+        part = {
+            "type": "document",
+            "source": {"type": "base64", "media_type": "application/pdf", "data": "***"},
+        }
     with pytest.raises(sdk.BadRequestError, match=r"messages\[0\]\.content\[0\].*"):
-        call(model="beta/two" if sdk is openai else "alpha/one", messages=[{"role": "user", "content": [part]}])
+        call(
+            model="beta/two" if sdk is openai else "alpha/one", messages=[{"role": "user", "content": [part]}]
+        )
 
 
 def test_a_tool_schema_that_is_none(ask: tuple[Ask, Any]) -> None:
     call, sdk = ask
     wrong: Any = "not a schema"
-    tool = {"type": "function", "function": {"name": "f", "parameters": wrong}} if sdk is openai else {"name": "f", "input_schema": wrong}
+    tool = (
+        {"type": "function", "function": {"name": "f", "parameters": wrong}}
+        if sdk is openai
+        else {"name": "f", "input_schema": wrong}
+    )
     with pytest.raises(sdk.BadRequestError, match=r"tools\[0\]"):
         call(model="beta/two" if sdk is openai else "alpha/one", tools=[tool])
 
@@ -221,7 +251,14 @@ def test_tags_that_are_none(running: Running) -> None:
 def program(folder: Path, *words: str, config: str | None = None) -> tuple[int, str]:
     if config is not None:
         (folder / "fungible.toml").write_text(config)
-    done = subprocess.run([sys.executable, "-m", "fungible", *words], cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "fungible", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -231,8 +268,14 @@ def program(folder: Path, *words: str, config: str | None = None) -> tuple[int, 
         ("[server]\nprot = 4000\n", ["fungible.toml:2", "prot", "port"]),
         ("[server\nport = 1\n", ["fungible.toml:1"]),
         ('[provider.openai]\nkey = "sk-live-1234567890"\n', ["fungible.toml:2", "env:"]),
-        ('[model."a/b"]\ninput_usd_per_mtok = -1\noutput_usd_per_mtok = 1\n', ["fungible.toml:2", "input_usd_per_mtok"]),
-        ('[model."a/b"]\ninput_usd_per_mtok = "cheap"\noutput_usd_per_mtok = 1\n', ["fungible.toml:2", "input_usd_per_mtok"]),
+        (
+            '[model."a/b"]\ninput_usd_per_mtok = -1\noutput_usd_per_mtok = 1\n',
+            ["fungible.toml:2", "input_usd_per_mtok"],
+        ),
+        (
+            '[model."a/b"]\ninput_usd_per_mtok = "cheap"\noutput_usd_per_mtok = 1\n',
+            ["fungible.toml:2", "input_usd_per_mtok"],
+        ),
         ('[route.r]\ntargets = ["nobody/m"]\n', ["fungible.toml:2", "nobody"]),
         ('[server]\nauth = "open"\nhost = "0.0.0.0"\n', ["fungible.toml:2", "keys"]),
         ('[provider.local]\nmodels = {mine = "missing.gguf"}\n', ["fungible.toml:2", "missing.gguf"]),

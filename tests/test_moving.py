@@ -88,7 +88,9 @@ def test_a_provider_that_cannot_be_asked_is_not() -> None:
         ("no_stream_options", {"stream": True, "stream_options": {"include_usage": True}}, {"stream": True}),
     ],
 )
-def test_what_a_quirk_forbids_is_written_anew(quirk: str, asked: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_what_a_quirk_forbids_is_written_anew(
+    quirk: str, asked: dict[str, Any], expected: dict[str, Any]
+) -> None:
     messages = [{"role": "user", "content": "Hi"}]
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
     body = {"model": "p/m", "messages": messages, "tools": tools, **asked}

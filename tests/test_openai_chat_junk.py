@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fungible.dialects.openai_chat import DIALECT
@@ -14,7 +14,9 @@ from fungible.faults import Fault
 from fungible.losses import Report
 
 from . import recordings
-from .test_theorem import QUICK
+from .test_theorem import QUICK as THOROUGH
+
+QUICK = settings(THOROUGH, max_examples=100)
 
 WORDS = [
     "model", "messages", "role", "content", "user", "assistant", "tool", "system", "text", "type", "image_url", "url",
@@ -41,7 +43,7 @@ junk = st.recursive(
 message = st.dictionaries(st.sampled_from(WORDS), junk, max_size=4).map(lambda d: {"role": "assistant", **d})
 requests = st.fixed_dictionaries(
     {"model": st.just("m"), "messages": st.lists(message, max_size=2)},
-    optional={w: junk for w in WORDS[2:60]},
+    optional=dict.fromkeys(WORDS[2:60], junk),
 )
 junk_dict = st.dictionaries(st.sampled_from(WORDS), junk, max_size=3)
 replies = st.fixed_dictionaries(
@@ -50,11 +52,11 @@ replies = st.fixed_dictionaries(
             st.builds(lambda m, d: {"index": 0, **d, "message": m}, message, junk_dict), max_size=2
         )
     },
-    optional={w: junk for w in ("id", "usage", "created", "model", "service_tier", "object", "error")},
+    optional=dict.fromkeys(("id", "usage", "created", "model", "service_tier", "object", "error"), junk),
 )
 chunks = st.fixed_dictionaries(
     {"choices": st.lists(st.builds(lambda m, d: {"index": 0, **d, "delta": m}, message, junk_dict), max_size=2)},
-    optional={w: junk for w in ("id", "usage", "created", "model", "service_tier", "x_groq")},
+    optional=dict.fromkeys(("id", "usage", "created", "model", "service_tier", "x_groq"), junk),
 )  # fmt: skip
 
 

@@ -59,14 +59,22 @@ def test_open_asks_for_no_key() -> None:
 
 @pytest.mark.parametrize(
     ("patterns", "model", "allowed"),
-    [((), "both", True), (("both",), "both", True), (("a/*",), "a/one", True), (("a/*",), "both", False), (("A/*",), "a/one", False)],
+    [
+        ((), "both", True),
+        (("both",), "both", True),
+        (("a/*",), "a/one", True),
+        (("a/*",), "both", False),
+        (("A/*",), "a/one", False),
+    ],
 )
 def test_a_key_s_models(patterns: tuple[str, ...], model: str, allowed: bool) -> None:
     asked = call(model)
     asked.key = key(models=patterns)
     fault = auth.permit(asked, local(), 0.0)
     assert (fault is None) == allowed
-    assert fault is None or (fault.kind == "permission" and fault.path == "model" and patterns[0] in fault.message)
+    assert fault is None or (
+        fault.kind == "permission" and fault.path == "model" and patterns[0] in fault.message
+    )
 
 
 # --- limits --------------------------------------------------------------------------------------------------
@@ -121,7 +129,10 @@ def test_weighted_follows_the_lot() -> None:
 
 def test_cheapest_asks_the_cheapest_first_and_unknown_prices_last() -> None:
     way = catalogue().route("both")
-    prices: dict[Target, Price | None] = {way.targets[0]: PRICE, way.targets[1]: Price(id="q", source="t", input=1, output=1)}
+    prices: dict[Target, Price | None] = {
+        way.targets[0]: PRICE,
+        way.targets[1]: Price(id="q", source="t", input=1, output=1),
+    }
     here = Local(KeyRing({}), catalogue(), Settings(), lambda target, ms: prices[target])
     assert route.cheapest(way, here, 0, 0.0) == way.targets[::-1]
     prices[way.targets[1]] = None

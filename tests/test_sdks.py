@@ -15,103 +15,18 @@ import openai
 import pytest
 
 import fungible
+from tests.answering import alpha_reply, beta_reply
 from tests.serving import Running
-from tests.upstream import JSON, Seen, Upstream, answer, stream
+from tests.upstream import Upstream
 
 PNG = base64.b64encode(bytes.fromhex("89504e470d0a1a0a") + b"\0" * 32).decode()
-SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}, "required": ["name", "age"], "additionalProperties": False}
+SCHEMA = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+    "required": ["name", "age"],
+    "additionalProperties": False,
+}
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-CITIES = ("Paris", "Oslo")
-
-
-# --- what the scripted providers say: alpha in openai.chat, beta in anthropic.messages -----------------------
-
-
-def text_of(body: dict[str, Any]) -> str:
-    """Which case the last user message asks for."""
-    return json.dumps(body["messages"][-1])
-
-
-def alpha_reply(seen: Seen) -> list:
-    body = seen.json
-    said = text_of(body)
-    if "limit me" in said:
-        return answer(429, JSON, {"error": {"message": "Slow down", "type": "requests", "param": None, "code": "rate_limit_exceeded"}}, {"retry-after": "0"})
-    if "refuse me" in said:
-        return answer(400, JSON, {"error": {"message": "Bad thing", "type": "invalid_request_error", "param": "messages", "code": None}})
-    message: dict[str, Any] = {"role": "assistant", "content": "Hello from alpha"}
-    finish = "stop"
-    if "response_format" in body:
-        message["content"] = '{"name":"Ann","age":30}'
-    if body.get("tools") and body["messages"][-1]["role"] != "tool" and "weather" in said:
-        calls = [{"id": f"call_{n}", "type": "function", "function": {"name": "get_weather", "arguments": json.dumps({"city": c})}} for n, c in enumerate(CITIES)]
-        message, finish = {"role": "assistant", "content": None, "tool_calls": calls}, "tool_calls"
-    usage = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
-    if not body.get("stream"):
-        choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": None}
-        return answer(200, JSON, {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "one", "choices": [choice], "usage": usage}, {"x-request-id": "req_alpha"})
-    return stream(*alpha_chunks(message, finish, usage))
-
-
-def alpha_chunks(message: dict[str, Any], finish: str, usage: dict[str, int]) -> list[bytes]:
-    def chunk(delta: dict[str, Any], reason: str | None = None) -> bytes:
-        choices = [{"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}]
-        return b"data: " + json.dumps({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "one", "choices": choices}).encode() + b"\n\n"
-
-    chunks = [chunk({"role": "assistant", "content": ""})]
-    for n, call in enumerate(message.get("tool_calls") or ()):
-        chunks.append(chunk({"tool_calls": [{"index": n, "id": call["id"], "type": "function", "function": {"name": call["function"]["name"], "arguments": ""}}]}))
-        chunks += [chunk({"tool_calls": [{"index": n, "function": {"arguments": piece}}]}) for piece in (call["function"]["arguments"][:5], call["function"]["arguments"][5:])]
-    chunks += [chunk({"content": word}) for word in (message["content"] or "").split(" ") if word]
-    chunks.append(chunk({}, finish))
-    last = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "one", "choices": [], "usage": usage}
-    return [*chunks, b"data: " + json.dumps(last).encode() + b"\n\n", b"data: [DONE]\n\n"]
-
-
-def beta_reply(seen: Seen) -> list:
-    if seen.path.endswith("count_tokens"):
-        return answer(200, JSON, {"input_tokens": 42})
-    body = seen.json
-    said = text_of(body)
-    if "limit me" in said:
-        return answer(429, JSON, {"type": "error", "error": {"type": "rate_limit_error", "message": "Slow down"}}, {"retry-after": "0"})
-    if "refuse me" in said:
-        return answer(400, JSON, {"type": "error", "error": {"type": "invalid_request_error", "message": "Bad thing"}})
-    blocks: list[dict[str, Any]] = [{"type": "text", "text": "Hello from beta"}]
-    reason = "end_turn"
-    if "format" in body.get("output_config", {}):
-        blocks = [{"type": "text", "text": '{"name":"Ann","age":30}'}]
-    if body.get("thinking", {}).get("type") in ("enabled", "adaptive") or "effort" in body.get("output_config", {}):
-        blocks.insert(0, {"type": "thinking", "thinking": "Let me see", "signature": "sig=="})
-    if body.get("tools") and "tool_result" not in said and "weather" in said:
-        blocks = [{"type": "tool_use", "id": f"toolu_{n}", "name": "get_weather", "input": {"city": c}} for n, c in enumerate(CITIES)]
-        reason = "tool_use"
-    usage = {"input_tokens": 11, "output_tokens": 7, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
-    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "two", "content": blocks, "stop_reason": reason, "stop_sequence": None, "usage": usage}
-    if not body.get("stream"):
-        return answer(200, JSON, message, {"request-id": "req_beta"})
-    return stream(*beta_events(message))
-
-
-def beta_events(message: dict[str, Any]) -> list[bytes]:
-    def event(kind: str, **more: Any) -> bytes:
-        return f"event: {kind}\ndata: {json.dumps({'type': kind, **more})}\n\n".encode()
-
-    out = [event("message_start", message={**message, "content": [], "stop_reason": None}), event("ping")]
-    for n, block in enumerate(message["content"]):
-        if block["type"] == "text":
-            out.append(event("content_block_start", index=n, content_block={"type": "text", "text": ""}))
-            out += [event("content_block_delta", index=n, delta={"type": "text_delta", "text": w}) for w in (block["text"][:6], block["text"][6:])]
-        elif block["type"] == "thinking":
-            out.append(event("content_block_start", index=n, content_block={"type": "thinking", "thinking": "", "signature": ""}))
-            out.append(event("content_block_delta", index=n, delta={"type": "thinking_delta", "thinking": block["thinking"]}))
-            out.append(event("content_block_delta", index=n, delta={"type": "signature_delta", "signature": block["signature"]}))
-        else:
-            out.append(event("content_block_start", index=n, content_block={**block, "input": {}}))
-            out.append(event("content_block_delta", index=n, delta={"type": "input_json_delta", "partial_json": json.dumps(block["input"])}))
-        out.append(event("content_block_stop", index=n))
-    out.append(event("message_delta", delta={"stop_reason": message["stop_reason"], "stop_sequence": None}, usage={"output_tokens": 7}))
-    return [*out, event("message_stop")]
 
 
 # --- the two ways in -----------------------------------------------------------------------------------------
@@ -120,7 +35,9 @@ def beta_events(message: dict[str, Any]) -> list[bytes]:
 class Way:
     """SDK clients that reach fungible through the server, or in this process."""
 
-    def __init__(self, running: Running, client: fungible.Client | None, alpha: Upstream, beta: Upstream) -> None:
+    def __init__(
+        self, running: Running, client: fungible.Client | None, alpha: Upstream, beta: Upstream
+    ) -> None:
         self.running, self.client, self.alpha, self.beta = running, client, alpha, beta
         more = {"http_client": client.http()} if client is not None else {}
         base = "http://fungible" if client is not None else running.url
@@ -152,38 +69,48 @@ def way(request: pytest.FixtureRequest, stage: tuple[Running, Upstream, Upstream
 TARGETS = pytest.mark.parametrize("model", ["alpha/one", "beta/two"])
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 WEATHER: Any = [{"role": "user", "content": "What is the weather in Paris and Oslo?"}]
-CHAT_TOOL: Any = {"type": "function", "function": {"name": "get_weather", "description": "The weather", "parameters": PARAMETERS}}
+CHAT_TOOL: Any = {
+    "type": "function",
+    "function": {"name": "get_weather", "description": "The weather", "parameters": PARAMETERS},
+}
 MESSAGES_TOOL: Any = {"name": "get_weather", "description": "The weather", "input_schema": PARAMETERS}
 
 
 @TARGETS
 def test_openai_chat(way: Way, model: str) -> None:
     reply = way.openai.chat.completions.create(model=model, messages=HELLO, max_tokens=20)
-    assert reply.choices[0].message.content == f"Hello from {model.split('/')[0]}"
+    assert reply.choices[0].message.content == f"Hello from {model.split('/', maxsplit=1)[0]}"
     assert reply.usage is not None and (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (11, 7)
 
 
 @TARGETS
 def test_anthropic_chat(way: Way, model: str) -> None:
     reply = way.anthropic.messages.create(model=model, messages=HELLO, max_tokens=20, system="Be brief")
-    assert reply.content[0].type == "text" and reply.content[0].text == f"Hello from {model.split('/')[0]}"
+    assert (
+        reply.content[0].type == "text"
+        and reply.content[0].text == f"Hello from {model.split('/', maxsplit=1)[0]}"
+    )
     assert (reply.usage.input_tokens, reply.usage.output_tokens, reply.stop_reason) == (11, 7, "end_turn")
 
 
 @TARGETS
 def test_openai_stream(way: Way, model: str) -> None:
     options: Any = {"include_usage": True}
-    with way.openai.chat.completions.create(model=model, messages=HELLO, max_tokens=20, stream=True, stream_options=options) as chunks:
+    with way.openai.chat.completions.create(
+        model=model, messages=HELLO, max_tokens=20, stream=True, stream_options=options
+    ) as chunks:
         got = list(chunks)
     text = "".join(c.choices[0].delta.content or "" for c in got if c.choices)
-    assert text.replace(" ", "") == f"Hellofrom{model.split('/')[0]}"
+    assert text.replace(" ", "") == f"Hellofrom{model.split('/', maxsplit=1)[0]}"
     assert [c.choices[0].finish_reason for c in got if c.choices and c.choices[0].finish_reason] == ["stop"]
     assert got[-1].usage is not None and got[-1].usage.completion_tokens == 7
 
 
 @TARGETS
 def test_openai_stream_without_asking_for_usage_gets_none(way: Way, model: str) -> None:
-    with way.openai.chat.completions.create(model=model, messages=HELLO, max_tokens=20, stream=True) as chunks:
+    with way.openai.chat.completions.create(
+        model=model, messages=HELLO, max_tokens=20, stream=True
+    ) as chunks:
         got = list(chunks)
     assert all(c.choices for c in got) and all(c.usage is None for c in got)
 
@@ -193,7 +120,7 @@ def test_anthropic_stream(way: Way, model: str) -> None:
     with way.anthropic.messages.stream(model=model, messages=HELLO, max_tokens=20) as events:
         text = "".join(events.text_stream)
         final = events.get_final_message()
-    assert text.replace(" ", "") == f"Hellofrom{model.split('/')[0]}"
+    assert text.replace(" ", "") == f"Hellofrom{model.split('/', maxsplit=1)[0]}"
     assert (final.stop_reason, final.usage.output_tokens) == ("end_turn", 7)
 
 
@@ -201,17 +128,30 @@ def test_anthropic_stream(way: Way, model: str) -> None:
 @pytest.mark.parametrize("streamed", [False, True])
 def test_openai_parallel_tools_with_results_out_of_order(way: Way, model: str, streamed: bool) -> None:
     if streamed:
-        with way.openai.chat.completions.stream(model=model, messages=WEATHER, tools=[CHAT_TOOL], max_tokens=50) as events:
+        with way.openai.chat.completions.stream(
+            model=model, messages=WEATHER, tools=[CHAT_TOOL], max_tokens=50
+        ) as events:
             message = events.get_final_completion().choices[0].message
     else:
-        message = way.openai.chat.completions.create(model=model, messages=WEATHER, tools=[CHAT_TOOL], max_tokens=50).choices[0].message
+        message = (
+            way.openai.chat.completions.create(
+                model=model, messages=WEATHER, tools=[CHAT_TOOL], max_tokens=50
+            )
+            .choices[0]
+            .message
+        )
     calls = message.tool_calls or []
     assert [json.loads(c.function.arguments) for c in calls] == [{"city": "Paris"}, {"city": "Oslo"}]
     history: Any = [*WEATHER, message.model_dump(exclude_none=True, exclude={"parsed"})]
     for call in history[1]["tool_calls"]:
         call["function"].pop("parsed_arguments", None)
-    history += [{"role": "tool", "tool_call_id": c.id, "content": f"sunny in {n}"} for n, c in reversed(list(enumerate(calls)))]
-    reply = way.openai.chat.completions.create(model=model, messages=history, tools=[CHAT_TOOL], max_tokens=50)
+    history += [
+        {"role": "tool", "tool_call_id": c.id, "content": f"sunny in {n}"}
+        for n, c in reversed(list(enumerate(calls)))
+    ]
+    reply = way.openai.chat.completions.create(
+        model=model, messages=history, tools=[CHAT_TOOL], max_tokens=50
+    )
     assert reply.choices[0].message.content
     sent = (way.alpha if model.startswith("alpha") else way.beta).seen[-1].json["messages"]
     text = json.dumps(sent)
@@ -222,14 +162,25 @@ def test_openai_parallel_tools_with_results_out_of_order(way: Way, model: str, s
 @pytest.mark.parametrize("streamed", [False, True])
 def test_anthropic_parallel_tools_with_results(way: Way, model: str, streamed: bool) -> None:
     if streamed:
-        with way.anthropic.messages.stream(model=model, messages=WEATHER, tools=[MESSAGES_TOOL], max_tokens=50) as events:
+        with way.anthropic.messages.stream(
+            model=model, messages=WEATHER, tools=[MESSAGES_TOOL], max_tokens=50
+        ) as events:
             first = events.get_final_message()
     else:
-        first = way.anthropic.messages.create(model=model, messages=WEATHER, tools=[MESSAGES_TOOL], max_tokens=50)
+        first = way.anthropic.messages.create(
+            model=model, messages=WEATHER, tools=[MESSAGES_TOOL], max_tokens=50
+        )
     calls = [b for b in first.content if b.type == "tool_use"]
-    assert [c.input for c in calls] == [{"city": "Paris"}, {"city": "Oslo"}] and first.stop_reason == "tool_use"
+    assert [c.input for c in calls] == [
+        {"city": "Paris"},
+        {"city": "Oslo"},
+    ] and first.stop_reason == "tool_use"
     results = [{"type": "tool_result", "tool_use_id": c.id, "content": "sunny"} for c in calls]
-    history: Any = [*WEATHER, {"role": "assistant", "content": [b.model_dump(exclude_none=True) for b in first.content]}, {"role": "user", "content": results}]
+    history: Any = [
+        *WEATHER,
+        {"role": "assistant", "content": [b.model_dump(exclude_none=True) for b in first.content]},
+        {"role": "user", "content": results},
+    ]
     reply = way.anthropic.messages.create(model=model, messages=history, tools=[MESSAGES_TOOL], max_tokens=50)
     assert reply.content[0].type == "text"
 
@@ -237,10 +188,15 @@ def test_anthropic_parallel_tools_with_results(way: Way, model: str, streamed: b
 @TARGETS
 def test_openai_structured_output(way: Way, model: str) -> None:
     wanted: Any = {"type": "json_schema", "json_schema": {"name": "person", "schema": SCHEMA, "strict": True}}
-    reply = way.openai.chat.completions.create(model=model, messages=HELLO, response_format=wanted, max_tokens=50)
+    reply = way.openai.chat.completions.create(
+        model=model, messages=HELLO, response_format=wanted, max_tokens=50
+    )
     assert json.loads(reply.choices[0].message.content or "") == {"name": "Ann", "age": 30}
     sent = (way.alpha if model.startswith("alpha") else way.beta).seen[-1].json
-    assert SCHEMA in (sent.get("response_format", {}).get("json_schema", {}).get("schema"), sent.get("output_config", {}).get("format", {}).get("schema"))
+    assert SCHEMA in (
+        sent.get("response_format", {}).get("json_schema", {}).get("schema"),
+        sent.get("output_config", {}).get("format", {}).get("schema"),
+    )
 
 
 @TARGETS
@@ -252,34 +208,56 @@ def test_anthropic_structured_output(way: Way, model: str) -> None:
 
 @TARGETS
 def test_openai_image(way: Way, model: str) -> None:
-    content: Any = [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}]
-    way.openai.chat.completions.create(model=model, messages=[{"role": "user", "content": content}], max_tokens=20)
+    content: Any = [
+        {"type": "text", "text": "What is it?"},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}},
+    ]
+    way.openai.chat.completions.create(
+        model=model, messages=[{"role": "user", "content": content}], max_tokens=20
+    )
     assert PNG in json.dumps((way.alpha if model.startswith("alpha") else way.beta).seen[-1].json)
 
 
 @TARGETS
 def test_anthropic_image(way: Way, model: str) -> None:
-    content: Any = [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}, {"type": "text", "text": "What is it?"}]
+    content: Any = [
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}},
+        {"type": "text", "text": "What is it?"},
+    ]
     way.anthropic.messages.create(model=model, messages=[{"role": "user", "content": content}], max_tokens=20)
     assert PNG in json.dumps((way.alpha if model.startswith("alpha") else way.beta).seen[-1].json)
 
 
 def test_thinking_kept_for_the_provider_that_made_it(way: Way) -> None:
     thinking: Any = {"type": "enabled", "budget_tokens": 1024}
-    first = way.anthropic.messages.create(model="beta/two", messages=HELLO, thinking=thinking, max_tokens=2048)
+    first = way.anthropic.messages.create(
+        model="beta/two", messages=HELLO, thinking=thinking, max_tokens=2048
+    )
     assert [b.type for b in first.content] == ["thinking", "text"]
-    history: Any = [*HELLO, {"role": "assistant", "content": [b.model_dump(exclude_none=True) for b in first.content]}, *HELLO]
+    history: Any = [
+        *HELLO,
+        {"role": "assistant", "content": [b.model_dump(exclude_none=True) for b in first.content]},
+        *HELLO,
+    ]
     way.anthropic.messages.create(model="beta/two", messages=history, thinking=thinking, max_tokens=2048)
-    assert way.beta.seen[-1].json["messages"][1]["content"][0] == {"type": "thinking", "thinking": "Let me see", "signature": "sig=="}
+    assert way.beta.seen[-1].json["messages"][1]["content"][0] == {
+        "type": "thinking",
+        "thinking": "Let me see",
+        "signature": "sig==",
+    }
 
 
 def test_thinking_reaches_a_client_of_the_other_dialect_and_comes_back(way: Way) -> None:
-    first = way.openai.chat.completions.create(model="beta/two", messages=HELLO, max_tokens=2048, extra_body={"reasoning_effort": "high"})
+    first = way.openai.chat.completions.create(
+        model="beta/two", messages=HELLO, max_tokens=2048, extra_body={"reasoning_effort": "high"}
+    )
     message = first.choices[0].message.model_dump(exclude_none=True)
     if "reasoning_content" not in message:
         pytest.fail(f"the thought is lost: {message}")
     way.openai.chat.completions.create(model="beta/two", messages=[*HELLO, message, *HELLO], max_tokens=2048)
-    assert {"type": "thinking", "thinking": "Let me see", "signature": "sig=="} in way.beta.seen[-1].json["messages"][1]["content"]
+    assert {"type": "thinking", "thinking": "Let me see", "signature": "sig=="} in way.beta.seen[-1].json[
+        "messages"
+    ][1]["content"]
 
 
 @TARGETS
@@ -332,7 +310,9 @@ def test_async_sdks(stage: tuple[Running, Upstream, Upstream]) -> None:
     assert asyncio.run(ask()) == ["Hello from beta", "Hello from alpha", "Hellofromalpha"]
 
 
-def test_async_sdks_in_process(stage: tuple[Running, Upstream, Upstream], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_async_sdks_in_process(
+    stage: tuple[Running, Upstream, Upstream], monkeypatch: pytest.MonkeyPatch
+) -> None:
     running, _, _ = stage
     monkeypatch.setenv("TEST_KEY", "provider-secret")
 
@@ -378,7 +358,9 @@ def test_pydantic_ai(stage: tuple[Running, Upstream, Upstream]) -> None:
     from pydantic_ai.providers.openai import OpenAIProvider
 
     running, _, _ = stage
-    one = OpenAIChatModel("beta/two", provider=OpenAIProvider(base_url=f"{running.url}/v1", api_key=running.key))
+    one = OpenAIChatModel(
+        "beta/two", provider=OpenAIProvider(base_url=f"{running.url}/v1", api_key=running.key)
+    )
     client = anthropic.AsyncAnthropic(api_key=running.key, base_url=running.url)
     two = AnthropicModel("alpha/one", provider=AnthropicProvider(anthropic_client=client))
     for model, name in ((one, "beta"), (two, "alpha")):

@@ -70,7 +70,7 @@ def test_one_dead_provider_of_two_costs_no_answers() -> None:
     simulation.requests = [request("openai.chat", "both", False)] * 300
     alive = simulation.send
 
-    def send(target, outgoing, sink):  # noqa: ANN001, ANN202
+    def send(target, outgoing, sink):
         simulation.weights = {"refuse the connection": 1} if target.provider == "a" else {"answer": 1}
         return alive(target, outgoing, sink)
 

@@ -267,6 +267,24 @@ def test_the_values_of_a_caller_never_become_sql(tmp_path):
     book.close()
 
 
+def test_folding_stops_when_told_to_and_goes_on_from_there(tmp_path):
+    book = Ledger(tmp_path)
+    for number in range(200):
+        write(book, f"a{number}", cost_nanousd=number)
+    book.close()
+    store = Store(tmp_path)
+    left = iter([True, True, False])
+    first = store.fold(chunk_bytes=4_096, go_on=lambda: next(left))
+    assert 0 < first.opened < 200
+    assert len(list(store.attempts())) == first.opened
+    assert store.fold(go_on=lambda: False) == (0, 0, 0, 0, 0)
+    assert list((tmp_path / "journal").iterdir()) != []
+    rest = store.fold()
+    assert (first.opened + rest.opened, first.settled + rest.settled) == (200, 200)
+    assert [(a["state"], a["cost_nanousd"]) for a in store.attempts()] == [("settled", n) for n in range(200)]
+    assert list((tmp_path / "journal").iterdir()) == []
+
+
 def test_folding_is_quick(tmp_path):
     book = Ledger(tmp_path)
     for number in range(10_000):

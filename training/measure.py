@@ -194,25 +194,43 @@ def talk() -> Iterator[Case]:
 
 
 def records(rng: Chance) -> Iterator[Case]:
-    """Fields to a JSON schema."""
+    """Fields to a JSON schema, from sentence forms that training never had."""
     for kind, fields, sentences in RECORDS:
-        schema = {
-            "type": "object",
-            "required": list(fields),
-            "additionalProperties": False,
-            "properties": {f: {"type": "integer" if f in NUMBERS else "string"} for f in fields},
-        }
         for turn in range(EACH):
             values = held_values(rng)
-            text = sentences[turn % len(sentences)].format(**values)
             wanted = {f: values[f] for f in fields}
-            body = {
-                "messages": user(text),
-                "response_format": {"type": "json_schema", "json_schema": {"name": kind, "schema": schema}},
-            }
+            text = sentences[turn % len(sentences)].format(**values)
+            yield Case(f"unseen wording: {kind}", asked_for(kind, wanted, text), holds(wanted))
+
+
+def usual(rng: Chance) -> Iterator[Case]:
+    """Fields again, in the sentence forms of training but with values that training never had."""
+    for kind, fields, _ in RECORDS:
+        forms = next(forms for kinds, known, forms in tasks.KINDS if kind in kinds and known == fields)
+        for _ in range(EACH):
+            values = held_values(rng)
+            wanted = {f: values[f] for f in fields}
             yield Case(
-                f"fields of a {kind}", body, lambda m, wanted=wanted: json.loads(m["content"]) == wanted
+                f"usual wording: {kind}",
+                asked_for(kind, wanted, rng.choice(forms).format(**values)),
+                holds(wanted),
             )
+
+
+def asked_for(kind: str, wanted: dict[str, Any], text: str) -> dict[str, Any]:
+    """A request for the fields of `wanted` under a JSON schema."""
+    schema = {
+        "type": "object",
+        "required": list(wanted),
+        "additionalProperties": False,
+        "properties": {f: {"type": "integer" if f in NUMBERS else "string"} for f in wanted},
+    }
+    shape = {"type": "json_schema", "json_schema": {"name": kind, "schema": schema}}
+    return {"messages": user(text), "response_format": shape}
+
+
+def holds(wanted: dict[str, Any]) -> Callable[[dict[str, Any]], bool]:
+    return lambda message: bool(json.loads(message["content"]) == wanted)
 
 
 def offer(name: str, about: str, arguments: tuple[str, ...]) -> dict[str, Any]:
@@ -302,7 +320,7 @@ async def judge(engine: Embedded, case: Case) -> tuple[bool, str]:
 async def measure(model: Path, misses: bool) -> None:
     engine = Embedded({"llama": model}, context_tokens=1024)
     rng, table, began = Chance(SEED), {}, time.monotonic()
-    cases = [*talk(), *records(rng), *calls(rng)]
+    cases = [*talk(), *usual(rng), *records(rng), *calls(rng)]
     for case, (right, said) in zip(
         cases, await asyncio.gather(*(judge(engine, c) for c in cases)), strict=True
     ):

@@ -6,12 +6,14 @@ Pure, and free of states: `exchange` decides when, this file how it is put.
 from collections.abc import Mapping
 from typing import Protocol
 
+import msgspec
+
 from .account import Settled
 from .call import Call
 from .dialects import DIALECTS
 from .dialects.base import Dialect
+from .events import Begin, Failed, StreamEvent, TextDelta, UsageSeen, has_content, revise
 from .events import Done as StreamDone
-from .events import Failed, StreamEvent, UsageSeen, has_content, revise
 from .faults import Fault
 from .ir import Usage
 from .losses import Loss, Report
@@ -73,17 +75,26 @@ class Failure:
 
 
 class Translating:
-    """A `Watch` between two dialects: reads the provider's stream, writes the client's."""
+    """A `Watch` between two dialects: reads the provider's stream, writes the client's.
 
-    __slots__ = ("_reader", "_writer", "began", "done", "fault", "usage")
+    `losses` grows as the stream goes; `created`: Unix seconds, for a wire that tells none.
+    """
 
-    def __init__(self, source: Dialect, client: Dialect, usage: bool) -> None:
+    __slots__ = ("_created", "_reader", "_report", "_writer", "began", "done", "fault", "usage")
+
+    def __init__(self, source: Dialect, client: Dialect, usage: bool, created: int) -> None:
+        self._report = Report(source.names)
         self._reader = source.stream_reader()
-        self._writer = client.stream_writer(Report(source.names), usage)
+        self._writer = client.stream_writer(self._report, usage)
+        self._created = created
         self.began = False
         self.done = False
         self.usage: Usage | None = None
         self.fault: Fault | None = None
+
+    @property
+    def losses(self) -> list[Loss]:
+        return self._report.losses
 
     def feed(self, data: bytes) -> bytes:
         return self._take(self._reader.feed(data))
@@ -93,16 +104,20 @@ class Translating:
 
     def _take(self, events: list[StreamEvent]) -> bytes:
         for n, event in enumerate(events):
-            if not self.began and has_content(event):
+            if type(event) is TextDelta:  # nearly every event is one
                 self.began = True
             elif isinstance(event, UsageSeen):
                 self.usage = revise(self.usage, event.usage)
+            elif isinstance(event, Begin) and event.created is None:
+                events[n] = msgspec.structs.replace(event, created=self._created)
             elif isinstance(event, StreamDone):
                 self.done = True
             elif isinstance(event, Failed):
                 self.fault = event.fault
                 events = events[:n]
                 break
+            elif not self.began:
+                self.began = has_content(event)
         return self._writer.write(events)
 
 
@@ -172,10 +187,14 @@ def _listed(losses: tuple[Loss, ...]) -> str:
     return text.replace("\r", " ").replace("\n", " ")
 
 
-def trailer(row: Settled, attempts: int) -> bytes:
+def trailer(row: Settled, attempts: int, losses: tuple[Loss, ...]) -> bytes:
     """The last lines of a stream: a comment, which every reader of server-sent events passes over."""
     cost = usd(row.cost_nanousd) if row.cost_nanousd is not None else "unknown"
-    return f": x-fungible-cost-usd: {cost}, x-fungible-attempts: {attempts}, state: {row.state}\n\n".encode()
+    listed = _listed(losses) if losses else "0"
+    return (
+        f": x-fungible-cost-usd: {cost}, x-fungible-attempts: {attempts}, state: {row.state}, "
+        f"x-fungible-losses: {listed}\n\n"
+    ).encode("utf-8", "replace")
 
 
 def error_reply(

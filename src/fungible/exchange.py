@@ -273,7 +273,8 @@ class Exchange:
             if dialect is self.call.dialect:
                 self._watch = dialect.watch(self.call.peek.stream_usage)
             else:
-                self._watch = Translating(dialect, self.call.dialect, self.call.peek.stream_usage)
+                now_s = self._world.wall_ms() // 1000
+                self._watch = Translating(dialect, self.call.dialect, self.call.peek.stream_usage, now_s)
 
     def on_body(self, data: bytes) -> None:
         self._answer_bytes += len(data)
@@ -334,6 +335,8 @@ class Exchange:
                 usage = call.dialect.read_usage(body)
             else:
                 reply = DIALECTS[target.dialect].read_reply(body)
+                if reply.created is None:
+                    reply = msgspec.structs.replace(reply, created=self._world.wall_ms() // 1000)
                 usage, report = reply.usage, Report(DIALECTS[target.dialect].names)
                 body = call.dialect.write_reply(reply, report)
                 if report.losses:
@@ -392,7 +395,7 @@ class Exchange:
 
     def _stream_done(self, watch: Watch, out: bytes) -> None:
         row = self._settle("settled", watch.usage)
-        self._client.write(out + trailer(row, self._n))
+        self._client.write(out + trailer(row, self._n, self.losses))
         self._client.end()
         if self._flow is None:
             self._over()
@@ -412,7 +415,7 @@ class Exchange:
         breaker.failed(self._target, self._local, fault, self._world.clock(), self._world.chance())
         if isinstance(watch, Translating):
             out += self.call.dialect.write_stream_error(fault, self.call.id)
-        self._client.write(out + trailer(row, self._n))
+        self._client.write(out + trailer(row, self._n, self.losses))
         self._client.end()
         self._over()
 
@@ -449,7 +452,7 @@ class Exchange:
         breaker.failed(target, local, fault, now, world.chance())
         if self.state == "streaming":
             end = self.call.dialect.write_stream_error(fault, self.call.id)
-            self._client.write(out + end + trailer(row, self._n))
+            self._client.write(out + end + trailer(row, self._n, self.losses))
             self._client.end()
             self._over()
             return
@@ -547,7 +550,9 @@ class Exchange:
         """Close the attempt's row, the budget's hold and the key's meter. Exactly once an attempt."""
         assert self._row_open, self.state
         self._row_open = False
-        call, world = self.call, self._world
+        call, world, watch = self.call, self._world, self._watch
+        if isinstance(watch, Translating) and watch.losses:
+            self.losses = tidy((*self.losses, *watch.losses))
         wall_ms = world.wall_ms()
         price = self._local.price(self._target, wall_ms)
         if state == "settled" and not is_bill(usage):

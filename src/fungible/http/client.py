@@ -72,7 +72,7 @@ class Nobody:
 NOBODY: Final = Nobody()
 
 
-class Unasked(Exception):  # noqa: N818 - it stops llhttp, nobody else sees it
+class Unasked(Exception):
     """More bytes than the answer."""
 
 

@@ -43,7 +43,7 @@ _FIELD_LINE: Final = re.compile(FIELD)
 _ENCODED: Final = re.compile(rb"%(?:2[ef]|5c|00|0[ad])", re.IGNORECASE)  # . / \ NUL LF CR
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer, not a failure
+class Refusal(Exception):
     """A request that is answered with an error and a closed connection."""
 
     def __init__(self, status: int, message: str) -> None:
