@@ -132,7 +132,7 @@ def test_a_message_beside_the_delta_and_no_end_mark(id_: str) -> None:
 
 def test_writers_calls_beside_their_message() -> None:
     found = calls(streamed("w257b39d23d46f7"))
-    assert len(found) == 2
+    assert len({id_ for id_, _, _ in found}) == len(found) == 7
     assert all(isinstance(json.loads(arguments), dict) for _, _, arguments in found)
 
 
@@ -183,9 +183,11 @@ def test_truncation_leaves_invalid_json() -> None:
             for call in (p for p in choice.parts if isinstance(p, ir.ToolCall)):
                 try:
                     json.loads(call.arguments)
-                except ValueError:
-                    cut += 1
-                    assert choice.stop is not None and choice.stop.reason == "length", id_
+                except ValueError as error:
+                    if choice.stop == ir.Stop(reason="length"):
+                        cut += 1
+                    else:  # two objects in a row
+                        assert "Extra data" in str(error), id_
     assert cut
 
 

@@ -112,6 +112,8 @@ class Blocks:
         if url is None:
             self.lost(part, "image")
             return None
+        if is_bare(source) and part.detail is None:
+            return self.finished(part, {"type": "image_url", "image_url": url}, part.cache)
         image: Wire = {"url": url}
         if part.detail is not None:
             image["detail"] = part.detail
@@ -130,6 +132,8 @@ class Blocks:
         if source is None or source.data is None:
             self.lost(part, "audio")
             return None
+        if is_bare(source) and part.format is None:
+            return self.finished(part, {"type": "input_audio", "input_audio": source.data}, None)
         audio: Wire = {"data": source.data}
         if part.format is not None:
             audio["format"] = part.format
@@ -182,6 +186,11 @@ class Blocks:
         if part.signature is not None:
             block["signature"] = part.signature
         return self.finished(part, block, part.cache)
+
+
+def is_bare(source: Source) -> bool:
+    """Whether it was read from a string in the place of an object."""
+    return is_ours(source) and not (source.extras and source.extras.fields)
 
 
 def is_control(cache: Cache) -> bool:

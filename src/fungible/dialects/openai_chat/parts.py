@@ -148,7 +148,11 @@ def checked(data: str, kind: str | None, at: str) -> None:
 
 def _audio(node: Wire, at: str) -> Part:
     inner = f"{at}.input_audio"
-    audio = an_object(node.get("input_audio"), inner)
+    held = node.get("input_audio")
+    if type(held) is str:  # as Mistral writes it
+        extras = ours(rest(node, _AUDIO) | _unmarked(node))
+        return Audio(source=Source(data=held, extras=OURS, at=inner), extras=extras, at=at)
+    audio = an_object(held, inner)
     data = need(audio, "data", str, inner)
     checked(data.partition(";base64,")[2] if data.startswith("data:") else data, None, f"{inner}.data")
     return Audio(
