@@ -232,6 +232,17 @@ def test_another_dialects_fields_are_lost_by_name() -> None:
     ]
 
 
+def test_parts_out_of_an_assistants_order_are_moved_and_said() -> None:
+    parts = (
+        ir.ToolCall(id="c", name="f", arguments="{}", at="p0"),
+        ir.Text(text="After.", at="p1"),
+        ir.Text(text="", at="p2"),
+    )
+    body, losses = write(asked(*parts, role="assistant"))
+    assert body["messages"][0] == {"role": "assistant", "content": "After.", "tool_calls": [call("c", "f")]}
+    assert losses == ["p1: changed, part_order", "p2: dropped, empty_text"]
+
+
 # --- media ---------------------------------------------------------------------------------------
 
 
@@ -322,196 +333,6 @@ def test_a_failed_tool_says_so_in_its_text() -> None:
     body, losses = write(asked(failed, role="tool"))
     assert body["messages"][0]["content"] == "Error: No such city."
     assert losses == ["messages[3]: approximated, tool_result_error"]
-
-
-# --- thinking ------------------------------------------------------------------------------------
-
-DETAILS = [
-    {
-        "type": "reasoning.text",
-        "text": "Hm.",
-        "signature": "c2ln",
-        "format": "anthropic-claude-v1",
-        "index": 0,
-    },
-    {"type": "reasoning.encrypted", "data": "b3BhcXVl", "id": "rs_1", "index": 1},
-    {"type": "reasoning.summary", "summary": "Short.", "index": 2},
-    {"type": "reasoning.dream", "of": "sheep"},
-]
-
-
-def test_thinking_and_redacted_thinking_are_kept_across_turns() -> None:
-    message = {"role": "assistant", "content": "Yes.", "reasoning_details": DETAILS}
-    parts = read(message).messages[0].parts
-    assert [(type(p), p.at) for p in parts] == [
-        (ir.Thinking, "messages[0].reasoning_details[0]"),
-        (ir.Thinking, "messages[0].reasoning_details[1]"),
-        (ir.Thinking, "messages[0].reasoning_details[2]"),
-        (ir.Native, "messages[0].reasoning_details[3]"),
-        (ir.Text, "messages[0].content"),
-    ]
-    thoughts = [p for p in parts if isinstance(p, ir.Thinking)]
-    assert [(t.text, t.signature, t.redacted) for t in thoughts] == [
-        ("Hm.", "c2ln", None),
-        ("", None, "b3BhcXVl"),
-        ("Short.", None, None),
-    ]
-    assert again(message)["messages"] == [message]
-
-
-@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
-def test_a_thought_in_a_string_goes_back(field: str) -> None:
-    (thought,) = read({"role": "assistant", "content": None, field: "Hm."}).messages[0].parts
-    assert isinstance(thought, ir.Thinking)
-    assert (thought.text, thought.at) == ("Hm.", f"messages[0].{field}")
-    assert again({"role": "assistant", field: "Hm."})["messages"][0]["reasoning_content"] == "Hm."
-
-
-def test_a_client_that_put_a_stream_together_sends_text_and_signature_apart() -> None:
-    message = {
-        "role": "assistant",
-        "reasoning_content": "Hm.",
-        "reasoning_details": [{"type": "reasoning.text", "signature": "c2ln"}],
-    }
-    (thought,) = read(message).messages[0].parts
-    assert isinstance(thought, ir.Thinking)
-    assert (thought.text, thought.signature) == ("Hm.", "c2ln")
-
-
-THOUGHT = ir.Thinking(text="Hm.", signature="c2ln", at="t")
-REDACTED = ir.Thinking(redacted="b3BhcXVl", at="r")
-
-
-@pytest.mark.parametrize(
-    ("quirks", "fields", "losses"),
-    [
-        ((), {}, ["t: dropped, thinking", "r: dropped, thinking"]),
-        (
-            ("reasoning_content",),
-            {"reasoning_content": "Hm."},
-            ["t.signature: dropped, thinking_signature", "r: dropped, thinking"],
-        ),
-        (
-            ("reasoning",),
-            {"reasoning": "Hm."},
-            ["t.signature: dropped, thinking_signature", "r: dropped, thinking"],
-        ),
-        (
-            ("reasoning_details",),
-            {
-                "reasoning_details": [
-                    {"type": "reasoning.text", "text": "Hm.", "signature": "c2ln"},
-                    {"type": "reasoning.encrypted", "data": "b3BhcXVl"},
-                ]
-            },
-            [],
-        ),
-    ],
-)
-def test_another_dialects_thinking_goes_where_it_is_taken(quirks: Any, fields: Any, losses: Any) -> None:
-    body, told = write(asked(THOUGHT, REDACTED, ir.Text(text="Yes."), role="assistant"), *quirks)
-    assert body["messages"] == [{"role": "assistant", "content": "Yes.", **fields}]
-    assert told == losses
-
-
-def test_mistral_takes_thinking_among_the_content() -> None:
-    part = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}], "closed": True}
-    message = {"role": "assistant", "content": [part, {"type": "text", "text": "Yes."}]}
-    request = read(message)
-    assert [type(p) for p in request.messages[0].parts] == [ir.Thinking, ir.Text]
-    body, losses = write(request, "thinking_parts")
-    assert (body["messages"], losses) == ([message], [])
-
-
-def test_parts_out_of_an_assistants_order_are_moved_and_said() -> None:
-    parts = (
-        ir.ToolCall(id="c", name="f", arguments="{}", at="p0"),
-        ir.Text(text="After.", at="p1"),
-        ir.Text(text="", at="p2"),
-    )
-    body, losses = write(asked(*parts, role="assistant"))
-    assert body["messages"][0] == {"role": "assistant", "content": "After.", "tool_calls": [call("c", "f")]}
-    assert losses == ["p1: changed, part_order", "p2: dropped, empty_text"]
-
-
-# --- cache marks ---------------------------------------------------------------------------------
-
-
-def marked(ttl: int | None, at: str = "c") -> ir.Cache:
-    return ir.Cache(ttl_seconds=ttl, at=at)
-
-
-@pytest.mark.parametrize(
-    ("ttl", "quirks", "mark", "losses"),
-    [
-        (None, (), {"prompt_cache_breakpoint": {"mode": "explicit"}}, []),
-        (1_800, (), {"prompt_cache_breakpoint": {"mode": "explicit", "ttl": "30m"}}, []),
-        (43_200, (), {"prompt_cache_breakpoint": {"mode": "explicit", "ttl": "12h"}}, []),
-        (
-            300,
-            (),
-            {"prompt_cache_breakpoint": {"mode": "explicit", "ttl": "30m"}},
-            ["c.ttl_seconds: approximated, cache_lifetime"],
-        ),
-        (300, ("cache_control",), {"cache_control": {"type": "ephemeral", "ttl": "5m"}}, []),
-        (None, ("cache_control",), {"cache_control": {"type": "ephemeral"}}, []),
-        (300, ("no_cache_marks",), {}, ["t.cache: dropped, cache_mark"]),
-    ],
-)
-@pytest.mark.parametrize("role", ["system", "user", "assistant"])
-def test_a_mark_on_a_text(role: str, ttl: Any, quirks: Any, mark: Any, losses: Any) -> None:
-    body, told = write(asked(ir.Text(text="x", cache=marked(ttl), at="t"), role=role), *quirks)
-    assert body["messages"][0]["content"] == [{"type": "text", "text": "x", **mark}]
-    assert told == losses
-
-
-def test_marks_at_tool_and_result_and_call() -> None:
-    request = ir.Request(
-        model="m",
-        messages=(
-            ir.Message(
-                role="assistant",
-                parts=(ir.ToolCall(id="c", name="f", arguments="{}", cache=marked(None), at="call"),),
-            ),
-            ir.Message(
-                role="tool",
-                parts=(
-                    ir.ToolResult(
-                        call_id="c",
-                        parts=(ir.Text(text="x", cache=marked(None)),),
-                        cache=marked(None),
-                        at="result",
-                    ),
-                ),
-            ),
-        ),
-        tools=(ir.Tool(name="f", cache=marked(3_600), at="tool"),),
-    )
-    body, losses = write(request)
-    assert body["messages"][1]["content"][0]["prompt_cache_breakpoint"] == {"mode": "explicit"}
-    assert losses == [
-        "call.cache: dropped, cache_mark",
-        "result.cache: dropped, cache_mark",
-        "tool.cache: dropped, cache_mark",
-    ]
-    body, _ = write(request, "cache_control")
-    assert body["tools"][0]["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
-
-
-def test_marks_in_either_spelling_come_back_in_it() -> None:
-    content = [
-        {"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": "5m"}},
-        {"type": "text", "text": "b", "prompt_cache_breakpoint": {"mode": "explicit", "ttl": "12h"}},
-    ]
-    tools = [{"type": "function", "function": {"name": "f"}, "cache_control": {"type": "ephemeral"}}]
-    request = read({"role": "user", "content": content}, tools=tools)
-    marks = [p.cache for p in request.messages[0].parts if isinstance(p, ir.Text)]
-    assert [(m.ttl_seconds, m.at) for m in marks if m] == [
-        (300, "messages[0].content[0].cache_control"),
-        (43_200, "messages[0].content[1].prompt_cache_breakpoint"),
-    ]
-    body = again({"role": "user", "content": content}, tools=tools)
-    assert (body["messages"][0]["content"], body["tools"]) == (content, tools)
 
 
 # --- tools, schemas, output ----------------------------------------------------------------------
@@ -612,43 +433,6 @@ def test_both_names_of_the_token_limit() -> None:
     assert (both["max_tokens"], both["max_completion_tokens"]) == (5, 6)
     body, losses = write(asked(max_output_tokens=5), "max_tokens")
     assert (body["max_tokens"], losses) == (5, [])
-
-
-@pytest.mark.parametrize(
-    ("reasoning", "quirks", "fields", "losses"),
-    [
-        (ir.Reasoning(effort="max"), (), {"reasoning_effort": "max"}, []),
-        (ir.Reasoning(mode="enabled", budget_tokens=2_048), (), {"reasoning_effort": "low"}, ["reasoning: approximated, reasoning"]),
-        (ir.Reasoning(mode="enabled", budget_tokens=4_096), (), {"reasoning_effort": "medium"}, ["reasoning: approximated, reasoning"]),
-        (ir.Reasoning(mode="enabled", budget_tokens=30_000), (), {"reasoning_effort": "high"}, ["reasoning: approximated, reasoning"]),
-        (ir.Reasoning(mode="enabled"), (), {"reasoning_effort": "medium"}, ["reasoning: approximated, reasoning"]),
-        (ir.Reasoning(mode="disabled"), (), {}, ["reasoning: dropped, reasoning"]),
-        (ir.Reasoning(mode="adaptive"), (), {}, ["reasoning: dropped, reasoning"]),
-        (ir.Reasoning(mode="adaptive", effort="high", at="r"), (), {"reasoning_effort": "high"}, ["r.mode: dropped, reasoning"]),
-        (ir.Reasoning(mode="enabled", budget_tokens=9), ("thinking_object",), {"thinking": {"type": "enabled", "budget_tokens": 9}}, []),
-        (ir.Reasoning(mode="disabled"), ("thinking_object",), {"thinking": {"type": "disabled"}}, []),
-        (ir.Reasoning(effort="low", budget_tokens=9), ("reasoning_object",), {"reasoning": {"effort": "low", "max_tokens": 9}}, []),
-        (ir.Reasoning(mode="disabled"), ("reasoning_object",), {"reasoning": {"effort": "none"}}, ["reasoning: approximated, reasoning"]),
-    ],
-)  # fmt: skip
-def test_how_much_to_think(reasoning: Any, quirks: Any, fields: Any, losses: Any) -> None:
-    body, told = write(asked(reasoning=reasoning), *quirks)
-    assert {k: v for k, v in body.items() if k not in ("model", "messages")} == fields
-    assert told == losses
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"thinking": {"type": "enabled", "clear_thinking": False}, "reasoning_effort": "high"},
-        {"reasoning": {"max_tokens": 2_000, "exclude": True}},
-        {"reasoning": {"effort": "high"}, "reasoning_effort": "low"},
-        {"reasoning_effort": "default"},
-        {"thinking": {"type": "dreaming"}},
-    ],
-)
-def test_other_spellings_of_it_come_back(fields: Any) -> None:
-    assert again(user(), **fields) == {"model": "m", "messages": [user()], **fields}
 
 
 @pytest.mark.parametrize(

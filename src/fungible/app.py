@@ -6,7 +6,7 @@ called about once a second: new keys, a changed configuration, prices that have 
 """
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -33,7 +33,7 @@ from .store import Budgets, Store
 SHIPPED = Path(__file__).parent / "data"
 FOLD_IDLE_S = 10.0  # without a call for this long, the journal is folded
 FOLD_EVERY_S = 300.0  # at the latest
-FOLD_CHUNK_BYTES = 64 * 1024  # small steps, so that calls go on in between
+FOLD_CHUNK_BYTES = 256 * 1024  # some hundred attempts: an idle server that is called stops between two
 
 
 class Books:
@@ -160,14 +160,29 @@ class App:
         self.said.append("The changed configuration is in force.")
 
     def _fold_when_due(self) -> None:
-        """When nobody calls, and otherwise now and then, so that a dead worker's holds come free."""
-        now, gateway = self.gateway.clock(), self.gateway
-        idle = not gateway.active and now - gateway.last_call > FOLD_IDLE_S
+        """When nobody calls, until somebody does; else now and then, to free the holds of the dead."""
+        now = self.gateway.clock()
+        idle = self._idle()
         due = idle or now - self._folded > FOLD_EVERY_S
         if self.books.rows and due and (self._folding is None or self._folding.done()):
             self.books.rows = 0
             self._folded = now
-            self._folding = self._beside.submit(fold, self.config.server.state)
+            go_on = self._idle if idle else _always
+            self._folding = self._beside.submit(self._fold, self.config.server.state, go_on)
+
+    def _idle(self) -> bool:
+        gateway = self.gateway
+        return not gateway.active and gateway.clock() - gateway.last_call > FOLD_IDLE_S
+
+    def _fold(self, state: str, go_on: Callable[[], bool]) -> None:
+        """In the thread beside the loop: carry the journal into the store, on a connection of its own."""
+        store = Store(state)
+        try:
+            store.fold(chunk_bytes=FOLD_CHUNK_BYTES, go_on=go_on)
+        finally:
+            store.close()
+        if not go_on():
+            self.books.rows += 1  # it was broken off: there is more
 
     def _pinned(self) -> Mapping[str, Any]:
         """What a running process cannot change: where it listens and where it keeps its state."""
@@ -203,18 +218,13 @@ class App:
         self.store.close()
 
 
+def _always() -> bool:
+    return True
+
+
 def _engine(config: Config) -> Embedded:
     shipped = {name: SHIPPED / f"{name}.gguf" for name in SHIPPED_MODELS}
     return Embedded(shipped | {name: Path(path) for name, path in config.local_models.items()})
-
-
-def fold(state: str) -> None:
-    """Carry the journal into the store, on a connection of this thread's own."""
-    store = Store(state)
-    try:
-        store.fold(chunk_bytes=FOLD_CHUNK_BYTES)
-    finally:
-        store.close()
 
 
 def _stamps(paths: tuple[str, ...]) -> tuple[tuple[str, int], ...]:

@@ -224,10 +224,10 @@ class Connection(asyncio.Protocol):
         self.old = old = asked.old
         found = FIELDS.findall(data, 0, end)
         count = data.count(b"\n", 0, end) - 1
-        if end + 2 > gate.head_bytes_max or count > gate.header_count_max:
-            raise gate.too_long()
         if len(found) != count:
             raise why_no_head(data, gate.head_bytes_max)
+        if end + 2 > gate.head_bytes_max or count > gate.header_count_max:
+            raise gate.too_long()
         headers: dict[bytes, bytes] = {}
         for name, value in found:
             headers[name.lower()] = value.strip()

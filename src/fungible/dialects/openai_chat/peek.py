@@ -42,6 +42,7 @@ _MESSAGES = b'"messages"'
 _OPTIONS = b'"stream_options"'
 _ASKING = b',"stream_options":{"include_usage":true}'
 _CANDIDATES_MAX = 8
+_SHORT_BYTES_MAX = 4_096  # so few are searched whole
 
 
 def peek(body: bytes) -> Peek:
@@ -86,6 +87,15 @@ def readdress(body: bytes, seen: Peek, model: str, usage: bool) -> bytes:
     asking = usage and seen.stream and not seen.stream_usage
     if model == seen.model and not asking:
         return body
+    if len(body) <= _SHORT_BYTES_MAX and not (asking and _OPTIONS in body):
+        old, colon = encode(seen.model), 8
+        at = body.find(b'"model":' + old)
+        if at < 0:
+            at, colon = body.find(b'"model": ' + old), 9
+        # Nowhere else, and with no escape that could spell it: this is the one.
+        if at >= 0 and body.find(_KEY, at + 7) < 0 and body.find(_KEY, 0, at) < 0 and b"\\u006" not in body:
+            more = _ASKING if asking else b""
+            return b"".join((body[: at + colon], encode(model), more, body[at + colon + len(old) :]))
     before, after = _around_messages(body, seen)
     if not asking or not (_OPTIONS in body[:before] or _OPTIONS in body[after:]):
         place = _place(body, seen.model, model, before, after)

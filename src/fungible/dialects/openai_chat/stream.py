@@ -303,11 +303,10 @@ def _padded(block: bytes, frame: Frame, start: int) -> str | None:
     """The text of a delta with a random text behind it; None where it is not that delta again."""
     closing = frame.padding or b""
     stop = block.find(frame.after, start + 1)
-    padding = block[stop + len(frame.after) :]
-    if stop < 0 or not padding.endswith(closing):
+    if stop < 0 or not block.endswith(closing):
         return None
-    padding = padding[: len(padding) - len(closing)]
-    return None if b'"' in padding or b"\\" in padding else _text(block[start : stop + 1])
+    padding = block[stop + len(frame.after) : len(block) - len(closing)]
+    return _text(block[start : stop + 1]) if padding.isalnum() else None
 
 
 def _text(quoted: bytes) -> str | None:

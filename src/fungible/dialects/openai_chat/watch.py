@@ -27,6 +27,7 @@ FINISH = (b'"finish_reason":"', b'"finish_reason": "')
 BLANK = b"\n\n"
 PLAIN = b"data: {"  # the first bytes of nearly every event
 LAST_EVENTS = 5
+SHORT_BYTES = 1_024  # so few are searched whole
 
 
 class _Delta(msgspec.Struct, gc=False):
@@ -209,9 +210,9 @@ def _is_whole(rest: bytes) -> bool:
 
 
 def _last_events(data: bytes) -> int:
-    """Where the last few events begin; 0 where the line ends are others than LF."""
+    """Where the last few events begin; 0 where there are few, or the line ends are others than LF."""
     at = len(data)
-    if b"\r" in data:
+    if at < SHORT_BYTES or b"\r" in data:
         return 0
     for _ in range(LAST_EVENTS):
         at = data.rfind(BLANK, 0, at)
