@@ -76,7 +76,8 @@ class App:
         self.store = Store(state)
         self.books = Books(Ledger(state), state)
         self.prices = PriceBook.load(state)
-        self._compiling = start_compiling(state)
+        self._compiling: subprocess.Popen[bytes] | None = None
+        self._compiled_once = False
         catalogue = config.catalogue.knowing(self.prices)
         self.local = Local(
             KeyRing.load(self.store), catalogue, config.server.settings(), Prices(catalogue, self.prices.find)
@@ -121,7 +122,10 @@ class App:
         if stamps != self._stamps:
             self._stamps = stamps
             self.reload()
-        if self._compiling is not None and self._compiling.poll() is not None:
+        if not self._compiled_once:  # not while starting: the first answer comes before the first price
+            self._compiled_once = True
+            self._compiling = start_compiling(self.config.server.state)
+        elif self._compiling is not None and self._compiling.poll() is not None:
             self._compiled(self._compiling)
             self._compiling = None
         self._take_up()

@@ -3,16 +3,18 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from rich.console import Console
 
 from .. import config as configuration
 from ..config import Config
 from ..store import Store
 
 WIDTH_ELSEWHERE = 160
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -43,6 +45,8 @@ def store_of(config_path: str | None) -> Store:
     return store
 
 
-def console() -> Console:
+def console() -> "Console":
     """For people: as wide as their terminal, and wide enough for a line a row where there is none."""
+    from rich.console import Console  # noqa: PLC0415 - `serve` starts without it
+
     return Console() if sys.stdout.isatty() else Console(width=WIDTH_ELSEWHERE)
