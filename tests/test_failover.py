@@ -36,7 +36,7 @@ dialect = "anthropic.messages"
 base_url = "http://127.0.0.1:1"
 key = "env:TEST_KEY"
 """
-TIMES = "first_ms = 1500\nidle_ms = 1200\ntotal_ms = 6000\n"
+TIMES = "first_ms = 1500\nidle_ms = 1200\ntotal_ms = 6000\nretries_per_s = 1000\n"
 Case = tuple[Any, ...]
 
 FAILING: list[Case] = [

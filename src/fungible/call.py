@@ -38,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True):
     attempt_header: str | None = None
     deadlines: Deadlines = Deadlines()
     attempts_max: int = 3
+    retries_per_s: int = 10  # granted at any time, beside a share of the calls
     workers: int = 1  # processes that share the port, and each key's limits a minute
     answer_bytes_max: int = 64 * 1024 * 1024  # of one plain answer
     held_bytes_max: int = 256 * 1024  # of a stream held back until its first content event
@@ -141,7 +142,7 @@ class RetryBudget:
 
     def __init__(self) -> None:
         self.at = 0.0
-        self.balance = 10.0
+        self.balance = 100.0  # what ten quiet seconds would have saved up
 
 
 Policy = Callable[[Call, Local, float], Fault | None]

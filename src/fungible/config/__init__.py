@@ -42,6 +42,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     total_ms: int
     drain_ms: int
     attempts_max: int
+    retries_per_s: int
 
     def settings(self) -> Settings:
         """What of it a call needs."""
@@ -50,6 +51,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
             attempt_header=self.attempt_header,
             deadlines=Deadlines(self.connect_ms, self.first_ms, self.idle_ms, self.total_ms),
             attempts_max=self.attempts_max,
+            retries_per_s=self.retries_per_s,
             workers=self.workers,
         )
 

@@ -3,8 +3,8 @@
 At most three attempts a call (Google SRE book, ch. 21). Another target is tried at once; the same one
 after a pause with full jitter (AWS Architecture Blog, "Exponential Backoff and Jitter"), or after the
 time the provider asked for where the deadline allows it. Second attempts draw on a budget of a fifth of
-the calls plus ten a second (Finagle's RetryBudget), so that a provider in trouble is not drowned; moving
-to a healthy other target draws on it too, since it doubles what the caller pays.
+the calls plus a floor of ten a second (Finagle's RetryBudget), so that a provider in trouble is not
+drowned; moving to a healthy other target draws on it too, since it doubles what the caller pays.
 """
 
 from collections.abc import Mapping
@@ -18,8 +18,7 @@ from ..models import Target
 from ..world import Headers
 
 SHARE = 0.2  # of a retry, paid in by every call
-FLOOR_PER_S = 10.0
-BALANCE_MAX = 100.0  # ten seconds of the floor: what may be saved up
+SAVED_S = 10  # seconds of the floor that may be saved up
 PAUSE_BASE_S = 0.25
 PAUSE_MAX_S = 8.0
 
@@ -61,10 +60,10 @@ def until(headers: Headers, wall_ms: int) -> int | None:
 
 
 def deposit(local: Local, now: float) -> None:
-    budget = local.retries
-    earned = (now - budget.at) * FLOOR_PER_S + SHARE
+    budget, floor = local.retries, local.settings.retries_per_s
+    earned = (now - budget.at) * floor + SHARE
     budget.at = now
-    budget.balance = min(budget.balance + earned, BALANCE_MAX)
+    budget.balance = min(budget.balance + earned, max(floor * SAVED_S, 1.0))
 
 
 def again(
