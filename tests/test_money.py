@@ -152,3 +152,24 @@ def test_dollars_are_written_out_exactly(nano: int):
 )
 def test_dollars_read_like_dollars(nano, text):
     assert usd(nano) == text
+
+
+def test_what_was_read_from_the_cache_was_not_written_to_it() -> None:
+    """A provider that counts more cached tokens than input bills no surcharge for tokens that are not there."""
+    price = Price(
+        id="p",
+        source="t",
+        input=rate(3),
+        output=rate(15),
+        cache_read=rate("0.3"),
+        cache_write=rate("3.75"),
+        cache_write_1h=rate(6),
+    )
+    usage = Usage(
+        input_tokens=100,
+        output_tokens=0,
+        cache_read_tokens=100,
+        cache_write_tokens=50,
+        cache_write_1h_tokens=50,
+    )
+    assert cost(price, usage) == 100 * 300

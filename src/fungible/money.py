@@ -77,7 +77,8 @@ def cost(price: Price, usage: Usage) -> int | None:
             total += taken * (special - price.input)
     if usage.cache_write_1h_tokens and price.cache_write_1h is not None:
         short = price.cache_write if price.cache_write is not None else price.input
-        hours = min(usage.cache_write_1h_tokens, usage.cache_write_tokens or 0, tokens_in)
+        unread = tokens_in - min(usage.cache_read_tokens or 0, tokens_in)
+        hours = min(usage.cache_write_1h_tokens, usage.cache_write_tokens or 0, unread)
         total += hours * (price.cache_write_1h - short)
     if usage.output_audio_tokens and price.output_audio is not None:
         total += min(usage.output_audio_tokens, tokens_out) * (price.output_audio - price.output)
