@@ -241,14 +241,3 @@ def shut(target: Target, kind: str, wait_s: float) -> Fault:
 def unread(target: Target) -> Fault:
     """The fault of an answer that a dialect failed on: our mistake, which another target may not meet."""
     return Fault("internal", f"The gateway could not read the answer of {target.name}; its log has more.")
-
-
-def lossy(target: Target, losses: tuple[Loss, ...]) -> Fault:
-    """The fault of a strict call that this target cannot carry whole."""
-    told = "; ".join(f"{loss.path} ({loss.kind}, {loss.why})" for loss in losses)
-    return Fault(
-        "lossy",
-        f"{target.name} cannot carry this request whole, and x-fungible-strict was sent: {told}",
-        path=losses[0].path,
-        code="lossy",
-    )

@@ -35,7 +35,6 @@ from .answer import (
     Translating,
     error_reply,
     given_back,
-    lossy,
     only_keepalives,
     reply_head,
     shut,
@@ -52,7 +51,7 @@ from .ir import Request, Usage
 from .losses import Loss, Report
 from .models import Target
 from .policies import auth, breaker, budget, limits, retry, route
-from .translate import tidy
+from .translate import lossy, tidy
 from .world import Flow, Headers, Outgoing, Sink
 
 ADMISSION: tuple[Policy, ...] = (auth.identify, route.find, auth.permit, limits.admit)
@@ -238,7 +237,7 @@ class Exchange:
         body = DIALECTS[target.dialect].write_request(request, report, target.quirks)
         self.losses = tidy(report.losses) if report.losses else ()
         if self.losses and call.strict:
-            raise lossy(target, self.losses)
+            raise lossy(self.losses, target.name)
         return body
 
     def _set_aside(self, target: Target, attempt: str, body: bytes) -> Fault | None:

@@ -30,7 +30,7 @@ import msgspec
 Json: TypeAlias = Any  # any value that JSON can write
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
-"""`developer` is the application speaking with the authority of a system text (OpenAI model spec)."""
+"""`developer` is the application speaking with the authority of a system text."""
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 StopReason = Literal[
@@ -150,7 +150,7 @@ class ToolCall(Node, frozen=True, kw_only=True, tag="tool_call"):
     id: str
     name: str
     arguments: str
-    custom: bool = False  # free text arguments (OpenAI's custom tools), not JSON
+    custom: bool = False  # its arguments are free text, not JSON
     cache: Cache | None = None
 
 
@@ -281,7 +281,7 @@ class Stop(Node, frozen=True, kw_only=True):
 
 
 class Choice(Node, frozen=True, kw_only=True):
-    """One answer. `logprobs` is kept as OpenAI writes it, the only form two dialects share."""
+    """One answer. `logprobs` is kept in the one form that two dialects share."""
 
     parts: tuple[Part, ...] = ()
     stop: Stop | None = None

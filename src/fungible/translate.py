@@ -119,13 +119,14 @@ def tidy(losses: Iterable[Loss]) -> tuple[Loss, ...]:
     )
 
 
-def lossy(losses: Iterable[Loss]) -> Fault:
-    """The refusal of a strict call: what would be lost, all of it."""
+def lossy(losses: Iterable[Loss], target: str | None = None) -> Fault:
+    """The refusal of a strict call: all that would be lost, on the way to the model `target`."""
     found = tuple(losses)
     listed = "; ".join(f"{loss.path} ({loss.kind}: {loss.why})" for loss in found)
+    way = f" for {target}" if target is not None else ""
     return Fault(
         "lossy",
-        f"This call is strict, and translating it would lose something at {len(found)} places: {listed}. "
+        f"This call is strict, and translating it{way} would lose something at {len(found)} places: {listed}. "
         "Leave these out, ask a model of the same dialect, or do not ask for strictness.",
         path=found[0].path if found else None,
         code="lossy",

@@ -27,7 +27,7 @@ def identify(call: Call, local: Local, _now: float) -> Fault | None:
 
 
 def permit(call: Call, _local: Local, _now: float) -> Fault | None:
-    """Whether the key may use the model, by the name it was asked for (shell patterns: `openai/*`)."""
+    """Whether the key may use the model, by the name it was asked for (shell patterns: `house/*`)."""
     key = call.key
     if key is None or not key.models:
         return None
