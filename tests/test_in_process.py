@@ -168,8 +168,8 @@ def test_an_async_task_that_is_cancelled_cancels_the_provider(stage: Stage) -> N
                 await task
             async for _ in client.stream("alpha/drip.async", "Hello"):
                 break
-            await asyncio.to_thread(stage.alpha.last["drip.cancelled"].closed.wait, 1.0)
-            await asyncio.to_thread(stage.alpha.last["drip.async"].closed.wait, 1.0)
+            await asyncio.to_thread(stage.alpha.last["drip.cancelled"].closed.wait, 5.0)
+            await asyncio.to_thread(stage.alpha.last["drip.async"].closed.wait, 5.0)
 
     asyncio.run(leave())
     assert (
