@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fungible.account import Key
-from fungible.call import Call, Local, RetryBudget, Settings
+from fungible.call import Asking, Call, Local, RetryBudget, Settings
 from fungible.dialects import DIALECTS
 from fungible.faults import KINDS, Fault
 from fungible.keys import KeyRing, digest, new_secret
@@ -30,7 +30,9 @@ def local(owner: Key | None = None, **settings: Any) -> Local:
 
 def call(model: str = "both", secret: str | None = SECRET) -> Call:
     body = json.dumps({"model": model, "messages": []}).encode()
-    return Call("c-1", DIALECTS["openai.chat"], body, secret=secret.encode() if secret else None, started=0.0)
+    dialect = DIALECTS["openai.chat"]
+    asking = Asking(dialect, secret=secret.encode() if secret else None)
+    return Call("c-1", asking, dialect, body, dialect.peek(body), 0.0)
 
 
 def targets() -> tuple[Target, ...]:
@@ -40,10 +42,11 @@ def targets() -> tuple[Target, ...]:
 # --- auth ----------------------------------------------------------------------------------------------------
 
 
-def test_a_known_key_is_its_owner_and_the_secret_is_not_kept() -> None:
+def test_a_known_key_is_its_owner_and_the_secret_is_not_shown() -> None:
     asked = call()
     assert auth.identify(asked, local(key()), 0.0) is None
-    assert asked.key is not None and asked.key.name == "test" and asked.secret is None
+    assert asked.key is not None and asked.key.name == "test"
+    assert SECRET not in repr(asked) + repr(asked.asking)
 
 
 @pytest.mark.parametrize("secret", [None, "fk-wrong", ""])
