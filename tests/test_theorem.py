@@ -4,6 +4,7 @@ For requests, replies and streams, in every dialect. What counts as exactly is w
 the judge is judged first.
 """
 
+import itertools
 from typing import Any
 
 import pytest
@@ -78,6 +79,33 @@ def test_the_theorem_for_streams(spoken: Dialect) -> None:
 def test_the_theorem_whatever_the_quirks(spoken: Dialect) -> None:
     quirks = st.frozensets(st.sampled_from(sorted(spoken.quirks)), min_size=1, max_size=3)
     BRIEF(given(strategies.requests, quirks)(lambda x, quirks: holds_for(spoken, x, quirks)))()
+
+
+SAID_BEFORE: tuple[ir.Part, ...] = (
+    ir.Thinking(redacted="sealed"),
+    ir.Thinking(redacted="ours", extras=ir.Extras(dialect="openai.chat", fields={})),
+    ir.Thinking(text="signed", signature="s"),
+    ir.Thinking(text="plain"),
+    ir.Thinking(text=""),
+    ir.Thinking(text="", signature="bare"),
+    ir.Text(text="said"),
+    ir.Text(text=""),
+    ir.Refusal(text="no"),
+    ir.ToolCall(id="1", name="f", arguments="{}"),
+)
+
+
+@pytest.mark.parametrize("length", [1, 2, pytest.param(3, marks=pytest.mark.long)])
+def test_the_theorem_for_every_short_answer_sent_back(spoken: Dialect, length: int) -> None:
+    """All of them, with each quirk and each two: a redacted thought beside others once vanished so."""
+    told = [frozenset(q) for n in (0, 1, 2) for q in itertools.combinations(sorted(spoken.quirks), n)]
+    thinking = [q for q in told if len(q) < 2 or any("reasoning" in name or "thinking" in name for name in q)]
+    for parts in itertools.product(SAID_BEFORE, repeat=length):
+        if len(set(map(id, parts))) < length:
+            continue  # of two equal ones the judge cannot tell which was lost
+        x = asked(ir.Message(role="assistant", parts=parts))
+        for quirks in thinking if length < 3 else told:
+            holds_for(spoken, x, quirks)
 
 
 @pytest.mark.long
