@@ -163,6 +163,21 @@ JUDGED = {
     "moved into another text": (
         asked(user("a", "b")), asked(user("ab")), [lost("messages[0].parts[1]", "changed")], True,
     ),
+    "auto is no choice beside parallel calls": (
+        asked(user("a"), tool_choice=ir.ToolChoice(mode="auto"), parallel_tool_calls=False),
+        asked(user("a"), parallel_tool_calls=False), [], True,
+    ),
+    "any other choice is": (
+        asked(user("a"), tool_choice=ir.ToolChoice(mode="required"), parallel_tool_calls=False),
+        asked(user("a"), parallel_tool_calls=False), [], False,
+    ),
+    "auto among some is a choice": (
+        asked(user("a"), tool_choice=ir.ToolChoice(mode="auto", allowed=("f",)), parallel_tool_calls=False),
+        asked(user("a"), parallel_tool_calls=False), [], False,
+    ),
+    "auto by itself is told": (
+        asked(user("a"), tool_choice=ir.ToolChoice(mode="auto")), asked(user("a")), [], False,
+    ),
     "something else in place of what moved": (
         asked(user("a"), user("b")), asked(user("b"), user("zz")), [lost("messages[0]", "changed")], False,
     ),
