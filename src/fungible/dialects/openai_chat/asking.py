@@ -79,8 +79,11 @@ def write_request(request: Request, report: Report, quirks: Quirks) -> bytes:
         report.lose(request, "cache", "dropped", "cache_mark")
     if request.stream:
         body["stream"] = True
-    if request.stream_usage is not None and "no_stream_options" not in quirks:
-        body["stream_options"] = {"include_usage": request.stream_usage}
+    if request.stream_usage is not None:
+        if "no_stream_options" in quirks:
+            report.lose(request, "stream_usage", "dropped", "stream_usage")
+        else:
+            body["stream_options"] = {"include_usage": request.stream_usage}
     if request.extras is not None:
         _unknown(body, report.extras(request, NAME))
     return encode(body)
