@@ -31,6 +31,7 @@ from .providers.table import SHIPPED_MODELS
 from .store import Budgets, Store
 
 SHIPPED = Path(__file__).parent / "data"
+PINNED = ("host", "port", "admin_port", "workers", "state", "durable", "body_bytes_max")
 FOLD_IDLE_S = 10.0  # without a call for this long, the journal is folded
 FOLD_EVERY_S = 300.0  # at the latest
 FOLD_CHUNK_BYTES = 256 * 1024  # some hundred attempts: an idle server that is called stops between two
@@ -74,7 +75,7 @@ class App:
         state = Path(config.server.state)
         self.config = config
         self.store = Store(state)
-        self.books = Books(Ledger(state), state)
+        self.books = Books(Ledger(state, durable=config.server.durable), state)
         self.prices = PriceBook.load(state)
         self._compiling: subprocess.Popen[bytes] | None = None
         self._compiled_once = False
@@ -189,9 +190,8 @@ class App:
             self.books.rows += 1  # it was broken off: there is more
 
     def _pinned(self) -> Mapping[str, Any]:
-        """What a running process cannot change: where it listens and where it keeps its state."""
-        server = self.config.server
-        return {name: getattr(server, name) for name in ("host", "port", "admin_port", "workers")}
+        """What a running process cannot change: where it listens, where it keeps its state, and how."""
+        return {name: getattr(self.config.server, name) for name in PINNED}
 
     def _compiled(self, process: "subprocess.Popen[bytes]") -> None:
         _, said = process.communicate()

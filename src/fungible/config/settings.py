@@ -168,6 +168,11 @@ SERVER: dict[str, Setting] = {
         choice("keys", "open"), "keys", "`keys`, or `open`: no key is asked for, on a loopback host only."
     ),
     "state": Setting(text, None, "The folder of ledger and keys. Without it: `.fungible` here."),
+    "durable": Setting(
+        choice("process", "power"),
+        "process",
+        "What the ledger survives: `process`, its process being killed; `power`, a power cut too.",
+    ),
     "attempt_header": Setting(header, None, "A header that tells the provider each attempt's id."),
     "body_bytes_max": Setting(whole(1024, 1024 * MIB), 32 * MIB, "The longest request body."),
     "connect_ms": Setting(TIME, 5_000, "How long connecting to a provider may take, TLS included."),
