@@ -8,8 +8,11 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +26,7 @@ import pytest
 from fungible.observe import Snapshot
 from tests.asking import Asker
 from tests.faulty import CHAT, FLOOD, INPUT, MESSAGES, OUTPUT, TEXT, Faulty
-from tests.serving import Running
+from tests.serving import Running, free_port
 from tests.upstream import Upstream
 
 PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
@@ -430,6 +433,29 @@ def test_two_workers(alone: Callable[[str], Stage]) -> None:
     rows = running.rows()
     assert len({row["attempt"] for row in rows}) == len(rows) >= 40
     assert {row["state"] for row in rows} == {"settled"}
+
+
+def test_without_uvloop_it_runs_on_asyncio_s_own_loop(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['uvloop'] = None; from fungible.http.loop import loop_name\n"
+    code += "from fungible.cli import main; print(loop_name(), file=sys.stderr); main()"
+    port = free_port()
+    command = [sys.executable, "-c", code, "serve", "--port", str(port), "--admin-port", "0"]
+    with (tmp_path / "log").open("w") as log, subprocess.Popen(command, stderr=log, cwd=tmp_path) as process:
+        try:
+            said = eventually(lambda: health(port), 20)
+            assert json.loads(said) == {"status": "ok"}
+            assert (tmp_path / "log").read_text().startswith("asyncio\n")
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+
+
+def health(port: int) -> bytes:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1) as answer:
+            return bytes(answer.read())
+    except OSError:
+        return b""
 
 
 def test_workers_do_not_outlive_their_parent(alone: Callable[[str], Stage]) -> None:
