@@ -262,7 +262,8 @@ def test_a_second_store_of_a_process_leaves_the_first_its_locks(tmp_path):
     assert mine.keys_version() != version
     keys.create(mine, "last", now_ms=4)
     for store in (mine, Store(tmp_path)):
-        told = {key.name: key.revoked_ms for key, _ in store.keys()}
+        rows = store.keys()
+        told = {key.name: key.revoked_ms for key, _ in rows}
         assert told == {"before": 2, "after": None, "last": None}
 
 

@@ -30,7 +30,7 @@ RINGS: tuple[tuple[str, ...], ...] = (
     # 3, keepers
     (
         "store", "ledger", "journal", "prices", "recorder", "replay", "evidence", "switch", "tune", "fleet",
-        "risk", "simulator", "keys", "pricelist",
+        "risk", "simulator", "keys", "pricelist", "statement",
     ),
     # 4, edges
     (

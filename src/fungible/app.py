@@ -92,6 +92,8 @@ class App:
         self.front = Front(self.gateway, self.gauges)
         self._open = False
         self.said: list[str] = []  # what an operator should read, taken by whoever runs this
+        self.taken_up_ms = self.gateway.wall_ms()  # when the configuration in force was
+        self.refused: str | None = None  # why a changed one is not
         self._stamps = _stamps(config.watched)
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="fungible")
         self._loading: Future[Config] | None = None
@@ -136,6 +138,11 @@ class App:
         except OSError as error:
             self.said.append(f"The metrics of this worker could not be written: {error.strerror}.")
 
+    @property
+    def loading(self) -> bool:
+        """Whether a configuration is being read."""
+        return self._loading is not None
+
     def reload(self) -> None:
         """Begin to read the configuration again, beside the loop: a secret may come from a command."""
         if self._loading is None:
@@ -150,6 +157,7 @@ class App:
         try:
             fresh = loading.result()
         except Fault as fault:
+            self.refused = fault.message
             self.said.append(
                 f"The configuration was not taken up; the old one stays in force.\n{fault.message}"
             )
@@ -158,6 +166,7 @@ class App:
             self.embedded.close()
             self.embedded = self.gateway.embedded = _engine(fresh)
         self.config = fresh
+        self.taken_up_ms, self.refused = self.gateway.wall_ms(), None
         self._stamps = _stamps(fresh.watched)
         anyone = self._open or fresh.server.auth == "open"
         self.local.settings = msgspec.structs.replace(fresh.server.settings(), open=anyone)
