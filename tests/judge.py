@@ -99,7 +99,7 @@ class Judge:
             return True
         if i < len(xs):
             at = f"{path}[{i}]"
-            if self.gone(xs[i], at) and self._pair(xs, ys, path, i + 1, j):
+            if self.gone(xs[i], at) and not self._stays(at) and self._pair(xs, ys, path, i + 1, j):
                 return True
             kinds = self.lost.get(at, set())
             if j < len(ys):
@@ -109,6 +109,11 @@ class Judge:
                 ):
                     return True
         return j < len(ys) and self._from_moved(ys[j]) and self._pair(xs, ys, path, i, j + 1)
+
+    def _stays(self, at: str) -> bool:
+        """Whether all that is told of an item is that something in it is another now: then it is there."""
+        told = [kinds for path, kinds in self.lost.items() if covered(path, at)]
+        return at not in self.lost and bool(told) and all(kinds == {"approximated"} for kinds in told)
 
     def _from_moved(self, y: Any) -> bool:
         texts = [t for t in texts_of(y, self.mapped) if t]

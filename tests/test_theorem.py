@@ -108,6 +108,34 @@ def test_the_theorem_for_every_short_answer_sent_back(spoken: Dialect, length: i
             holds_for(spoken, x, quirks)
 
 
+FOUND: dict[str, tuple[ir.Choice, ...]] = {
+    f"two {kind.__name__.lower()}s with what is left out between them": (
+        ir.Choice(
+            parts=(
+                kind(text="a"),
+                ir.Native(dialect="anthropic.messages", body={"type": "server_tool_use"}),
+                kind(text="b"),
+            ),
+            stop=ir.Stop(reason="end"),
+        ),
+    )
+    for kind in (ir.Text, ir.Refusal)
+} | {
+    "two empty answers, the first of which stopped for an unknown reason": (
+        ir.Choice(stop=ir.Stop(reason="other", raw="x")),
+        ir.Choice(stop=ir.Stop(reason="end")),
+    )
+}
+"""What the theorem found at length."""
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_was_found(spoken: Dialect, name: str) -> None:
+    reply = located(ir.Reply(id="a", model="a", choices=FOUND[name]))
+    holds_for(spoken, reply)
+    holds_streamed(spoken, (reply, ev.disassemble(reply)))
+
+
 @pytest.mark.long
 def test_the_theorem_at_length(spoken: Dialect) -> None:
     LONG(given(strategies.requests)(lambda x: holds_for(spoken, x)))()
@@ -177,6 +205,10 @@ JUDGED = {
     ),
     "auto by itself is told": (
         asked(user("a"), tool_choice=ir.ToolChoice(mode="auto")), asked(user("a")), [], False,
+    ),
+    "an item with only the nearest in it is still there": (
+        asked(ir.Message(role="developer"), user("a")), asked(user("a")),
+        [lost("messages[0].role", "approximated")], False,
     ),
     "something else in place of what moved": (
         asked(user("a"), user("b")), asked(user("b"), user("zz")), [lost("messages[0]", "changed")], False,
