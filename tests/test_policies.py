@@ -121,6 +121,25 @@ def test_failover_keeps_the_order_and_puts_open_breakers_last() -> None:
     assert route.order(way, here, 6.0, 0, 0.5) == way.targets
 
 
+@pytest.mark.parametrize("pick", ["name", "provider"])
+def test_a_hint_s_target_is_tried_first_and_the_others_follow(pick: str) -> None:
+    first, second = targets()
+    asked = call()
+    asked.hint = getattr(second, pick)
+    assert route.find(asked, local(), 0.0) is None and asked.route is not None
+    found = route.order(asked.route, local(), 0.0, 0, 0.0)
+    assert [t.name for t in found] == [second.name, first.name] and asked.route.name == "both"
+
+
+@pytest.mark.parametrize("hint", ["nobody", "a/two", "both", " "])
+def test_a_hint_that_means_no_target_is_refused_with_the_targets(hint: str) -> None:
+    asked = call()
+    asked.hint = hint
+    fault = route.find(asked, local(), 0.0)
+    assert fault is not None and (fault.kind, fault.path) == ("bad_request", "headers.x-fungible-route-hint")
+    assert repr(hint) in fault.message and all(t.name in fault.message for t in targets())
+
+
 def test_weighted_follows_the_lot() -> None:
     way, here = catalogue().route("spread"), local()
     first = [route.weighted(way, here, 0, n / 400)[0] for n in range(400)]

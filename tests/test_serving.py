@@ -38,6 +38,9 @@ MORE = "".join(
     for m in ("good", "later", "drip", "echo-400")
 )
 MORE += """
+[route.hinted]
+targets = ["alpha/good", "beta/good"]
+
 [provider.kind]
 dialect = "openai.chat"
 base_url = "{alpha}/v1"
@@ -250,6 +253,16 @@ def _refused(ask: Asker) -> bool:
     except openai.AuthenticationError:
         return True
     return False
+
+
+@pytest.mark.parametrize("client", list(PATHS))
+def test_a_route_hint(stage: Stage, client: str) -> None:
+    for hint, target in (("beta", "beta/good"), ("alpha/good", "alpha/good"), ("beta/good", "beta/good")):
+        outcome = stage.ask(client, "hinted", extra_headers={"x-fungible-route-hint": hint})
+        assert outcome.headers["x-fungible-target"] == target and outcome.text == TEXT
+    outcome = stage.ask(client, "hinted", extra_headers={"x-fungible-route-hint": "gamma"})
+    assert outcome.status == 400 and "alpha/good, beta/good" in outcome.told
+    assert outcome.headers["x-fungible-attempts"] == "0"
 
 
 def test_spending_by_tag(stage: Stage) -> None:

@@ -51,6 +51,7 @@ class Call:
         "body",
         "dialect",
         "forward",
+        "hint",
         "id",
         "key",
         "losses",
@@ -73,6 +74,7 @@ class Call:
         started: float,
         strict: bool = False,
         tags: str = "",
+        hint: str = "",
         forward: Sequence[tuple[bytes | None, bytes]] = (),
         operation: str = "chat",
     ) -> None:
@@ -83,6 +85,7 @@ class Call:
         self.started = started  # monotonic seconds
         self.strict = strict
         self.tags = tags
+        self.hint = hint  # the target of the route to try first: `provider/model`, or its provider
         self.forward = forward  # header lines for a provider of the same dialect: (ours that it replaces, it)
         self.operation = operation  # chat, or count
         self.peek: Peek = dialect.peek(body)

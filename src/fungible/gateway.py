@@ -24,6 +24,7 @@ from .models import Catalogue, Target
 from .money import Price
 from .observe import Metrics
 from .prices import LOCAL
+from .repeats import Recorder, Repeats
 from .world import Flow, Outgoing, Sink, Upstream
 
 CREDENTIALS: tuple[tuple[bytes, bytes], ...] = (
@@ -33,6 +34,8 @@ CREDENTIALS: tuple[tuple[bytes, bytes], ...] = (
     (b"api-key", b""),
     (b"x-goog-api-key", b""),
 )
+IDEMPOTENCY = b"idempotency-key"
+HINT = b"x-fungible-route-hint"
 TAGS_BYTES_MAX = 512
 
 
@@ -123,6 +126,7 @@ class Gateway:
         self._network = network
         self.embedded = embedded
         self._operations = operations()
+        self._repeats = Repeats()
         self._boot = secrets.token_hex(5)
         self.clock = time.monotonic
         self.chance = chance if chance is not None else random.random
@@ -148,9 +152,15 @@ class Gateway:
                 started=now,
                 strict=headers.get(b"x-fungible-strict") == b"1",
                 tags=_tags(headers) if b"x-fungible-tags" in headers else "",
+                hint=headers[HINT].decode("latin-1") if HINT in headers else "",
                 forward=[(ours.get(n), b"%b: %b\r\n" % (n, headers[n])) for n in forward if n in headers],
                 operation=operation,
             )
+            if IDEMPOTENCY in headers:
+                recorder = self._taken(request, call, client)
+                if recorder is None:
+                    return FINISHED
+                client = recorder
         except Fault as fault:
             refuse(client, dialect, fault, identity)
             return FINISHED
@@ -162,6 +172,16 @@ class Gateway:
             self.active.discard(exchange)
             raise
         return exchange
+
+    def _taken(self, request: Request, call: Call, client: Client) -> Recorder | None:
+        """As `Repeats.take`; of a caller whose key holds, since an answer that is kept asks no policy."""
+        if not self.local.settings.open:
+            self.local.keys.check(call.secret or b"")
+        key, owner = request.headers[IDEMPOTENCY], call.secret or b""
+        return self._repeats.take(key, owner, request.path, call, client, self._under_way)
+
+    def _under_way(self, call: str) -> bool:
+        return any(exchange.call.id == call for exchange in self.active)
 
     def spoken(self, path: str, headers: Mapping[bytes, bytes]) -> Dialect:
         """The dialect to answer in when the path alone does not tell: by its prefix, or a header of its."""
