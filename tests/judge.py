@@ -6,6 +6,8 @@ was `located` and the writer's report had an empty table of names.
 * What is not at or under a reported path must be equal, and lists must pair up item by item.
 * An item that was lost may be missing; one that was changed may stand elsewhere. An item that x does not
   have is allowed only if what it says comes from something reported as changed or approximated.
+* `auto` beside a word on parallel calls is no choice of a tool: it is what holds without one, and one wire
+  cannot say the second without the first.
 * A reported loss must be a real one: without it, the rest must fail to hold.
 """
 
@@ -29,10 +31,22 @@ def tree(value: Any) -> Any:
         held = {KIND: type(value).__name__} | {f: v for f, v in fields.items() if v not in (None, [])}
         if value.extras is not None:
             held |= {name: [value.extras.dialect, v] for name, v in value.extras.fields.items()}
-        return held
+        return without_bare_auto(held) if held.get("parallel_tool_calls") is not None else held
     if isinstance(value, tuple | list):
         return [tree(item) for item in value]
     return value
+
+
+def without_bare_auto(request: dict[str, Any]) -> dict[str, Any]:
+    choice = request.get("tool_choice")
+    if choice is None or choice["mode"] != "auto" or "allowed" in choice or "name" in choice:
+        return request
+    left = {name: v for name, v in choice.items() if name != "mode"}
+    return {
+        name: v if name != "tool_choice" else left
+        for name, v in request.items()
+        if name != "tool_choice" or len(left) > 1
+    }
 
 
 class Judge:
@@ -85,7 +99,7 @@ class Judge:
             return True
         if i < len(xs):
             at = f"{path}[{i}]"
-            if self.gone(xs[i], at) and self._pair(xs, ys, path, i + 1, j):
+            if self.gone(xs[i], at) and not self._stays(at) and self._pair(xs, ys, path, i + 1, j):
                 return True
             kinds = self.lost.get(at, set())
             if j < len(ys):
@@ -95,6 +109,11 @@ class Judge:
                 ):
                     return True
         return j < len(ys) and self._from_moved(ys[j]) and self._pair(xs, ys, path, i, j + 1)
+
+    def _stays(self, at: str) -> bool:
+        """Whether all that is told of an item is that something in it is another now: then it is there."""
+        told = [kinds for path, kinds in self.lost.items() if covered(path, at)]
+        return at not in self.lost and bool(told) and all(kinds == {"approximated"} for kinds in told)
 
     def _from_moved(self, y: Any) -> bool:
         texts = [t for t in texts_of(y, self.mapped) if t]

@@ -28,10 +28,10 @@ def local(owner: Key | None = None, **settings: Any) -> Local:
     return Local(ring, catalogue(), Settings(**settings), lambda target, ms: PRICE)
 
 
-def call(model: str = "both", secret: str | None = SECRET) -> Call:
+def call(model: str = "both", secret: str | None = SECRET, hint: str = "") -> Call:
     body = json.dumps({"model": model, "messages": []}).encode()
     dialect = DIALECTS["openai.chat"]
-    asking = Asking(dialect, secret=secret.encode() if secret else None)
+    asking = Asking(dialect, secret=secret.encode() if secret else None, hint=hint)
     return Call("c-1", asking, dialect, body, dialect.peek(body), 0.0)
 
 
@@ -122,6 +122,22 @@ def test_failover_keeps_the_order_and_puts_open_breakers_last() -> None:
     breaker.failed(way.targets[0], here, Fault("unavailable", "x", retry_after_ms=5_000), 0.0, 0.5)
     assert route.order(way, here, 1.0, 0, 0.5) == way.targets[::-1]
     assert route.order(way, here, 6.0, 0, 0.5) == way.targets
+
+
+@pytest.mark.parametrize("pick", ["name", "provider"])
+def test_a_hint_s_target_is_tried_first_and_the_others_follow(pick: str) -> None:
+    first, second = targets()
+    asked = call(hint=getattr(second, pick))
+    assert route.find(asked, local(), 0.0) is None and asked.route is not None
+    found = route.order(asked.route, local(), 0.0, 0, 0.0)
+    assert [t.name for t in found] == [second.name, first.name] and asked.route.name == "both"
+
+
+@pytest.mark.parametrize("hint", ["nobody", "a/two", "both", " "])
+def test_a_hint_that_means_no_target_is_refused_with_the_targets(hint: str) -> None:
+    fault = route.find(call(hint=hint), local(), 0.0)
+    assert fault is not None and (fault.kind, fault.path) == ("bad_request", "headers.x-fungible-route-hint")
+    assert repr(hint) in fault.message and all(t.name in fault.message for t in targets())
 
 
 def test_weighted_follows_the_lot() -> None:

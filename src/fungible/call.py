@@ -52,6 +52,8 @@ class Asking(msgspec.Struct, frozen=True):
     secret: bytes | None = None  # the virtual key as sent
     strict: bool = False
     tags: str = ""
+    hint: str = ""  # the target of the route to try first: `provider/model`, or its provider
+    repeat: bytes | None = None  # the client's word for this very request, `idempotency-key`
     forward: Sequence[tuple[bytes | None, bytes]] = ()
     """Header lines for a provider of the same dialect: (ours that it replaces, it)."""
 

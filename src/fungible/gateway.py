@@ -25,6 +25,7 @@ from .money import Price
 from .observe import Metrics
 from .prices import LOCAL
 from .providers.signers import EMBEDDED
+from .repeats import Recorder, Repeats
 from .world import Flow, Outgoing, Sink, Upstream
 
 CREDENTIALS: tuple[tuple[bytes, bytes], ...] = (
@@ -34,6 +35,8 @@ CREDENTIALS: tuple[tuple[bytes, bytes], ...] = (
     (b"api-key", b""),
     (b"x-goog-api-key", b""),
 )
+IDEMPOTENCY = b"idempotency-key"
+HINT = b"x-fungible-route-hint"
 TAGS_BYTES_MAX = 512
 
 
@@ -134,6 +137,7 @@ class Gateway:
         self._network = network
         self.embedded = embedded
         self._operations = operations()
+        self._repeats = Repeats()
         self._boot = secrets.token_hex(5)
         self.clock = time.monotonic
         self.chance = chance if chance is not None else random.random
@@ -153,6 +157,11 @@ class Gateway:
         identity = f"{self._boot}-{count}"
         try:
             call = Call(identity, asking, dialect, body, dialect.peek(body), now)
+            if asking.repeat is not None:
+                recorder = self._taken(request.path, call, client)
+                if recorder is None:
+                    return FINISHED
+                client = recorder
         except Fault as fault:
             refuse(client, dialect, fault, identity)
             return FINISHED
@@ -178,8 +187,20 @@ class Gateway:
             secret=credential(headers),
             strict=headers.get(b"x-fungible-strict") == b"1",
             tags=_tags(headers) if b"x-fungible-tags" in headers else "",
+            hint=headers[HINT].decode("latin-1") if HINT in headers else "",
+            repeat=headers.get(IDEMPOTENCY),
             forward=tuple((ours.get(n), b"%b: %b\r\n" % (n, headers[n])) for n in forward if n in headers),
         )
+
+    def _taken(self, path: str, call: Call, client: Client) -> Recorder | None:
+        """As `Repeats.take`; of a caller whose key holds, since an answer that is kept asks no policy."""
+        if not self.local.settings.open:
+            self.local.keys.check(call.asking.secret or b"")
+        key, owner = call.asking.repeat or b"", call.asking.secret or b""
+        return self._repeats.take(key, owner, path, call, client, self._under_way)
+
+    def _under_way(self, call: str) -> bool:
+        return any(exchange.call.id == call for exchange in self.active)
 
     def spoken(self, path: str, headers: Mapping[bytes, bytes]) -> Dialect:
         """The dialect to answer in when the path alone does not tell: by its prefix, or a header of its."""

@@ -175,6 +175,8 @@ class Ledger:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             lengthen(fd, 0, GROW_BYTES)
+            if self._power:
+                keep_name(self._folder)
         except OSError:
             os.close(fd)
             path.unlink()
@@ -212,6 +214,15 @@ class Ledger:
         except OSError:
             self._at += count
             self._broken = True
+
+
+def keep_name(folder: Path) -> None:
+    """Without its name on the disk a file is lost, whatever was synced of it (fsync(2)). Raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def lengthen(fd: int, at: int, count: int) -> None:

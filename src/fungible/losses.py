@@ -48,7 +48,7 @@ WHY: dict[str, str] = {
     "metadata": "The target takes no such metadata.",
     "service_tier": "The target has no such service tier.",
     "token_limit": "The target needs a token limit; the model's own or a default is used.",
-    "stream_usage": "The target's streams always tell the usage.",
+    "stream_usage": "The target cannot be asked: its streams tell the usage anyway, or never.",
     "usage_detail": "The target's usage has no such count.",
     "empty_text": "The target refuses empty text; the block is left out.",
     "stream_event": "An event that only the source dialect has.",

@@ -234,9 +234,10 @@ class Connection(asyncio.Protocol):
         self._head = head
         self.method = head.asked.method
         self.old = self._skipped = False
-        self.keep = not self._gate.draining
+        gate = self._gate
+        self.keep = not gate.draining
         stop = start + length
-        if stop > len(data):
+        if stop > len(data) or length > gate.body_bytes_max:
             return self._begin_body(data[start:], length)
         self._body = data[start:stop]
         return data[stop:]
@@ -279,7 +280,7 @@ class Connection(asyncio.Protocol):
             and b"expect" not in headers
         ):
             gate.remember(key, head)
-        if left is None or left > len(data) - start or b"expect" in headers:
+        if left is None or left > min(len(data) - start, gate.body_bytes_max) or b"expect" in headers:
             return self._begin_body(data[start:], left)
         end = start + left
         self._body = data[start:end]

@@ -69,6 +69,7 @@ class Gate:
         self.turn = turn
         self.head_bytes_max = limits.head_bytes_max
         self.header_count_max = limits.header_count_max
+        self.body_bytes_max = limits.body_bytes_max
         self.members: set[Member] = set()
         self.members_max = min(limits.connections_max, _connections_possible())
         self.draining = False

@@ -201,7 +201,9 @@ class Writer:
         number, part = event.choice, event.part
         choice = self._choice(number, out)
         held = choice.parts[event.index] = _Part(part, choice.calls)
-        before, choice.last = choice.last, held
+        before = choice.last
+        if type(part) not in _WHY and not (type(part) is Native and part.dialect != NAME):
+            choice.last = held  # of what is left out a reader sees nothing: its neighbours become such
         choice.said.append(part)
         if type(part) in (Text, Thinking, ToolCall) and getattr(part, "cache", None) is not None:
             self._report.lose(part, "cache", "dropped", "cache_mark")

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from ...ir import Json, Native, Part, Thinking
 from ...losses import Report
 from ..base import Quirks
-from .names import NAME
+from .names import NAME, THINKING_QUIRKS
 from .shape import OURS, Wire, an_object, is_ours, may, merge, ours, rest, wrong
 
 STRINGS = ("reasoning_content", "reasoning")
@@ -119,6 +119,14 @@ def is_plain(thought: Thinking) -> bool:
     )
 
 
+def is_taken(thought: Thinking, quirks: Quirks) -> bool:
+    """Whether an earlier thought has a place in a request; a redacted one only among the details."""
+    spellings = quirks & THINKING_QUIRKS
+    if not spellings:
+        return is_ours(thought)
+    return thought.redacted is None or "reasoning_details" in spellings
+
+
 def answered(parts: Sequence[Part], report: Report) -> Wire:
     """The thoughts of an answer: the text for every client, the details for one that sends them back."""
     thoughts = [p for p in parts if type(p) is Thinking]
@@ -162,17 +170,15 @@ def asked(parts: Sequence[Part], report: Report, quirks: Quirks) -> Wire:
     if details:
         _foreign([p for p in kept if type(p) is Thinking], report)
         return {"reasoning_details": _items(kept)}
-    return {name or "reasoning_content": _text(kept, report)}
+    text = _text(kept, report)
+    return {} if text is None else {name or "reasoning_content": text}
 
 
-def _text(parts: Sequence[Part], report: Report) -> str:
-    """One string of all, for a provider that takes no more."""
-    text = ""
+def _text(parts: Sequence[Part], report: Report) -> str | None:
+    """One string of all, for a provider that takes no more; None where nothing is left to say."""
+    text: str | None = None
     for part in parts:
-        if type(part) is not Thinking:
-            report.lose(part, None, "dropped", "thinking")
-            continue
-        if part.redacted is not None or (not part.text and len(parts) > 1):
+        if type(part) is not Thinking or (not part.text and len(parts) > 1):
             report.lose(part, None, "dropped", "thinking")
             continue
         if part.signature is not None:
@@ -183,5 +189,5 @@ def _text(parts: Sequence[Part], report: Report) -> str:
             report.lose(part, field, "dropped", "unknown_field")
         if text:
             report.lose(part, None, "changed", "part_order")
-        text += part.text
+        text = (text or "") + part.text
     return text
