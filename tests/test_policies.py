@@ -135,7 +135,8 @@ def test_a_hint_s_target_is_tried_first_and_the_others_follow(pick: str) -> None
 
 @pytest.mark.parametrize("hint", ["nobody", "a/two", "both", " "])
 def test_a_hint_that_means_no_target_is_refused_with_the_targets(hint: str) -> None:
-    fault = route.find(call(hint=hint), local(), 0.0)
+    asked = call(hint=hint)
+    fault = route.find(asked, local(), 0.0)
     assert fault is not None and (fault.kind, fault.path) == ("bad_request", "headers.x-fungible-route-hint")
     assert repr(hint) in fault.message and all(t.name in fault.message for t in targets())
 

@@ -44,8 +44,8 @@ def take(
 ) -> tuple[Recorder | None, Told]:  # fmt: skip
     wire = json.dumps({"model": "m", "messages": [], "x": body}).encode()
     told = Told()
-    spoken = DIALECTS["openai.chat"]
-    asked = Call(call, Asking(spoken, secret=owner), spoken, wire, spoken.peek(wire), now)
+    dialect = DIALECTS["openai.chat"]
+    asked = Call(call, Asking(dialect, secret=owner, repeat=key), dialect, wire, dialect.peek(wire), now)
     return book.take(key, owner, path, asked, told, lambda id: alive), told
 
 

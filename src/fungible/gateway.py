@@ -158,7 +158,7 @@ class Gateway:
         try:
             call = Call(identity, asking, dialect, body, dialect.peek(body), now)
             if asking.repeat is not None:
-                recorder = self._taken(request.path, call, client)
+                recorder = self._taken(request.path, call, asking.repeat, client)
                 if recorder is None:
                     return FINISHED
                 client = recorder
@@ -192,11 +192,11 @@ class Gateway:
             forward=tuple((ours.get(n), b"%b: %b\r\n" % (n, headers[n])) for n in forward if n in headers),
         )
 
-    def _taken(self, path: str, call: Call, client: Client) -> Recorder | None:
+    def _taken(self, path: str, call: Call, key: bytes, client: Client) -> Recorder | None:
         """As `Repeats.take`; of a caller whose key holds, since an answer that is kept asks no policy."""
+        owner = call.asking.secret or b""
         if not self.local.settings.open:
-            self.local.keys.check(call.asking.secret or b"")
-        key, owner = call.asking.repeat or b"", call.asking.secret or b""
+            self.local.keys.check(owner)
         return self._repeats.take(key, owner, path, call, client, self._under_way)
 
     def _under_way(self, call: str) -> bool:
