@@ -23,9 +23,12 @@ KIND = "<kind>"
 
 
 def tree(value: Any) -> Any:
-    """Nodes as dicts of what they hold: absent fields left out, extras beside the fields, no `at`."""
+    """Nodes as dicts of what they hold: absent fields left out, extras beside the fields, no `at`.
+
+    Nor who signed a thought: a writer that may not write the signature reports the signature.
+    """
     if isinstance(value, ir.Node):
-        fields = {f: tree(getattr(value, f)) for f in value.__struct_fields__ if f not in ("at", "extras")}
+        fields = {f: tree(getattr(value, f)) for f in value.__struct_fields__ if f not in ("at", "extras", "signer")}
         held = {KIND: type(value).__name__} | {f: v for f, v in fields.items() if v not in (None, [])}
         if value.extras is not None:
             held |= {name: [value.extras.dialect, v] for name, v in value.extras.fields.items()}

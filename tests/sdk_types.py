@@ -11,12 +11,17 @@ import anthropic.types as an
 import openai.types.chat as oa
 from anthropic.types.message_create_params import MessageCreateParams
 from openai.types.chat.completion_create_params import CompletionCreateParams
+from openai.types.responses import Response, ResponseStreamEvent
+from openai.types.responses.response_create_params import ResponseCreateParams
 from pydantic import TypeAdapter, ValidationError
 
 TYPES: dict[tuple[str, str], TypeAdapter[Any]] = {
     ("openai.chat", "request"): TypeAdapter(CompletionCreateParams),
     ("openai.chat", "response"): TypeAdapter(oa.ChatCompletion),
     ("openai.chat", "stream"): TypeAdapter(oa.ChatCompletionChunk),
+    ("openai.responses", "request"): TypeAdapter(ResponseCreateParams),
+    ("openai.responses", "response"): TypeAdapter(Response),
+    ("openai.responses", "stream"): TypeAdapter(ResponseStreamEvent),
     ("anthropic.messages", "request"): TypeAdapter(MessageCreateParams),
     ("anthropic.messages", "response"): TypeAdapter(an.Message),
     ("anthropic.messages", "stream"): TypeAdapter(an.RawMessageStreamEvent),
@@ -25,6 +30,7 @@ TYPES: dict[tuple[str, str], TypeAdapter[Any]] = {
 
 OLDER = {
     "openai.chat": set[str](),
+    "openai.responses": set[str](),
     # Gone from the types, for the newest models refuse them; the models before still take them.
     "anthropic.messages": {f".{name}: no such field" for name in ("temperature", "top_p", "top_k")},
 }
