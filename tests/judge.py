@@ -75,20 +75,26 @@ class Judge:
             return self.gone(x[name], path)
         return name in x and self.same(x[name], y[name], path)
 
-    def gone(self, x: Any, path: str) -> bool:
-        """Whether nothing of `x` is left to be carried."""
+    def gone(self, x: Any, path: str, but: str = "") -> bool:
+        """Whether nothing of `x` is left to be carried. `but`: a kind of loss that leaves something."""
         if path in self.lost:
-            return True
+            return self.lost[path] != {but}
         if isinstance(x, dict):
-            return all(self.gone(v, join(path, k)) for k, v in x.items() if k != KIND) and len(x) > 1
-        return isinstance(x, list) and bool(x) and all(self.gone(v, f"{path}[{i}]") for i, v in enumerate(x))
+            return all(self.gone(v, join(path, k), but) for k, v in x.items() if k != KIND) and len(x) > 1
+        return (
+            isinstance(x, list) and bool(x) and all(self.gone(v, f"{path}[{i}]", but) for i, v in enumerate(x))
+        )
+
+    def _left_out(self, x: Any, at: str) -> bool:
+        """Whether an item of a list may be missing: what is approximated inside it still needs its place."""
+        return at in self.lost or self.gone(x, at, "approximated")
 
     def _pair(self, xs: list[Any], ys: list[Any], path: str, i: int, j: int) -> bool:
         if i == len(xs) and j == len(ys):
             return True
         if i < len(xs):
             at = f"{path}[{i}]"
-            if self.gone(xs[i], at) and self._pair(xs, ys, path, i + 1, j):
+            if self._left_out(xs[i], at) and self._pair(xs, ys, path, i + 1, j):
                 return True
             kinds = self.lost.get(at, set())
             if j < len(ys):

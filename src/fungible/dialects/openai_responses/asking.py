@@ -159,12 +159,13 @@ class _Input(Blocks):
 
     def _assistant(self, message: Message, answering: bool) -> bool:
         """Whether anything is written. `answering`: the item before is the assistant's too."""
+        report, mark = self.report, len(self.report.losses)
         self._named(message)
         for field in message.extras.fields if message.extras is not None else ():
-            self.report.lose(message, field, "dropped", "unknown_field")  # it is no item of its own
+            report.lose(message, field, "dropped", "unknown_field")  # it is no item of its own
         kept: list[Part] = []
         for part in message.parts:
-            if type(part) is Thinking and not is_ours(part):
+            if type(part) is Thinking and (part.redacted is not None or not is_ours(part)):
                 self.lost(part, "thinking")
             elif answering and type(part) is Text and not part.text:
                 self.lost(part, "empty_text")
@@ -177,9 +178,10 @@ class _Input(Blocks):
             if type(part) is ToolCall:
                 self._custom[part.id] = part.custom
         items = [_eased(item) for item in Items(self.report).all(tuple(kept))]
-        if not items:
-            if not message.parts:
-                self.report.lose(message, None, "dropped", "empty_text")
+        if not items:  # that is one loss, not many
+            why = report.losses[-1].why if message.parts else "empty_text"
+            del report.losses[mark:]
+            report.lose(message, None, "dropped", why)
             return False
         if answering:
             self.report.lose(message, None, "changed", "message_order")
