@@ -36,6 +36,8 @@ crossed = pytest.mark.parametrize(("source", "target"), PAIRS)
 # Recorded bodies that no reader should take, and what is wrong with each. The provider refused them, too.
 UNREADABLE: dict[str, str] = {
     "w22fdb87cc8c882": "a message that is a string",
+    "w1428a56d9313b1": "a tool without a name",
+    "weebedae3ce9855": "a stream of another dialect than the one it was recorded as",
 }
 
 

@@ -68,7 +68,8 @@ def write_request(request: Request, report: Report, quirks: Quirks) -> bytes:
         if messages[0].extras is not None:
             report.extras(messages[0], NAME)
         messages = messages[1:]
-    body["input"] = _Input(report, quirks).all(messages)
+    if messages:
+        body["input"] = _Input(report, quirks).all(messages)
     tools = [tool for t in request.tools if (tool := _tool(t, report)) is not None]
     if tools:
         body["tools"] = tools

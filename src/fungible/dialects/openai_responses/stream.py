@@ -191,7 +191,11 @@ class Reader:
             return
         self._begin(response, out)
         for number, node in enumerate(may(response, "output", list, "response") or ()):
-            if number not in self._items and type(node) is dict:
+            if type(node) is not dict:
+                continue
+            if number in self._items:
+                self._changed(self._items[number], node)
+            else:
                 self._whole(number, node, out)
         for item in self._items.values():
             self._close(item, out)
@@ -289,7 +293,11 @@ class Reader:
             if seal and last.open:
                 out.append(SignatureDelta(seal, last.index))
         self._close(item, out)
-        for name, value in node.items():
+        self._changed(item, node)
+
+    def _changed(self, item: _Item, node: Wire) -> None:
+        """What an item says of itself otherwise than when it began: told at the end, by its path."""
+        for name, value in node.items() if item.kind is not None and ("whole", 0) not in item.pieces else ():
             if value is not None and name not in _TOLD and item.node.get(name) != value:
                 if (name, value) != ("status", "completed"):
                     self._late[f"{item.at}.{name}"] = value
