@@ -217,11 +217,6 @@ def the_settings_are_always_told(kind: str, body: dict[str, Any]) -> None:
         body.setdefault("tool_choice", "auto")
 
 
-def whole_seconds(kind: str, body: dict[str, Any]) -> None:
-    if kind == "response" and "created_at" in body:
-        body["created_at"] = int(body["created_at"])
-
-
 def tool_calls(body: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
     for node in objects(body):
         if isinstance(node.get("tool_calls"), list):
@@ -253,7 +248,6 @@ NORMALISATIONS: dict[str, dict[str, Row]] = {
         "nothing is said by silence": nothing_is_said_by_silence,
         "stream: false is absent": not_streaming_is_said_by_silence,
         "the settings are always told": the_settings_are_always_told,
-        "whole seconds": whole_seconds,
         "a call is given an id": a_call_is_given_an_id,
     },
     "anthropic.messages": {

@@ -127,6 +127,7 @@ heard = st.builds(
 )
 thoughts = st.one_of(
     st.builds(ir.Thinking, text=texts, signature=maybe(some_texts), extras=extras),
+    st.builds(ir.Thinking, text=texts, signature=some_texts, signer=st.sampled_from(DIALECT_NAMES)),
     st.builds(ir.Thinking, redacted=some_texts, extras=extras),
 )
 calls = st.one_of(

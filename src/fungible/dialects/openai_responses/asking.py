@@ -28,6 +28,7 @@ from .blocks import Blocks, Items
 from .names import (
     EFFORT_OF_BUDGET,
     LOGPROBS,
+    OWN_TIERS,
     NAME,
     RESULTS,
     SERVICE_TIERS,
@@ -87,9 +88,10 @@ def write_request(request: Request, report: Report, quirks: Quirks) -> bytes:
     if request.output is not None:
         body["text"] = {"format": _output(request.output, report)}
     if request.reasoning is not None:
-        body |= _reasoning(request.reasoning, request, report)
+        body |= _reasoning(request.reasoning, report)
     if request.service_tier is not None:
-        body["service_tier"] = service_tier(request, request.service_tier, report)
+        tier = service_tier(request, request.service_tier, report)
+        body |= {"service_tier": tier} if tier is not None else {}
     if request.stream:
         body["stream"] = True
         if not request.stream_usage:
@@ -116,11 +118,11 @@ def _include(request: Request, body: Wire, report: Report) -> None:
         report.lose(request, "logprobs", "dropped", "logprobs")
 
 
-def service_tier(node: Request | Reply, tier: str, report: Report) -> str:
-    nearest = SERVICE_TIERS.get(tier)
-    if nearest is None or is_ours(node):
+def service_tier(node: Request | Reply, tier: str, report: Report) -> str | None:
+    if tier in OWN_TIERS or is_ours(node):
         return tier
-    report.lose(node, "service_tier", "approximated", "service_tier")
+    nearest = SERVICE_TIERS.get(tier)
+    report.lose(node, "service_tier", "dropped" if nearest is None else "approximated", "service_tier")
     return nearest
 
 
@@ -210,7 +212,7 @@ class _Input(Blocks):
             kind = "custom_tool_call" if self._custom.get(part.call_id) else "function_call"
             item: Wire = {"type": RESULTS[kind], "call_id": part.call_id, "output": self._output(part)}
             if part.cache is not None:
-                self.report.lose(part, "cache", "dropped", "cache_mark")
+                self.report.lose(part.cache, None, "dropped", "cache_mark")
             self._wire.append(item | self.report.extras(part, NAME))
 
     def _output(self, result: ToolResult) -> object:
@@ -268,7 +270,7 @@ def _tool(tool: Tool | Native, report: Report) -> Wire | None:
     if tool.strict is not None or not is_ours(tool):
         made["strict"] = bool(tool.strict)
     if tool.cache is not None:
-        report.lose(tool, "cache", "dropped", "cache_mark")
+        report.lose(tool.cache, None, "dropped", "cache_mark")
     return made | fields
 
 
@@ -304,7 +306,7 @@ def _output(output: Output, report: Report) -> Wire:
     return form | report.extras(output, NAME)
 
 
-def _reasoning(asked: Reasoning, request: Request, report: Report) -> Wire:
+def _reasoning(asked: Reasoning, report: Report) -> Wire:
     """By effort, or the nearest to what was asked for; and whether a summary is shown."""
     fields = report.extras(asked, NAME)
     made: Wire = {}
@@ -316,7 +318,7 @@ def _reasoning(asked: Reasoning, request: Request, report: Report) -> Wire:
     elif asked.mode is not None or asked.budget_tokens is not None:
         effort = _nearest_effort(asked)
         kind = "dropped" if effort is None else "approximated"
-        report.lose(request, "reasoning", kind, "reasoning")  # type: ignore[arg-type]
+        report.lose(asked, None, kind, "reasoning")  # type: ignore[arg-type]
         if effort is not None:
             made["effort"] = effort
     if asked.display == "summarized":

@@ -71,7 +71,7 @@ class Blocks:
     def _finished(self, part: Node, block: Wire, cache: Cache | None) -> Wire:
         if cache is not None:
             if "no_cache_marks" in self.quirks:
-                self.report.lose(part, "cache", "dropped", "cache_mark")
+                self.report.lose(cache, None, "dropped", "cache_mark")
             else:
                 block["prompt_cache_breakpoint"] = self._mark(cache)
         return merge(block, self.report.extras(part, NAME))
@@ -210,8 +210,9 @@ def piece(part: Part, n: int, text: str, cited: list[Json], odds: Json) -> Wire:
 
 def unmarked(part: Part, report: Report) -> None:
     """The model's items have no cache marks, and nobody else's fields."""
-    if getattr(part, "cache", None) is not None:
-        report.lose(part, "cache", "dropped", "cache_mark")
+    cache = getattr(part, "cache", None)
+    if cache is not None:
+        report.lose(cache, None, "dropped", "cache_mark")
     if part.extras is not None:
         report.extras(part, NAME)
 

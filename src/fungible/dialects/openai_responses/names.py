@@ -25,6 +25,7 @@ NAMES: dict[str, str] = {
     "cache_read_tokens": "input_tokens_details.cached_tokens",
     "cache_write_tokens": "input_tokens_details.cache_write_tokens",
     "reasoning_tokens": "output_tokens_details.reasoning_tokens",
+    "Choice.logprobs": "output[0].content[0].logprobs",
     "why:previous_response_id": "conversation",
     "why:conversation": "conversation",
 }
@@ -71,7 +72,7 @@ SHOWN = "auto"
 """The `reasoning.summary` that other dialects ask for when they ask to be shown a summary."""
 
 OWN_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast", "ultrafast"})
-SERVICE_TIERS: dict[str, str] = {"standard": "default", "standard_only": "default", "batch": "default"}
+SERVICE_TIERS: dict[str, str] = {"standard": "default", "standard_only": "default", "batch": "default", "on_demand": "default"}
 """Tiers of other dialects -> the nearest here."""
 
 BREAKPOINTS: dict[int, str] = {1_800: "30m", 43_200: "12h"}

@@ -202,7 +202,8 @@ def envelope(reply: Reply, report: Report) -> Wire:
         **DEFAULTS,
     }
     if reply.service_tier is not None:
-        body["service_tier"] = service_tier(reply, reply.service_tier, report)
+        tier = service_tier(reply, reply.service_tier, report)
+        body |= {"service_tier": tier} if tier is not None else {}
     return body
 
 

@@ -56,7 +56,7 @@ ROLES: dict[str, Role] = {"user": "user", "system": "system", "developer": "deve
 def read_request(body: bytes) -> Request:
     """Raises `Fault` (bad_request) with the path of what is wrong."""
     node = parse(body)
-    fields: dict[str, Any] = {"model": may(node, "model", str, "") or ""}
+    fields: dict[str, Any] = {"model": need(node, "model", str, "")}
     unknown: Wire = {}
     for name, value in node.items():
         if value is None:

@@ -57,7 +57,7 @@ _delta = msgspec.json.Decoder(_Delta).decode
 class _Piece:
     """A part under way: its place among the parts, and what has been said of it."""
 
-    __slots__ = ("cited", "index", "open", "part", "said")
+    __slots__ = ("cited", "index", "odds", "open", "part", "said")
 
     def __init__(self, part: Part, index: int) -> None:
         self.part = part
@@ -65,6 +65,7 @@ class _Piece:
         self.open = True
         self.said: list[str] = []
         self.cited = 0
+        self.odds = False  # whether any token's probability was told
 
 
 class _Item:
@@ -374,6 +375,7 @@ class Reader:
         piece = self._piece(wire, "content", "content_index", str(value.get("type")), out)
         if piece is not None:
             self._rest(piece, value.get("refusal" if type(piece.part) is Refusal else "text"), out)
+            self._odds(piece, value, out)
             self._cite(piece, value, f"output[{wire['output_index']}].content[{wire['content_index']}]", out)
             if type(piece.part) is not Thinking:
                 self._end(piece, out)
@@ -391,12 +393,21 @@ class Reader:
         if piece is not None and piece.open:
             odds = wire.get("logprobs")
             told = {"content": odds, "refusal": None} if type(odds) is list and odds else None
+            piece.odds = piece.odds or told is not None
             self._grow(piece, need(wire, "delta", str, ""), out, told)
 
     def _text_done(self, wire: Wire, out: list[StreamEvent]) -> None:
         piece = self._piece(wire, "content", "content_index", "output_text", out)
         if piece is not None:
             self._rest(piece, wire.get("text"), out)
+            self._odds(piece, wire, out)
+
+    def _odds(self, piece: _Piece, value: Wire, out: list[StreamEvent]) -> None:
+        """Probabilities that the deltas left out."""
+        odds = value.get("logprobs")
+        if type(odds) is list and odds and not piece.odds and piece.open and type(piece.part) is Text:
+            piece.odds = True
+            self._grow(piece, "", out, {"content": odds, "refusal": None})
 
     def _annotation(self, wire: Wire, out: list[StreamEvent]) -> None:
         piece = self._piece(wire, "content", "content_index", "output_text", out)

@@ -265,21 +265,19 @@ class Writer:
             self._tell("response.refusal.delta", {**self._at(held), "delta": text}, out)
             return
         tokens: list[Json] = []
-        if type(odds) is dict and type(odds.get("content")) is list and not odds.get("refusal"):
+        if type(odds) is dict and type(odds.get("content")) is list:
             first = next((p for p in self._whole if type(p) is Text), None)
             if held.part is first:
                 tokens = odds["content"]
                 held.odds += tokens
-        if not tokens:
+        if not tokens or any(v for name, v in odds.items() if name != "content"):
             self._odd(odds)
         self._tell("response.output_text.delta", {**self._at(held), "delta": text, "logprobs": tokens}, out)
 
     def _odd(self, odds: Json) -> None:
         if odds is not None:
-            self._lose(f"{self._choice()}{self._report.names.get('logprobs', 'logprobs')}", "logprobs")
-
-    def _choice(self) -> str:
-        return f"{self._report.names.get('choices', 'choices')}[0]."
+            at = f"{self._report.names.get('choices', 'choices')}[0]"
+            self._lose(self._report.path(Choice(at=at), "logprobs"), "logprobs")
 
     def _thought(self, held: _Part, text: str, out: list[bytes]) -> None:
         if not isinstance(held.part, Thinking):
