@@ -28,7 +28,9 @@ def tree(value: Any) -> Any:
     Nor who signed a thought: a writer that may not write the signature reports the signature.
     """
     if isinstance(value, ir.Node):
-        fields = {f: tree(getattr(value, f)) for f in value.__struct_fields__ if f not in ("at", "extras", "signer")}
+        fields = {
+            f: tree(getattr(value, f)) for f in value.__struct_fields__ if f not in ("at", "extras", "signer")
+        }
         held = {KIND: type(value).__name__} | {f: v for f, v in fields.items() if v not in (None, [])}
         if value.extras is not None:
             held |= {name: [value.extras.dialect, v] for name, v in value.extras.fields.items()}
@@ -82,7 +84,9 @@ class Judge:
         if isinstance(x, dict):
             return all(self.gone(v, join(path, k), but) for k, v in x.items() if k != KIND) and len(x) > 1
         return (
-            isinstance(x, list) and bool(x) and all(self.gone(v, f"{path}[{i}]", but) for i, v in enumerate(x))
+            isinstance(x, list)
+            and bool(x)
+            and all(self.gone(v, f"{path}[{i}]", but) for i, v in enumerate(x))
         )
 
     def _left_out(self, x: Any, at: str) -> bool:

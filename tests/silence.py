@@ -301,7 +301,11 @@ def excepted(body: Any, leaf: Leaf, words: Translator, done: Translation) -> boo
     if words.kind == "error" or (
         words.kind == "stream" and body.get("error")
     ):  # its words are put into the message, or its number is the status
-        return name in GRAMMAR or name in WORDS_OF_ERRORS or str(leaf.value) in json.dumps(done.body, ensure_ascii=False)
+        return (
+            name in GRAMMAR
+            or name in WORDS_OF_ERRORS
+            or str(leaf.value) in json.dumps(done.body, ensure_ascii=False)
+        )
     if (
         words.kind == "stream"
         and "message" in leaf.steps

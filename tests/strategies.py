@@ -140,7 +140,12 @@ refusals = st.builds(ir.Refusal, text=some_texts, extras=extras)
 NATIVE_BLOCKS: dict[str, list[dict[str, Any]]] = {
     "openai.chat": [{"type": "x_hologram", "x_hologram": {"z": [1, 2]}}],
     "openai.responses": [
-        {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "tides"}},
+        {
+            "type": "web_search_call",
+            "id": "ws_1",
+            "status": "completed",
+            "action": {"type": "search", "query": "tides"},
+        },
         {"type": "x_hologram", "depth": 3},
     ],
     "anthropic.messages": [

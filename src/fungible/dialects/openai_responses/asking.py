@@ -7,6 +7,7 @@ by id and seal, and refuses any other.
 """
 
 from ...ir import (
+    Json,
     Message,
     Native,
     Output,
@@ -28,8 +29,8 @@ from .blocks import Blocks, Items
 from .names import (
     EFFORT_OF_BUDGET,
     LOGPROBS,
-    OWN_TIERS,
     NAME,
+    OWN_TIERS,
     RESULTS,
     SERVICE_TIERS,
     SHOWN,
@@ -215,7 +216,7 @@ class _Input(Blocks):
                 self.report.lose(part.cache, None, "dropped", "cache_mark")
             self._wire.append(item | self.report.extras(part, NAME))
 
-    def _output(self, result: ToolResult) -> object:
+    def _output(self, result: ToolResult) -> Json:
         """There is no mark for a failure, so the text says it. No part is `""`."""
         if result.is_error:
             self.report.lose(result, None, "approximated", "tool_result_error")
@@ -229,7 +230,7 @@ class _Input(Blocks):
             self.report.lose(result, "is_error", "dropped", "tool_result_error")
         return self._content(result)
 
-    def _content(self, result: ToolResult) -> object:
+    def _content(self, result: ToolResult) -> Json:
         if not result.parts:
             return ""
         content = self.content(result.parts)
@@ -243,7 +244,12 @@ def _eased(item: Wire) -> Wire:
     said = item["content"]
     if item.get("id") is not None:
         return {"status": "completed", **item}
-    if len(said) == 1 and said[0].get("annotations") == [] and said[0]["logprobs"] == [] and len(said[0]) == 4:
+    if (
+        len(said) == 1
+        and said[0].get("annotations") == []
+        and said[0]["logprobs"] == []
+        and len(said[0]) == 4
+    ):
         said = said[0]["text"]
     rest = {k: v for k, v in item.items() if k not in ("type", "role", "content")}
     eased: Wire = {"role": "assistant", "content": said, **rest}
@@ -334,5 +340,3 @@ def _nearest_effort(asked: Reasoning) -> str | None:
     if asked.budget_tokens is not None:
         return next((e for most, e in EFFORT_OF_BUDGET if asked.budget_tokens <= most), "high")
     return "medium" if asked.mode == "enabled" else None
-
-

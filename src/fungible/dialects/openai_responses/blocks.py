@@ -23,7 +23,16 @@ from ...ir import (
 )
 from ...losses import Report
 from ..base import Quirks
-from .names import BREAKPOINTS, MADE_CALL, MADE_CUSTOM, MADE_MESSAGE, MADE_SEALED, MADE_THOUGHT, NAME, UNNAMED_FILE
+from .names import (
+    BREAKPOINTS,
+    MADE_CALL,
+    MADE_CUSTOM,
+    MADE_MESSAGE,
+    MADE_SEALED,
+    MADE_THOUGHT,
+    NAME,
+    UNNAMED_FILE,
+)
 from .shape import Wire, is_ours, merge
 
 
@@ -120,7 +129,9 @@ class Blocks:
         block: Wire = {"type": "input_file"}
         if source.data is not None:
             bare = is_ours(source) and source.media_type is None
-            block["file_data"] = source.data if bare else f"data:{source.media_type or ''};base64,{source.data}"
+            block["file_data"] = (
+                source.data if bare else f"data:{source.media_type or ''};base64,{source.data}"
+            )
         elif source.file_id is not None or source.url is not None:
             block["file_id" if source.file_id is not None else "file_url"] = source.file_id or source.url
             self._untyped(source, "document")
@@ -189,7 +200,9 @@ def is_raw(part: Thinking) -> bool:
     """Whether it is the reasoning itself, and no summary of it."""
     if part.extras is None or not is_ours(part):
         return False
-    return any(n.rpartition(".")[2] == "type" and v == "reasoning_text" for n, v in part.extras.fields.items())
+    return any(
+        n.rpartition(".")[2] == "type" and v == "reasoning_text" for n, v in part.extras.fields.items()
+    )
 
 
 def piece(part: Part, n: int, text: str, cited: list[Json], odds: Json) -> Wire:

@@ -64,7 +64,9 @@ def assistant(node: Wire, at: str) -> Said:
             return Said([Native(dialect=NAME, body=node, at=at)], [])
         extras = (ours({**fields, **unknown}) or (OURS if kind == "refusal" else None)) if i == 0 else OURS
         if kind == "refusal":
-            parts.append(Refusal(text=need(piece, "refusal", str, where), extras=extras, at=at if not i else where))
+            parts.append(
+                Refusal(text=need(piece, "refusal", str, where), extras=extras, at=at if not i else where)
+            )
             continue
         cited = may(piece, "annotations", list, where) or ()
         parts.append(
@@ -111,7 +113,13 @@ def reasoning(node: Wire, at: str, before: Part | None = None) -> list[Part]:
             if piece.get("type") != kind or piece.keys() != {"type", "text"}:
                 return [Native(dialect=NAME, body=node, at=at)]
             pieces.append((where, kind, need(piece, "text", str, f"{at}.{where}")))
-    if not fields and not foreign and type(before) is Thinking and is_ours(before) and before.signature is None:
+    if (
+        not fields
+        and not foreign
+        and type(before) is Thinking
+        and is_ours(before)
+        and before.signature is None
+    ):
         fields["status"] = "completed"
     found: list[Part] = []
     for i, (where, kind, text) in enumerate(pieces or [("", "", "")]):
@@ -185,5 +193,3 @@ def model_said(value: Json, at: str, before: Part | None = None) -> Said:
     if kind == "message" and node.get("role") == "assistant":
         return assistant(node, at)
     return Said([Native(dialect=NAME, body=node, at=at)], [])
-
-

@@ -72,7 +72,12 @@ SHOWN = "auto"
 """The `reasoning.summary` that other dialects ask for when they ask to be shown a summary."""
 
 OWN_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast", "ultrafast"})
-SERVICE_TIERS: dict[str, str] = {"standard": "default", "standard_only": "default", "batch": "default", "on_demand": "default"}
+SERVICE_TIERS: dict[str, str] = {
+    "standard": "default",
+    "standard_only": "default",
+    "batch": "default",
+    "on_demand": "default",
+}
 """Tiers of other dialects -> the nearest here."""
 
 BREAKPOINTS: dict[int, str] = {1_800: "30m", 43_200: "12h"}

@@ -22,7 +22,9 @@ from .names import INCOMPLETE, NAME, NEAREST_INCOMPLETE, OWN_TIERS
 from .shape import BROKEN, OURS, Wire, encode, is_ours, ours, parse_answer, rest
 from .usage import read_usage, usage_of, write_usage
 
-KNOWN = frozenset({"id", "object", "created_at", "model", "output", "usage", "status", "error", "service_tier"})
+KNOWN = frozenset(
+    {"id", "object", "created_at", "model", "output", "usage", "status", "error", "service_tier"}
+)
 DEFAULTS: Wire = {"parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
 CUT_OFF = frozenset({"in_progress", "queued"})
 """Statuses of an answer that is not there yet."""
@@ -176,7 +178,6 @@ def write_reply(reply: Reply, report: Report) -> bytes:
     return encode(settle(body, report.extras(choice, NAME)))
 
 
-
 def odds_of(choice: Choice, report: Report) -> Json:
     """The list of the first text's tokens; None where there is no text, or they are of another shape."""
     odds = choice.logprobs
@@ -233,7 +234,12 @@ def settle(body: Wire, fields: Wire) -> Wire:
     """Puts our own fields in their place: beside the items, or inside one (`output[1].status`)."""
     for name, value in fields.items():
         head, dot, tail = name.partition("].")
-        if dot and head.startswith("output[") and head[7:].isdecimal() and int(head[7:]) < len(body["output"]):
+        if (
+            dot
+            and head.startswith("output[")
+            and head[7:].isdecimal()
+            and int(head[7:]) < len(body["output"])
+        ):
             item = body["output"][int(head[7:])]
             inner, dot, last = tail.partition("].")
             if dot and inner.startswith("content[") and inner[8:].isdecimal():

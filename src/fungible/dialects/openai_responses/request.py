@@ -26,8 +26,8 @@ from ...ir import (
     Tool,
     ToolChoice,
 )
-from .items import CALLS, Said, assistant, call, reasoning, result
-from .names import EFFORTS, LOGPROBS, NAME, OWN_TIERS, SHOWN, UNNAMED_SCHEMA
+from .items import Said, assistant, call, reasoning, result
+from .names import CALLS, EFFORTS, LOGPROBS, NAME, OWN_TIERS, SHOWN, UNNAMED_SCHEMA
 from .parts import content
 from .shape import KINDS, OURS, Wire, a_list, an_object, may, need, ours, parse, rest, wrong
 
@@ -50,7 +50,12 @@ _MESSAGE = frozenset({"type", "role", "content"})
 _FUNCTION = frozenset({"type", "name", "description", "parameters", "strict"})
 _SCHEMA = frozenset({"type", "name", "description", "schema", "strict"})
 _REASONING = frozenset({"effort", "summary"})
-ROLES: dict[str, Role] = {"user": "user", "system": "system", "developer": "developer", "assistant": "assistant"}
+ROLES: dict[str, Role] = {
+    "user": "user",
+    "system": "system",
+    "developer": "developer",
+    "assistant": "assistant",
+}
 
 
 def read_request(body: bytes) -> Request:
@@ -347,5 +352,3 @@ def _include(value: Json, fields: dict[str, Any], unknown: Wire) -> None:
         if not words:
             return
     unknown["include"] = words
-
-

@@ -77,7 +77,9 @@ class _Item:
         self.node = node
         self.at = f"output[{number}]"
         kind = node.get("type")
-        known = kind in CALLS or kind == "reasoning" or (kind == "message" and node.get("role") == "assistant")
+        known = (
+            kind in CALLS or kind == "reasoning" or (kind == "message" and node.get("role") == "assistant")
+        )
         self.kind = kind if known else None
         self.pieces: dict[tuple[str, int], _Piece] = {}
 
@@ -177,12 +179,19 @@ class Reader:
         tier = tier if type(tier) is str and tier != "auto" else None
         self._late = {"service_tier": tier}
         out.append(
-            Begin(as_text(response.get("id")), as_text(response.get("model")), as_seconds(response.get("created_at")), tier)
+            Begin(
+                as_text(response.get("id")),
+                as_text(response.get("model")),
+                as_seconds(response.get("created_at")),
+                tier,
+            )
         )
 
     def _queued(self, wire: Wire, out: list[StreamEvent]) -> None:
         self._created(wire, out)
-        out.append(NativeEvent(NAME, {k: v for k, v in wire.items() if k != "sequence_number"}, "response.queued"))
+        out.append(
+            NativeEvent(NAME, {k: v for k, v in wire.items() if k != "sequence_number"}, "response.queued")
+        )
 
     def _completed(self, wire: Wire, out: list[StreamEvent]) -> None:
         response = need(wire, "response", dict, "")
@@ -283,7 +292,11 @@ class Reader:
             self._whole(number, {**(item.node if item else {}), **node}, out)
             return
         if item.kind in CALLS:
-            self._rest(item.pieces["arguments", 0], node.get("input" if item.kind == "custom_tool_call" else "arguments"), out)
+            self._rest(
+                item.pieces["arguments", 0],
+                node.get("input" if item.kind == "custom_tool_call" else "arguments"),
+                out,
+            )
         elif item.kind == "message":
             self._told(item, "content", node, out)
         else:
@@ -347,7 +360,11 @@ class Reader:
             if not first:
                 part = _replace(part, extras=ours({"type": shown["type"]}) if field == "content" else OURS)
         else:
-            empty = {"type": "refusal", "refusal": ""} if kind == "refusal" else {"type": "output_text", "text": ""}
+            empty = (
+                {"type": "refusal", "refusal": ""}
+                if kind == "refusal"
+                else {"type": "output_text", "text": ""}
+            )
             more = {k: v for k, v in value.items() if k not in _SAID} if type(value) is dict else {}
             held = assistant({**_begun(item.node), "content": [{**more, **empty}]}, item.at).parts
             part = held[0]
@@ -411,7 +428,12 @@ class Reader:
 
     def _annotation(self, wire: Wire, out: list[StreamEvent]) -> None:
         piece = self._piece(wire, "content", "content_index", "output_text", out)
-        if piece is not None and type(piece.part) is Text and piece.open and wire.get("annotation") is not None:
+        if (
+            piece is not None
+            and type(piece.part) is Text
+            and piece.open
+            and wire.get("annotation") is not None
+        ):
             at = f"output[{wire['output_index']}].content[{wire['content_index']}].annotations[{piece.cited}]"
             piece.cited += 1
             out.append(CitationDelta(citation(wire["annotation"], at), piece.index))
@@ -457,7 +479,9 @@ class Reader:
 _PADDING = frozenset({"sequence_number", "obfuscation"})
 _TERMINAL = frozenset({"type", "sequence_number", "response"})
 _SAID = frozenset({"type", "text", "refusal", "annotations", "logprobs"})
-_TOLD = frozenset({"type", "content", "summary", "encrypted_content", "arguments", "input", "call_id", "name", "role"})
+_TOLD = frozenset(
+    {"type", "content", "summary", "encrypted_content", "arguments", "input", "call_id", "name", "role"}
+)
 
 
 def _begun(node: Wire) -> Wire:

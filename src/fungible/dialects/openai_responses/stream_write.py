@@ -24,7 +24,21 @@ from ...events import (
     UsageSeen,
     revise,
 )
-from ...ir import Choice, Image, Document, Audio, Json, Native, Part, Refusal, Reply, Text, Thinking, ToolCall, Usage
+from ...ir import (
+    Audio,
+    Choice,
+    Document,
+    Image,
+    Json,
+    Native,
+    Part,
+    Refusal,
+    Reply,
+    Text,
+    Thinking,
+    ToolCall,
+    Usage,
+)
 from ...losses import Report
 from .blocks import annotation, continues, is_raw, opened, piece, seal, unmarked
 from .errors import write_stream_error
@@ -217,10 +231,15 @@ class Writer:
                     self._cite(held, CitationDelta(cited, index), out)
                 if type(part) is Text:
                     self._hot, self._part_said = held, index
-                    at = (held.item.number, held.n, encode(held.item.node.get("id") or "").replace(b"%", b"%%"))
+                    at = (
+                        held.item.number,
+                        held.n,
+                        encode(held.item.node.get("id") or "").replace(b"%", b"%%"),
+                    )
                     self._head = (
                         b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta",'
-                        b'"sequence_number":%%d,"output_index":%d,"content_index":%d,"item_id":%b,"delta":' % at
+                        b'"sequence_number":%%d,"output_index":%d,"content_index":%d,"item_id":%b,"delta":'
+                        % at
                     )
             case Thinking():
                 seal(held.item.node, part, self._report)
@@ -249,13 +268,18 @@ class Writer:
         part = held.part
         empty = piece(part, held.n, "", [], None)
         if type(part) is Thinking and not is_raw(part):
-            self._tell("response.reasoning_summary_part.added", {**self._at(held, "summary_index"), "part": empty}, out)
+            self._tell(
+                "response.reasoning_summary_part.added",
+                {**self._at(held, "summary_index"), "part": empty},
+                out,
+            )
         else:
             self._tell("response.content_part.added", {**self._at(held), "part": empty}, out)
 
     def _text(self, held: _Part, event: TextDelta, out: list[bytes]) -> None:
         text, odds = event.text, event.logprobs
         if isinstance(held.part, Thinking):
+            self._odd(odds)
             self._thought(held, text, out)
             return
         held.said.append(text)
@@ -289,7 +313,9 @@ class Writer:
         if text:
             held.said.append(text)
             kind = "response.reasoning_text.delta" if raw else "response.reasoning_summary_text.delta"
-            self._tell(kind, {**self._at(held, "content_index" if raw else "summary_index"), "delta": text}, out)
+            self._tell(
+                kind, {**self._at(held, "content_index" if raw else "summary_index"), "delta": text}, out
+            )
 
     def _arguments(self, held: _Part, text: str, out: list[bytes]) -> None:
         if not isinstance(held.part, ToolCall) or not text:
@@ -323,7 +349,9 @@ class Writer:
             if type(part) is Refusal:
                 self._tell("response.refusal.done", {**self._at(held), "refusal": said}, out)
             else:
-                self._tell("response.output_text.done", {**self._at(held), "text": said, "logprobs": held.odds}, out)
+                self._tell(
+                    "response.output_text.done", {**self._at(held), "text": said, "logprobs": held.odds}, out
+                )
             self._tell("response.content_part.done", {**self._at(held), "part": whole}, out)
             node["content"].append(whole)
         if is_ours(part) and not isinstance(part, ToolCall):
@@ -414,5 +442,3 @@ def _part_of(event: StreamEvent) -> Part:
             return Audio()
         case _:
             return Text(text="")
-
-

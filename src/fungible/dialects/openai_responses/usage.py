@@ -30,7 +30,9 @@ def read_usage(node: Wire, at: str = "usage") -> Usage:
         else:
             fields[name] = value
     counts = {f: fields.pop(path) for f, path in _DETAILS.items() if type(fields.get(path)) is int}
-    tokens_in, out, total = (_count(node, n, fields) for n in ("input_tokens", "output_tokens", "total_tokens"))
+    tokens_in, out, total = (
+        _count(node, n, fields) for n in ("input_tokens", "output_tokens", "total_tokens")
+    )
     if total is not None and total != (tokens_in or 0) + (out or 0):
         fields["total_tokens"] = total
     return Usage(input_tokens=tokens_in, output_tokens=out, extras=ours(fields) or OURS, at=at, **counts)
@@ -56,7 +58,9 @@ def write_usage(usage: Usage, report: Report) -> Wire:
             value = 0
         if value is not None:
             node[name] = value
-    node["total_tokens"] = fields.get("total_tokens", node.get("input_tokens", 0) + node.get("output_tokens", 0))
+    node["total_tokens"] = fields.get(
+        "total_tokens", node.get("input_tokens", 0) + node.get("output_tokens", 0)
+    )
     for field, path in _DETAILS.items():
         value = getattr(usage, field)
         if value is None and not own:
