@@ -65,8 +65,8 @@ class Loss(msgspec.Struct, frozen=True, order=True):
 class Report:
     """Collects the losses of one translation.
 
-    `names` maps a canonical field to the source's spelling; `why:field` is the code of the loss of a field that
-    only the source has, where it is another than `unknown_field`.
+    `names` maps a canonical field to the source's spelling; `why:field` is the code of the loss of a field
+    that only the source has, where it is another than `unknown_field`.
     """
 
     __slots__ = ("losses", "names")

@@ -1,13 +1,14 @@
 """OpenAI's Responses, and those who serve it: `POST /v1/responses`.
 
-How it thinks. A conversation is a flat list of items: messages, reasoning, calls, results of calls, and what
-the provider's own tools did. The answer is such a list again, which the client sends back with the results
-beneath it, or names by the answer's id where the provider keeps it. Reasoning is opaque but for its summary. A
-stream tells each item as it begins, grows and ends, every event numbered, and the whole answer at its end.
+How it thinks. A conversation is a flat list of items: messages, reasoning, calls, results of calls, and
+what the provider's own tools did. The answer is such a list again, which the client sends back with the
+results beneath it, or names by the answer's id where the provider keeps it. Reasoning is opaque but for its
+summary. A stream tells each item as it begins, grows and ends, every event numbered, and the whole answer
+at its end.
 
 In reading order: `names` (the tables), `shape` (JSON, checked), `parts` and `items` (read), `request` and
-`reply`, `blocks` and `asking` (written), `stream` (read), `stream_write`, `peek` and `watch` (bytes that are
-only moved), `usage`, `errors`.
+`reply`, `blocks` and `asking` (written), `stream` (read), `stream_write`, `peek` and `watch` (bytes that
+are only moved), `usage`, `errors`.
 
 What must not be here: another dialect, a socket, a clock, and what a conversation held before this call.
 """

@@ -25,6 +25,7 @@ NAMES: dict[str, str] = {
     "cache_read_tokens": "input_tokens_details.cached_tokens",
     "cache_write_tokens": "input_tokens_details.cache_write_tokens",
     "reasoning_tokens": "output_tokens_details.reasoning_tokens",
+    "Request.logprobs": "include",
     "Choice.logprobs": "output[0].content[0].logprobs",
     "why:previous_response_id": "conversation",
     "why:conversation": "conversation",

@@ -1,10 +1,10 @@
 """An answer, read and written.
 
-What an answer ended with is told by its status and by what was said: `completed` beside a call means that the
-model waits for its result, `completed` beside a refusal that it declined. What the wire says beside the items
-(the settings of the request again, times, tools used) rides in the extras of the one choice, where a stream
-tells it too, at its end. Of these settings `parallel_tool_calls: true`, `tool_choice: "auto"` and no tools say
-what absence says; clients need all three.
+What an answer ended with is told by its status and by what was said: `completed` beside a call means that
+the model waits for its result, `completed` beside a refusal that it declined. What the wire says beside the
+items (the settings of the request again, times, tools used) rides in the extras of the one choice, where a
+stream tells it too, at its end. Of these settings `parallel_tool_calls: true`, `tool_choice: "auto"` and no
+tools say what absence says; clients need all three.
 """
 
 from collections.abc import Sequence
@@ -183,9 +183,9 @@ def odds_of(choice: Choice, report: Report) -> Json:
     odds = choice.logprobs
     if odds is None:
         return None
-    if type(odds) is dict and odds.keys() == {"content", "refusal"} and odds["refusal"] is None:
-        if any(type(p) is Text for p in choice.parts) and odds["content"]:
-            return odds["content"]
+    whole = type(odds) is dict and odds.keys() == {"content", "refusal"} and odds["refusal"] is None
+    if whole and odds["content"] and any(type(p) is Text for p in choice.parts):
+        return odds["content"]
     report.lose(choice, "logprobs", "dropped", "logprobs")
     return None
 

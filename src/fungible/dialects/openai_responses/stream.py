@@ -1,12 +1,14 @@
 """The wire's stream read into events.
 
 `response.created`, then for each item `response.output_item.added`, what it says piece by piece, and
-`response.output_item.done`; at the end `response.completed`, `.incomplete` or `.failed` with the whole answer
-(API reference, Streaming events). Items may interleave; `output_index` says which is meant. Each piece is told
-three more times when it is done: whatever a provider left out of the deltas is taken from there.
+`response.output_item.done`; at the end `response.completed`, `.incomplete` or `.failed` with the whole
+answer (API reference, Streaming events). Items may interleave; `output_index` says which is meant. Each
+piece is told three more times when it is done: whatever a provider left out of the deltas is taken from
+there.
 
-A thought's seal comes with the end of its item, so that its last part stays open until then. An item that only
-this wire has is held until it is done and told whole, as a plain reply has it; the events about it are its own.
+A thought's seal comes with the end of its item, so that its last part stays open until then. An item that
+only this wire has is held until it is done and told whole, as a plain reply has it; the events about it are
+its own.
 """
 
 from collections.abc import Callable
@@ -312,9 +314,10 @@ class Reader:
     def _changed(self, item: _Item, node: Wire) -> None:
         """What an item says of itself otherwise than when it began: told at the end, by its path."""
         for name, value in node.items() if item.kind is not None and ("whole", 0) not in item.pieces else ():
-            if value is not None and name not in _TOLD and item.node.get(name) != value:
-                if (name, value) != ("status", "completed"):
-                    self._late[f"{item.at}.{name}"] = value
+            if value is None or name in _TOLD or (name, value) == ("status", "completed"):
+                continue
+            if item.node.get(name) != value:
+                self._late[f"{item.at}.{name}"] = value
 
     def _told(self, item: _Item, field: str, node: Wire, out: list[StreamEvent]) -> None:
         for i, value in enumerate(may(node, field, list, "item") or ()):
@@ -373,7 +376,7 @@ class Reader:
         return self._open(item, (field, n), part, out)
 
     def _piece(self, wire: Wire, field: str, name: str, kind: str, out: list[StreamEvent]) -> _Piece | None:
-        """The part that an event is about, begun now if its beginning was left out. None: of no known item."""
+        """The part that an event is about, begun now if its beginning was left out; None: of another item."""
         item = self._item(wire)
         n = need(wire, name, int, "")
         if item.kind not in ("message", "reasoning"):

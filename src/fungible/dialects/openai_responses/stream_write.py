@@ -77,8 +77,8 @@ class _Part:
 
 class Writer:
     __slots__ = (
-        "_begin", "_end", "_head", "_hot", "_items", "_last", "_over", "_part_said", "_parts", "_report", "_said",
-        "_sequence", "_started", "_usage", "_whole",
+        "_begin", "_end", "_head", "_hot", "_items", "_last", "_over", "_part_said", "_parts", "_report",
+        "_said", "_sequence", "_started", "_usage", "_whole",
     )  # fmt: skip
 
     def __init__(self, report: Report, usage: bool) -> None:

@@ -1,9 +1,9 @@
 """Looks on while a stream's bytes go from a provider of this dialect to a client of it.
 
-Only two places of the bytes are looked at: what stands before the first delta, and the last frames, which is
-where an error or the end must be, for nothing follows either. The words that are looked for stand in quotes,
-which are escaped inside a text. The usage is in the last frame, which holds the whole answer again; it is read
-when somebody asks for it.
+Only two places of the bytes are looked at: what stands before the first delta, and the last frames, which
+is where an error or the end must be, for nothing follows either. The words that are looked for stand in
+quotes, which are escaped inside a text. The usage is in the last frame, which holds the whole answer again;
+it is read when somebody asks for it.
 """
 
 import msgspec
