@@ -58,6 +58,8 @@ DERIVED: dict[str, Callable[[dict[str, Any]], bool]] = {
     "prompt_tokens": lambda u: (
         u["prompt_tokens"] < ((u.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
     ),
+    # A mark has no other mode; that it is there says the rest of it.
+    "mode": lambda mark: mark["mode"] == "explicit",
     # the same thought under two names
     "reasoning": lambda m: m["reasoning"] in (m.get("reasoning_content"), *detailed(m)),
 }
