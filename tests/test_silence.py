@@ -101,6 +101,21 @@ MISSED: dict[tuple[str, str], dict[str, str]] = {
     },
     ("cache-marks-at-every-level", "openai.responses"): {"mode": OWN, "ttl": NEAR, "strict": OWN},
     ("custom-tools-called-and-answered", "anthropic.messages"): {"max_tokens": OWN},
+    ("everything-a-response-can-be-asked", "anthropic.messages"): {
+        "ttl": NEAR,
+        "name": TWICE,  # of the one tool that may be called
+        "media_type": "it was part of a data URL",
+    },
+    ("everything-a-response-can-be-asked", "openai.chat"): {
+        "include_usage": OWN,
+        "stream": TWICE,
+        "logprobs": "its word stands in a list whose other word is reported",
+        "mode": OWN,
+        "ttl": NEAR,
+        "tool_call_id": TWICE,
+        "text": OWN,
+        "url": NEAR,
+    },
     ("media-inside-a-tool-result", "openai.responses"): {"call_id": TWICE, "output": NEAR, "text": OWN},
     ("reasoning-items-through-a-tool-turn", "anthropic.messages"): {"max_tokens": OWN},
     ("server-tools-and-citations", "openai.responses"): {"strict": OWN, "tool_choice": OWN},
