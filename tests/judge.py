@@ -25,9 +25,14 @@ KIND = "<kind>"
 
 
 def tree(value: Any) -> Any:
-    """Nodes as dicts of what they hold: absent fields left out, extras beside the fields, no `at`."""
+    """Nodes as dicts of what they hold: absent fields left out, extras beside the fields, no `at`.
+
+    Nor who signed a thought: a writer that may not write the signature reports the signature.
+    """
     if isinstance(value, ir.Node):
-        fields = {f: tree(getattr(value, f)) for f in value.__struct_fields__ if f not in ("at", "extras")}
+        fields = {
+            f: tree(getattr(value, f)) for f in value.__struct_fields__ if f not in ("at", "extras", "signer")
+        }
         held = {KIND: type(value).__name__} | {f: v for f, v in fields.items() if v not in (None, [])}
         if value.extras is not None:
             held |= {name: [value.extras.dialect, v] for name, v in value.extras.fields.items()}
@@ -86,20 +91,28 @@ class Judge:
             return self.gone(x[name], path)
         return name in x and self.same(x[name], y[name], path)
 
-    def gone(self, x: Any, path: str) -> bool:
-        """Whether nothing of `x` is left to be carried."""
+    def gone(self, x: Any, path: str, but: str = "") -> bool:
+        """Whether nothing of `x` is left to be carried. `but`: a kind of loss that leaves something."""
         if path in self.lost:
-            return True
+            return self.lost[path] != {but}
         if isinstance(x, dict):
-            return all(self.gone(v, join(path, k)) for k, v in x.items() if k != KIND) and len(x) > 1
-        return isinstance(x, list) and bool(x) and all(self.gone(v, f"{path}[{i}]") for i, v in enumerate(x))
+            return all(self.gone(v, join(path, k), but) for k, v in x.items() if k != KIND) and len(x) > 1
+        return (
+            isinstance(x, list)
+            and bool(x)
+            and all(self.gone(v, f"{path}[{i}]", but) for i, v in enumerate(x))
+        )
+
+    def _left_out(self, x: Any, at: str) -> bool:
+        """Whether an item of a list may be missing: what is approximated inside it still needs its place."""
+        return at in self.lost or self.gone(x, at, "approximated")
 
     def _pair(self, xs: list[Any], ys: list[Any], path: str, i: int, j: int) -> bool:
         if i == len(xs) and j == len(ys):
             return True
         if i < len(xs):
             at = f"{path}[{i}]"
-            if self.gone(xs[i], at) and not self._stays(at) and self._pair(xs, ys, path, i + 1, j):
+            if self._left_out(xs[i], at) and self._pair(xs, ys, path, i + 1, j):
                 return True
             kinds = self.lost.get(at, set())
             if j < len(ys):
@@ -109,11 +122,6 @@ class Judge:
                 ):
                     return True
         return j < len(ys) and self._from_moved(ys[j]) and self._pair(xs, ys, path, i, j + 1)
-
-    def _stays(self, at: str) -> bool:
-        """Whether all that is told of an item is that something in it is another now: then it is there."""
-        told = [kinds for path, kinds in self.lost.items() if covered(path, at)]
-        return at not in self.lost and bool(told) and all(kinds == {"approximated"} for kinds in told)
 
     def _from_moved(self, y: Any) -> bool:
         texts = [t for t in texts_of(y, self.mapped) if t]

@@ -143,6 +143,8 @@ class Exchange(msgspec.Struct, eq=False):
         targets = found.targets
         if len(targets) > 1:
             targets = route.order(found, local, now, world.wall_ms(), world.chance())
+        if len(targets) > 1 or targets[0].also:
+            targets = tuple([target.spoken(call.dialect.name) for target in targets])
         self._targets = targets
         self._try_first(now)
 

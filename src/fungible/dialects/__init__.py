@@ -4,8 +4,9 @@ from ..faults import Fault
 from .anthropic_messages import DIALECT as ANTHROPIC_MESSAGES
 from .base import Dialect
 from .openai_chat import DIALECT as OPENAI_CHAT
+from .openai_responses import DIALECT as OPENAI_RESPONSES
 
-DIALECTS: dict[str, Dialect] = {d.name: d for d in (OPENAI_CHAT, ANTHROPIC_MESSAGES)}
+DIALECTS: dict[str, Dialect] = {d.name: d for d in (OPENAI_CHAT, OPENAI_RESPONSES, ANTHROPIC_MESSAGES)}
 
 
 def dialect(name: str) -> Dialect:

@@ -130,7 +130,12 @@ class Writer:
             case PartEnd():
                 self._end_part(event, out)
             case SignatureDelta():
-                self._part(event.choice, event.index).signature += event.signature
+                held = self._part(event.choice, event.index)
+                part = held.part
+                if type(part) is Thinking and part.signer not in (None, NAME):
+                    self._report.lose(part, "signature", "dropped", "thinking_signature")
+                else:
+                    held.signature += event.signature
             case CitationDelta():
                 self._cite(event, out)
             case AudioDelta():
@@ -298,7 +303,7 @@ class Writer:
         if not thoughts.is_plain(part) and part.signature is None:
             self._details(number, thoughts.as_item(Thinking(extras=part.extras)), out)
             held.told = True
-        held.signature = part.signature or ""
+        held.signature = thoughts.unsealed(part, self._report).signature or ""
         if part.text:
             self._thought_text(held, part.text, number, out)
 

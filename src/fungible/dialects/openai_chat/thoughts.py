@@ -11,6 +11,8 @@ written back whoever asks. A thought from elsewhere goes only where a quirk says
 
 from collections.abc import Sequence
 
+import msgspec
+
 from ...ir import Json, Native, Part, Thinking
 from ...losses import Report
 from ..base import Quirks
@@ -129,6 +131,7 @@ def is_taken(thought: Thinking, quirks: Quirks) -> bool:
 
 def answered(parts: Sequence[Part], report: Report) -> Wire:
     """The thoughts of an answer: the text for every client, the details for one that sends them back."""
+    parts = [unsealed(p, report) if type(p) is Thinking else p for p in parts]
     thoughts = [p for p in parts if type(p) is Thinking]
     _foreign(thoughts, report)
     if not parts:
@@ -146,6 +149,14 @@ def _items(parts: Sequence[Part]) -> list[Json]:
     ]
 
 
+def unsealed(thought: Thinking, report: Report) -> Thinking:
+    """Without a signature that only another dialect's provider takes."""
+    if thought.signature is None or thought.signer in (None, NAME):
+        return thought
+    report.lose(thought, "signature", "dropped", "thinking_signature")
+    return msgspec.structs.replace(thought, signature=None)
+
+
 def _foreign(thoughts: Sequence[Thinking], report: Report) -> None:
     for thought in thoughts:
         if thought.cache is not None:
@@ -159,7 +170,7 @@ def asked(parts: Sequence[Part], report: Report, quirks: Quirks) -> Wire:
     kept: list[Part] = []
     for part in parts:
         if details or name or type(part) is not Thinking or is_ours(part):
-            kept.append(part)
+            kept.append(unsealed(part, report) if type(part) is Thinking else part)
         else:
             report.lose(part, None, "dropped", "thinking")
     if not kept:
