@@ -146,8 +146,9 @@ class Blocks:
             block["thoughtSignature"] = part.signature
         return self._finish(part, block)
 
-    def _lost(self, part: Part, why: str) -> None:
+    def _lost(self, part: Part, why: str) -> Block | None:
         self.report.lose(part, None, "dropped", why)
+        return None
 
     def _lose_marks(self, part: Text | Image | Document | ToolCall | ToolResult) -> None:
         if part.cache is not None:
@@ -198,9 +199,10 @@ class Blocks:
         }
         texts: list[str] = []
         media: list[Block] = []
+        alone = sum(type(said) is Text for said in part.parts) == 1
         for said in part.parts:
             if type(said) is Text:
-                self._result_text(said, texts, bool(media))
+                self._result_text(said, texts, alone, bool(media))
             elif isinstance(said, Image | Document) and (block := self.one(said)) is not None:
                 if "no_result_media" in self.quirks:
                     self.report.lose(said, None, "changed", "tool_result_media")
@@ -220,15 +222,10 @@ class Blocks:
             result["parts"] = media
         return self._finish(part, {"functionResponse": result})
 
-    def _result_text(self, said: Text, texts: list[str], after_media: bool) -> None:
-        if not said.text and (texts or after_media):
+    def _result_text(self, said: Text, texts: list[str], alone: bool, after_media: bool) -> None:
+        """Several texts are joined to one. An empty one is an output only where there is no other."""
+        if not said.text and not alone:
             self._lost(said, "empty_text")
-            return
-        if not said.text:
-            texts_of_rest = said  # an empty output is an output
-            self._lose_marks(texts_of_rest)
-            lose_fields(said, self.report)
-            texts.append("")
             return
         self._lose_marks(said)
         lose_fields(said, self.report)

@@ -8,7 +8,7 @@ Rules of the API (reference, Content; guide, Function calling):
 """
 
 from ...faults import Fault
-from ...ir import Json, Message, Part, ToolCall, ToolResult
+from ...ir import Json, Message, Part, ToolResult
 from ...losses import Report
 from .blocks import Block, Blocks
 from .names import NAME
@@ -105,10 +105,6 @@ class Turns:
 
     def write(self, messages: tuple[Message, ...]) -> tuple[Block | None, list[Block]]:
         """(the system instruction, None for none; the contents)."""
-        for message in messages:
-            for part in message.parts:
-                if type(part) is ToolCall:
-                    self._blocks.names.setdefault(part.id, part.name)
         heads = 0
         while heads < len(messages) and messages[heads].role in SYSTEM_ROLES:
             heads += 1

@@ -93,8 +93,9 @@ def fault_of(answer: dict[str, Json], status: int | None = None, wait_ms: int | 
     known = STATUSES.get(word or "")
     if status is None or status < 400:
         code = inner.get("code")
-        fits = type(code) is int and 400 <= code < 600
-        status = code if fits else known[1] if known is not None else 502
+        status = known[1] if known is not None else 502
+        if type(code) is int and 400 <= code < 600:
+            status = code
     kind = known[0] if known is not None else kind_of_status(status)
     path, reason = None, None
     for detail in inner.get("details") or ():

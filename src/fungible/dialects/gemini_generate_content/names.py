@@ -59,6 +59,35 @@ NAMES: dict[str, str] = {
     "output_audio_tokens": "candidatesTokensDetails",
 }
 
+_FIELDS = (
+    # of a request and a generationConfig
+    "systemInstruction generationConfig safetySettings toolConfig cachedContent serviceTier "
+    "generateContentRequest maxOutputTokens topP topK candidateCount stopSequences presencePenalty "
+    "frequencyPenalty responseLogprobs responseMimeType responseSchema responseJsonSchema thinkingConfig "
+    "thinkingBudget thinkingLevel includeThoughts responseModalities speechConfig mediaResolution "
+    "imageConfig enableEnhancedCivicAnswers audioTimestamp routingConfig modelSelectionConfig "
+    # of tools
+    "functionDeclarations parametersJsonSchema responseJsonSchema functionCallingConfig "
+    "allowedFunctionNames retrievalConfig googleSearch googleSearchRetrieval codeExecution urlContext "
+    "fileSearch googleMaps computerUse enterpriseWebSearch mcpServers includeServerSideToolInvocations "
+    # of parts
+    "inlineData fileData functionCall functionResponse executableCode codeExecutionResult videoMetadata "
+    "thoughtSignature mimeType fileUri displayName toolCall toolResponse partMetadata willContinue "
+    "partialArgs jsonPath stringValue numberValue boolValue nullValue "
+    # of schemas
+    "anyOf oneOf allOf prefixItems additionalProperties propertyOrdering minItems maxItems minLength "
+    "maxLength minProperties maxProperties "
+    # of answers
+    "promptFeedback blockReason blockReasonMessage usageMetadata modelVersion responseId createTime "
+    "finishReason finishMessage safetyRatings citationMetadata groundingMetadata avgLogprobs tokenCount "
+    "logprobsResult urlContextMetadata modelStatus promptTokenCount candidatesTokenCount totalTokenCount "
+    "thoughtsTokenCount cachedContentTokenCount toolUsePromptTokenCount promptTokensDetails "
+    "candidatesTokensDetails cacheTokensDetails toolUsePromptTokensDetails trafficType chosenCandidates "
+    "topCandidates tokenId logProbability totalTokens"
+)
+FIELDS = frozenset(_FIELDS.split())
+"""The wire's names that may be written in snake_case as well."""
+
 QUIRKS: dict[str, str] = {
     "no_thinking": "Takes no `thinkingConfig`; it is left out.",
     "no_thinking_level": "Takes no `thinkingLevel`; a budget of tokens stands for an effort.",

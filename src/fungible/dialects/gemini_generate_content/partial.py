@@ -4,6 +4,7 @@ Source: Vertex AI's reference, PartialArg, and the guide, Streaming function cal
 then `.name`, `['name']` or `[index]` steps. A string grows with each piece of its path.
 """
 
+import itertools
 import re
 from typing import Any
 
@@ -42,7 +43,7 @@ class Growing:
 
     def _put(self, steps: list[str | int], value: Json) -> None:
         holder: Any = self.value
-        for step, after in zip(steps, steps[1:], strict=False):
+        for step, after in itertools.pairwise(steps):
             holder = _inside(holder, step, [] if type(after) is int else {})
             if holder is None:
                 return

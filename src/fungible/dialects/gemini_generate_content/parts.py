@@ -235,7 +235,7 @@ def _result(node: dict[str, Json], at: str, ids: Ids) -> Part:
     for i, part in enumerate(several(result, "parts", where)):
         parts += read_part(part, f"{where}.parts[{i}]", ids)
     fields = {f"functionResponse.{k}": v for k, v in result.items() if k not in _RESULT}
-    if name and ids.name_of(call_id) != name:
+    if name and name != (ids.name_of(call_id) or call_id):
         fields["functionResponse.name"] = name
     fields |= {k: v for k, v in node.items() if k not in _PART_OF_RESULT}
     return ToolResult(

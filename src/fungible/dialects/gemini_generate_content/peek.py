@@ -26,14 +26,14 @@ OPERATIONS: dict[str, tuple[str, bool]] = {
 _WHOLE = b"generateContentRequest"
 
 
-class _Config(msgspec.Struct, gc=False):
-    maxOutputTokens: int | None = None
-    max_output_tokens: int | None = None
+class _Config(msgspec.Struct, gc=False, rename={"camel": "maxOutputTokens", "snake": "max_output_tokens"}):
+    camel: int | None = None
+    snake: int | None = None
 
 
-class _Asked(msgspec.Struct, gc=False):
-    generationConfig: _Config | None = None
-    generation_config: _Config | None = None
+class _Asked(msgspec.Struct, gc=False, rename={"camel": "generationConfig", "snake": "generation_config"}):
+    camel: _Config | None = None
+    snake: _Config | None = None
 
 
 _asked = msgspec.json.Decoder(_Asked).decode
@@ -53,7 +53,7 @@ def locate(path: str, query: bytes, as_list: Dialect | None = None) -> Located |
 
 
 def peek(body: bytes) -> Peek:
-    """Without the model. Raises `Fault` (bad_request): not JSON, too deep, a wrong type of a field it reads."""
+    """Without the model. Raises `Fault` (bad_request): not JSON, too deep, a wrong type of what it reads."""
     try:
         asked = _asked(body)
     except msgspec.ValidationError as error:
@@ -68,10 +68,10 @@ def peek(body: bytes) -> Peek:
         raise not_json(error) from None
     if too_deep(body):
         raise deep()
-    config = asked.generationConfig or asked.generation_config
+    config = asked.camel or asked.snake
     limit = None
     if config is not None:
-        limit = config.maxOutputTokens if config.maxOutputTokens is not None else config.max_output_tokens
+        limit = config.camel if config.camel is not None else config.snake
     return Peek("", False, True, limit)
 
 

@@ -178,11 +178,11 @@ def rfc_3339(seconds: int) -> str | None:
         return None
 
 
-class _UsageOnly(msgspec.Struct, gc=False):
+class _UsageOnly(msgspec.Struct, gc=False, rename={"camel": "usageMetadata", "snake": "usage_metadata"}):
     error: msgspec.Raw | None = None
     candidates: msgspec.Raw | None = None
-    usageMetadata: dict[str, Json] | None = None
-    usage_metadata: dict[str, Json] | None = None
+    camel: dict[str, Json] | None = None
+    snake: dict[str, Json] | None = None
 
 
 _usage_only = msgspec.json.Decoder(_UsageOnly).decode
@@ -199,7 +199,7 @@ def read_usage(body: bytes) -> Usage | None:
         ) from None
     if seen.candidates is None or seen.error is not None:
         refuse_error(parse_answer(body))
-    usage = seen.usageMetadata if seen.usageMetadata is not None else seen.usage_metadata
+    usage = seen.camel if seen.camel is not None else seen.snake
     if usage is None:
         return None
     try:

@@ -61,9 +61,7 @@ def read_request(body: bytes) -> Request:
     if "systemInstruction" in wire:
         read_system(wire["systemInstruction"], as_sent(sent, "systemInstruction"), messages)
     read_contents(wire.get("contents"), "contents", messages)
-    for name, value in wire.items():
-        if name not in _KNOWN:
-            fields[name] = value
+    fields |= {name: value for name, value in wire.items() if name not in _KNOWN}
     for name, read in _OBJECTS.items():
         if name in wire:
             read(wire, asked, fields, as_sent(sent, name))
@@ -116,9 +114,8 @@ def _read_choice(wire: Block, asked: Block, fields: Block, at: str) -> None:
     word = may(choice, "mode", str, at)
     mode = MODES.get(word.upper()) if word is not None else None
     if word is not None and mode is None and word.upper() != "MODE_UNSPECIFIED":
-        raise Fault(
-            "bad_request", f"{at}.mode is {word!r}. It is one of {', '.join(MODES)}.", path=f"{at}.mode"
-        )
+        known = ", ".join(MODES)
+        raise Fault("bad_request", f"{at}.mode is {word!r}. It is one of {known}.", path=f"{at}.mode")
     if mode is None:
         fields[f"toolConfig.{_CHOICE}"] = choice
         return

@@ -12,7 +12,7 @@ import msgspec
 
 from ...faults import Fault
 from ...ir import Extras, Json
-from .names import NAME
+from .names import FIELDS, NAME
 
 JSON_DEPTH_MAX = 64
 
@@ -29,7 +29,7 @@ _KINDS: dict[type, str] = {
 _decode = msgspec.json.Decoder().decode
 BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
-_LOW = re.compile(r"(?<=[a-z0-9])_([a-z])")
+_SNAKE = {re.sub(r"([A-Z])", r"_\1", name).lower(): name for name in FIELDS}
 
 
 def too_deep(body: bytes) -> bool:
@@ -84,17 +84,13 @@ def spelled(node: dict[str, Json]) -> dict[str, Json]:
     """The same object with its own names in camelCase, and without what is null."""
     if not any(value is None or "_" in name for name, value in node.items()):
         return node
-    return {_LOW.sub(_upper, name): value for name, value in node.items() if value is not None}
-
-
-def _upper(found: re.Match[str]) -> str:
-    return found[1].upper()
+    return {_SNAKE.get(name, name): value for name, value in node.items() if value is not None}
 
 
 def as_sent(node: dict[str, Json], name: str) -> str:
     """How the sender spelled the field that is `name` once `spelled`."""
     for sent in node:
-        if sent == name or _LOW.sub(_upper, sent) == name:
+        if sent == name or _SNAKE.get(sent) == name:
             return sent
     return name
 

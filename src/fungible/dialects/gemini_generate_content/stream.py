@@ -186,7 +186,10 @@ class StreamReader:
         for part in several(content, "parts", f"{at}.content"):
             self._part(part, candidate, seen, out)
         if logprobs is not None and not _attach(logprobs, number, out):
-            fields["logprobsResult"] = told["logprobsResult"]
+            if candidate.joins is Text:
+                out.append(TextDelta("", candidate.index, number, logprobs))
+            else:
+                fields["logprobsResult"] = told["logprobsResult"]
         _grow(candidate.fields, fields)
         if told.get("finishReason") is not None:
             candidate.reason = told["finishReason"]

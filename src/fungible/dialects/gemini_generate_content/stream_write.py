@@ -43,12 +43,13 @@ class _Candidate:
     """One candidate. `joins`: the kind of part that a reader would take the next text to belong to."""
 
     __slots__ = (
-        "block", "calls", "end", "joins", "number", "open", "part", "pieces", "sent", "signature", "sounds",
+        "block", "calls", "end", "joins", "number", "odds", "open", "part", "pieces", "sent", "signature", "sounds",
         "waiting", "written",
     )  # fmt: skip
 
     def __init__(self, number: int) -> None:
         self.number = number
+        self.odds: Json = None  # token probabilities that wait for a text
         self.open: int | None = None  # the part under way
         self.part: Part = Text(text="")
         self.block: Block = {}  # what its first frame says besides its text
@@ -196,7 +197,7 @@ class StreamWriter:
             case Text(text=text) | Refusal(text=text):
                 candidate.block = self._blocks.one(_replace(part, text=""), signed=True) or {}
                 if text:
-                    self._say(text, None, candidate, out)
+                    self._say(text, candidate, out)
             case Thinking(redacted=None, text=text, signature=signature):
                 candidate.block = self._blocks.thought(_replace(part, text="", signature=None))
                 if text:
@@ -209,8 +210,12 @@ class StreamWriter:
     def _delta(self, event: StreamEvent, candidate: _Candidate, out: list[bytes]) -> None:
         match event:
             case TextDelta(text=text, logprobs=logprobs):
-                if isinstance(candidate.part, Text | Refusal) and (text or logprobs is not None):
-                    self._say(text, logprobs, candidate, out)
+                if logprobs is not None:
+                    candidate.odds = (
+                        logprobs if candidate.odds is None else _chained(candidate.odds, logprobs)
+                    )
+                if isinstance(candidate.part, Text | Refusal) and text:
+                    self._say(text, candidate, out)
             case ThinkingDelta(text=text):
                 if isinstance(candidate.part, Thinking) and text:
                     self._think(text, candidate, out)
@@ -227,13 +232,14 @@ class StreamWriter:
             case _:
                 pass
 
-    def _say(self, text: str, logprobs: Json, candidate: _Candidate, out: list[bytes]) -> None:
-        """More of a text, in its own frame."""
+    def _say(self, text: str, candidate: _Candidate, out: list[bytes]) -> None:
+        """More of a text, in its own frame, with the probabilities that came with it."""
         block: Block = {**(candidate.block if not candidate.sent else {}), "text": text}
         late: Block = {}
-        if logprobs is not None:
+        if candidate.odds is not None:
             at = Choice(at=self._choice(candidate.number))
-            result = write_logprobs(at, logprobs, self._report)
+            result = write_logprobs(at, candidate.odds, self._report)
+            candidate.odds = None
             late = {"logprobsResult": result} if result is not None else {}
         self._emit(block, Text, candidate, out, late)
 
@@ -331,6 +337,9 @@ class StreamWriter:
                 self._end_part(candidate, out)
             if candidate.signature is not None:
                 self._emit_signature(candidate, out)
+            if candidate.odds is not None:
+                at = Choice(at=self._choice(candidate.number))
+                self._report.lose(at, "logprobs", "dropped", "logprobs")
         usage = usage_of(self._usage, self._begin.service_tier, self._report)
         last = {"usageMetadata": usage} if usage else {}
         numbers = sorted(self._candidates)
@@ -366,6 +375,14 @@ class StreamWriter:
         if end is not None:
             put_late(body, self._own(end.extras, f"{at}."))
         return body
+
+
+def _chained(first: Json, more: Json) -> Json:
+    """Pieces of token probabilities, each an object of lists."""
+    return {
+        name: [*(first.get(name) or []), *value] if type(value) is list else value
+        for name, value in more.items()
+    }
 
 
 def _heard(part: Audio, sounds: list[AudioDelta]) -> Audio:
