@@ -41,6 +41,18 @@ def detailed(message: dict[str, Any]) -> list[Any]:
 DERIVED: dict[str, Callable[[dict[str, Any]], bool]] = {
     "total_tokens": lambda u: u["total_tokens"] == u.get("prompt_tokens", 0) + u.get("completion_tokens", 0),
     "ephemeral_5m_input_tokens": lambda c: True,  # the rest of cache_creation_input_tokens
+    "totalTokenCount": lambda u: (
+        u["totalTokenCount"]
+        == sum(
+            u.get(name, 0)
+            for name in (
+                "promptTokenCount",
+                "candidatesTokenCount",
+                "thoughtsTokenCount",
+                "toolUsePromptTokenCount",
+            )
+        )
+    ),
     # A total smaller than its part is a miscount: it is told as changed, and the part holds.
     "prompt_tokens": lambda u: (
         u["prompt_tokens"] < ((u.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
@@ -70,12 +82,19 @@ FAMILIES = (
     ("enabled", "disabled", "adaptive"),
     ("5m", "1h"),
     ("json_object", "text"),
+    ("AUTO", "NONE", "ANY"),
+    ("MINIMAL", "LOW", "MEDIUM", "HIGH"),
+    ("STOP", "MAX_TOKENS", "SAFETY"),
+    ("application/json", "text/plain"),
+    ("user", "model"),
 )
 """Words that can stand in each other's place."""
 
 EMPTIED = {"audio", "custom", "function_call"}
-SCHEMAS = {"parameters", "input_schema", "schema"}
-CALLERS_JSON = SCHEMAS | {"input", "arguments", "metadata"}
+SCHEMAS = {"parameters", "input_schema", "schema", "parametersJsonSchema", "parameters_json_schema"} | {
+    "responseSchema", "responseJsonSchema", "response_schema",
+}  # fmt: skip
+CALLERS_JSON = SCHEMAS | {"input", "arguments", "metadata", "args", "response"}
 
 
 class Leaf(NamedTuple):
@@ -340,7 +359,10 @@ class Stream:
 
 Alias = Callable[[Any, str], str]  # a frame, a path in it -> the path in the answer
 
-ONCE = {"id", "model", "created", "choices.*.delta.role", "choices.*.finish_reason"}
+ONCE = {
+    "id", "model", "created", "choices.*.delta.role", "choices.*.finish_reason",
+    "responseId", "modelVersion", "createTime", "candidates[*].finishReason",
+}  # fmt: skip
 """What is told once of a stream, or of a choice; some providers tell it again, and otherwise."""
 
 EACH_MAX = 4  # different values of one pattern that are tried; the text of all deltas is compared as a whole
@@ -375,7 +397,7 @@ def silent_in_stream(
     return found
 
 
-GROWING = re.compile(r"(reasoning_details|annotations|citations)\[\d+\]")
+GROWING = re.compile(r"(reasoning_details|annotations|citations|parts)\[\d+\]")
 """Lists of which each frame holds the next items, counted from 0 again."""
 
 

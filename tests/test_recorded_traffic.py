@@ -210,8 +210,21 @@ def in_a_message(frame: Any, path: str) -> str:
     return path
 
 
+def in_an_answer(frame: Any, path: str) -> str:
+    """The path in the answer for one in a frame: candidates go by their index, not by their place."""
+    place = re.match(r"candidates\[(\d+)\]", path)
+    if place:
+        number = frame["candidates"][int(place[1])].get("index", 0)
+        path = f"candidates[{number}]" + path[place.end() :]
+    return path
+
+
 # The path of a loss from a stream is one in the answer that the stream adds up to.
-ALIAS: dict[str, Alias] = {"openai.chat": in_a_completion, "anthropic.messages": in_a_message}
+ALIAS: dict[str, Alias] = {
+    "openai.chat": in_a_completion,
+    "anthropic.messages": in_a_message,
+    "gemini.generate_content": in_an_answer,
+}
 
 # --- to every other dialect ----------------------------------------------------------------------
 

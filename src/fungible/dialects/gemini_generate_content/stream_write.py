@@ -43,8 +43,8 @@ class _Candidate:
     """One candidate. `joins`: the kind of part that a reader would take the next text to belong to."""
 
     __slots__ = (
-        "block", "calls", "end", "joins", "number", "odds", "open", "part", "pieces", "sent", "signature", "sounds",
-        "waiting", "written",
+        "block", "calls", "end", "joins", "number", "odds", "open", "part", "pieces", "sent",
+        "signature", "sounds", "waiting", "written",
     )  # fmt: skip
 
     def __init__(self, number: int) -> None:
