@@ -247,15 +247,6 @@ def a_call_is_given_an_id(kind: str, body: dict[str, Any]) -> None:
                 node[name]["id"] = "made"
 
 
-def tools_stand_by_kind(kind: str, body: dict[str, Any]) -> None:
-    if kind == "request" and "tools" in body:
-        one = [{name: tool[name]} for tool in body["tools"] for name in sorted(tool)]
-        joined = [t["functionDeclarations"] for t in one if "functionDeclarations" in t]
-        rest = [tool for tool in one if "functionDeclarations" not in tool]
-        declared = [declaration for some in joined for declaration in some]
-        body["tools"] = [*([{"functionDeclarations": declared}] if declared else []), *rest]
-
-
 def a_candidates_index_is_its_place(kind: str, body: dict[str, Any]) -> None:
     for place, candidate in enumerate(body.get("candidates", ())):
         if candidate.get("index") == place:
@@ -272,12 +263,6 @@ def the_total_is_told(kind: str, body: dict[str, Any]) -> None:
     if usage:
         counts = ("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "toolUsePromptTokenCount")
         usage.setdefault("totalTokenCount", sum(usage.get(name, 0) for name in counts))
-
-
-def a_schema_makes_json(kind: str, body: dict[str, Any]) -> None:
-    config = body.get("generationConfig") or {}
-    if "responseJsonSchema" in config:
-        config.setdefault("responseMimeType", "application/json")
 
 
 NORMALISATIONS: dict[str, dict[str, Row]] = {
@@ -311,9 +296,7 @@ NORMALISATIONS: dict[str, dict[str, Row]] = {
         "what says nothing is absent": what_says_nothing_is_absent,
         "an enum is its word": an_enum_is_its_word,
         "a schema is a JSON Schema": a_schema_is_a_json_schema,
-        "a schema makes JSON": a_schema_makes_json,
         "a call is given an id": a_call_is_given_an_id,
-        "tools stand by kind": tools_stand_by_kind,
         "a candidate's index is its place": a_candidates_index_is_its_place,
         "times are to the second": times_are_to_the_second,
         "the total is told": the_total_is_told,

@@ -92,7 +92,7 @@ class Blocks:
                 if takes_signature(part):
                     block = self.one(part, signed=True)
                     if block is not None:
-                        block["thoughtSignature"] = waiting.signature
+                        block |= self.signature(waiting)
                         found.append(block)
                         waiting = None
                         continue
@@ -100,7 +100,7 @@ class Blocks:
                 waiting = None
                 if takes_signature(part):
                     continue
-            if type(part) is Thinking and is_bare(part):
+            if type(part) is Thinking and is_bare(part) and is_signature(part.signature or ""):
                 waiting = part
             elif (block := self.one(part)) is not None:
                 found.append(block)
@@ -142,9 +142,16 @@ class Blocks:
         if part.cache is not None:
             self.report.lose(part, "cache", "dropped", "cache_mark")
         block: Block = {"text": part.text, "thought": True}
-        if part.signature is not None:
-            block["thoughtSignature"] = part.signature
-        return self._finish(part, block)
+        return self._finish(part, block | self.signature(part))
+
+    def signature(self, part: Thinking) -> Block:
+        """Bytes in base64; what is not base64 would not be read, here or by the client."""
+        if part.signature is None:
+            return {}
+        if not is_signature(part.signature):
+            self.report.lose(part, "signature", "dropped", "thinking_signature")
+            return {}
+        return {"thoughtSignature": part.signature}
 
     def _lost(self, part: Part, why: str) -> Block | None:
         self.report.lose(part, None, "dropped", why)
@@ -256,13 +263,13 @@ class Blocks:
                 self.report.lose(source, "media_type", "changed", why)
             blob: Block = {"data": base64.b64encode(source.text.encode()).decode()}
         elif source.data is not None:
-            kind = source.media_type or _kind_of(source.data) or FALLBACK[type(part)]
+            kind = source.media_type or _kind_of(source.data, FALLBACK[type(part)])
             blob = {"data": source.data}
         else:
             uri = source.url if source.url is not None else source.file_id
             if uri is None:
                 return self._lost(part, why)
-            kind = source.media_type or _ending(uri) or FALLBACK[type(part)]
+            kind = source.media_type or _ending(uri, FALLBACK[type(part)])
             blob = {"fileUri": uri}
         if source.media_type is None:
             self.report.lose(source, "media_type", "changed", why)
@@ -312,12 +319,24 @@ def sign_first_call(blocks: list[Block]) -> None:
             return
 
 
-def _kind_of(data: str) -> str | None:
+def _kind_of(data: str, fallback: str) -> str:
     for head, kind in MAGIC:
-        if data.startswith(head):
+        if data.startswith(head) and kind.partition("/")[0] == fallback.partition("/")[0]:
             return kind
-    return None
+    return fallback
 
 
-def _ending(uri: str) -> str | None:
-    return ENDINGS.get(uri.partition("?")[0].rpartition(".")[2].lower())
+def is_signature(text: str) -> bool:
+    """Whether it is base64, of either alphabet: the wire's signatures are bytes."""
+    plain = text.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        data = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except ValueError:
+        return False
+    return base64.b64encode(data).decode().rstrip("=") == plain
+
+
+def _ending(uri: str, fallback: str) -> str:
+    """The media type that an address shows by its ending, if it is of the kind of `fallback`."""
+    found = ENDINGS.get(uri.partition("?")[0].rpartition(".")[2].lower(), fallback)
+    return found if found.partition("/")[0] == fallback.partition("/")[0] else fallback

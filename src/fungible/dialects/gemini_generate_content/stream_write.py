@@ -29,7 +29,7 @@ from ...events import (
 )
 from ...ir import Audio, Choice, Extras, Json, Part, Refusal, Text, Thinking, ToolCall, Usage
 from ...losses import Report
-from .blocks import Block, Blocks, is_bare, own_extras, takes_signature
+from .blocks import Block, Blocks, is_bare, is_signature, own_extras, takes_signature
 from .errors import write_stream_error
 from .logprobs import write_logprobs
 from .names import NAME
@@ -260,7 +260,7 @@ class StreamWriter:
         if not candidate.sent:
             signature, candidate.signature = candidate.signature, None
             if signature is not None and takes_signature(candidate.part):
-                block["thoughtSignature"] = signature.signature
+                block |= self._blocks.signature(signature)
             elif signature is not None:
                 if candidate.joins is Thinking:
                     blocks.append({"text": "", "thought": True})
@@ -305,6 +305,9 @@ class StreamWriter:
 
     def _end_thought(self, part: Thinking, said: str, candidate: _Candidate, out: list[bytes]) -> None:
         whole = _replace(part, text="", signature=said or None)
+        if said and not is_signature(said):
+            self._report.lose(part, "signature", "dropped", "thinking_signature")
+            whole, said = _replace(whole, signature=None), ""
         if not candidate.sent and is_bare(whole):
             if candidate.signature is not None:  # two of them: the first stands alone
                 self._emit_signature(candidate, out)

@@ -28,8 +28,9 @@ def read_usage_object(node: dict[str, Json], at: str = "usageMetadata") -> Usage
     if prompt is None and said is None and thought is None and total is None and not fields:
         return None
     heard = {field: _audio(fields, name, at) for name, field in _DETAILS}
-    read = None if prompt is None and tools is None else (prompt or 0) + (tools or 0)
-    made = None if prompt is None and said is None and thought is None else (said or 0) + (thought or 0)
+    counted = any(count is not None for count in (prompt, said, thought, tools, total))
+    read = (prompt or 0) + (tools or 0) if counted else None
+    made = (said or 0) + (thought or 0) if counted else None
     if total is not None and total != (read or 0) + (made or 0):
         fields["totalTokenCount"] = total
     return Usage(
@@ -65,11 +66,15 @@ def write_usage_object(usage: Usage, report: Report) -> dict[str, Json]:
     tools = own.get(_TOOLS)
     thought = usage.reasoning_tokens
     if usage.input_tokens is not None:
-        wire["promptTokenCount"] = usage.input_tokens - (tools if type(tools) is int else 0)
+        prompt = usage.input_tokens - (tools if type(tools) is int else 0)
+        if prompt or not usage.output_tokens:
+            wire["promptTokenCount"] = prompt
     if usage.output_tokens is not None:
         said = usage.output_tokens - (thought or 0)
         if said > 0 or usage.input_tokens is None:
             wire["candidatesTokenCount"] = max(said, 0)
+        if usage.input_tokens is None:
+            report.lose(usage, "input_tokens", "changed", "usage_detail")
         if said < 0:
             report.lose(usage, "output_tokens", "changed", "usage_detail")
     elif usage.input_tokens is not None or thought is not None:
