@@ -148,7 +148,7 @@ def upstream_error(
         return Failure(
             Fault("provider_answer", f"{target.provider} answered {status}, which is not followed.")
         )
-    if status in (401, 403) and fault.kind in ("authentication", "permission"):
+    if fault.kind == "authentication" or (status in (401, 403) and fault.kind == "permission"):
         return Failure(
             Fault(
                 "provider_authentication",

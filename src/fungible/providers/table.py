@@ -20,6 +20,7 @@ SHIPPED_MODELS = ("llama",)  # what the embedded engine serves without any confi
 SIGNER_OF: dict[str, str] = {  # dialect -> how its owner takes a key, for providers of one's own
     "openai.chat": "bearer",
     "anthropic.messages": "x-api-key",
+    "gemini.generate_content": "x-goog-api-key",
 }
 
 COMPATIBLE = frozenset({"max_tokens", "no_developer_role", "no_cache_marks"})
@@ -54,12 +55,12 @@ ROWS: tuple[Provider, ...] = (
     ),
     Provider(
         name="gemini",
-        dialect="openai.chat",
-        base_url="https://generativelanguage.googleapis.com/v1beta/openai",
+        dialect="gemini.generate_content",
+        base_url="https://generativelanguage.googleapis.com",
         env=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        signer="x-goog-api-key",
         prices="google",
-        quirks=COMPATIBLE,
-        site="https://ai.google.dev/gemini-api/docs/openai",
+        site="https://ai.google.dev/api/generate-content",
     ),
     Provider(
         name="mistral",

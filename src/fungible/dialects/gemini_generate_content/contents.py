@@ -10,7 +10,7 @@ Rules of the API (reference, Content; guide, Function calling):
 from ...faults import Fault
 from ...ir import Json, Message, Part, ToolResult
 from ...losses import Report
-from .blocks import Block, Blocks
+from .blocks import Block, Blocks, lose_fields
 from .names import NAME
 from .parts import Ids, read_parts
 from .shape import object_at, rest, several, spelled, wrong
@@ -135,19 +135,26 @@ class Turns:
         return extras.fields if extras is not None and extras.dialect == NAME else {}
 
     def _system(self, messages: tuple[Message, ...]) -> Block | None:
-        system: Block = {"parts": []}
+        """One content of all; its own fields are those of the first that says anything."""
+        system: Block = {}
         for message in messages:
             parts = self._written(message)
             if not parts and not self._own(message):
                 continue
+            if system and not parts:
+                self._report.lose(message, None, "dropped", "unknown_field")
+                continue
             if message.role == "developer":
                 self._report.lose(message, "role", "approximated", "role")
-            if system["parts"]:
+            if system:
                 self._report.lose(message, None, "changed", "message_order")
-            system["parts"] += parts
-            if message.extras is not None:
-                system.update(self._report.extras(message, NAME))
-        return system if system["parts"] or len(system) > 1 else None
+                lose_fields(message, self._report)
+                system["parts"] += parts
+            else:
+                system = {"parts": parts}
+                if message.extras is not None:
+                    system.update(self._report.extras(message, NAME))
+        return system or None
 
     def _message(self, message: Message) -> None:
         parts = self._written(message)
