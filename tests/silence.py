@@ -29,6 +29,7 @@ GRAMMAR = {
     "object": "says what the object around it is; the object's other leaves are checked",
     "role": "says who speaks; a body with another word is refused, or reads otherwise",
     "index": "says which of several; that they stay apart is checked by their leaves",
+    "willContinue": "says that more of the same follows, which is checked by its leaves",
 }
 """Names of leaves that are words of the grammar, where the object around them says more than that."""
 
@@ -65,6 +66,9 @@ DERIVED: dict[str, Callable[[dict[str, Any]], bool]] = {
 ALWAYS = {
     ("anthropic.messages", "include_usage", "True"): "every stream of the target tells the usage",
     ("anthropic.messages", "include_usage", "False"): "it does so all the same, which is reported as changed",
+    ("gemini.generate_content", "include_usage", "True"): "every stream of the target tells the usage",
+    ("gemini.generate_content", "include_usage", "False"): "it does so all the same, which is reported",
+    ("gemini.generate_content", "media_type", "'text/plain'"): "a text of the target is plain text",
     ("openai.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
 }
 """What the target does unasked: (target, name, value)."""
@@ -142,6 +146,8 @@ def leaves(value: Any, steps: Steps = ()) -> Iterator[Leaf]:
 def says_nothing(value: Any, steps: Steps) -> bool:
     """A time of 0 is none; an object of empty values is how some providers write none (Snowflake)."""
     if (steps == ("created",) and value == 0) or (steps == ("service_tier",) and value == ""):
+        return True
+    if value == {} and steps[-1:] in (("generationConfig",), ("content",)):
         return True
     return value in ("", 0) and not isinstance(value, bool) and bool(EMPTIED & set(steps))
 
@@ -225,8 +231,16 @@ def replaced(body: Any, steps: Steps, value: Any) -> Any:
     return copied
 
 
+def in_camel_case(path: str) -> str:
+    """Where a name may be written in both ways, losses speak of it in this one."""
+    return re.sub(r"_([a-z])", lambda found: found[1].upper(), path)
+
+
 def covered(path: str, losses: Iterable[Loss]) -> bool:
     """Whether it was said that the target never sees what stands at `path`, or only something near it."""
+    camel = in_camel_case(path)
+    if camel != path and covered(camel, losses):
+        return True
     return any(
         (path == loss.path and loss.kind == "dropped")
         or (
@@ -298,6 +312,9 @@ def alone(body: Any, leaf: Leaf) -> bool:
 
 def excepted(body: Any, leaf: Leaf, words: Translator, done: Translation) -> bool:
     name = leaf.steps[-1]
+    if "bytes" in leaf.steps and "logprobs" in leaf.steps:  # those of the token's text
+        token = at(body, leaf.steps[: leaf.steps.index("bytes")])
+        return bool(token["bytes"] == list(token["token"].encode()))
     if leaf.inner or not isinstance(name, str):
         return False
     if words.kind == "error" or (

@@ -97,7 +97,7 @@ class StreamWriter:
             case Begin():
                 self._begin = event
                 if event.created is not None:
-                    self._lose("created")
+                    self._lose(self._report.names.get("created", "created"))
                 if event.extras is not None:
                     lose_fields(event.extras, self._report)
             case UsageSeen():

@@ -86,6 +86,7 @@ DIALECT = Dialect(
     write_error=write_error,
     write_stream_error=write_stream_error,
     write_models=_write_models,
+    remark=no_remark,  # the official SDK takes every line of a stream for JSON
     counting=Counting(path=f"{_MODELS}/{{model}}:countTokens", read=_read_count, write=_write_count),
 )
 
@@ -94,6 +95,5 @@ LISTED = msgspec.structs.replace(
     stream_type="application/json",
     stream_writer=ListWriter,
     write_stream_error=write_list_error,
-    remark=no_remark,
 )
 """For clients that ask for a stream without `alt=sse`; a provider is always asked for events."""

@@ -140,7 +140,7 @@ class Blocks:
 
     def thought(self, part: Thinking) -> Block:
         if part.cache is not None:
-            self.report.lose(part, "cache", "dropped", "cache_mark")
+            self.report.lose(part.cache, None, "dropped", "cache_mark")
         block: Block = {"text": part.text, "thought": True}
         return self._finish(part, block | self.signature(part))
 
@@ -159,7 +159,7 @@ class Blocks:
 
     def _lose_marks(self, part: Text | Image | Document | ToolCall | ToolResult) -> None:
         if part.cache is not None:
-            self.report.lose(part, "cache", "dropped", "cache_mark")
+            self.report.lose(part.cache, None, "dropped", "cache_mark")
         if type(part) is Text:
             for citation in part.citations:
                 self.report.lose(citation, None, "dropped", "citations")
@@ -328,12 +328,12 @@ def _kind_of(data: str, fallback: str) -> str:
 
 def is_signature(text: str) -> bool:
     """Whether it is base64, of either alphabet: the wire's signatures are bytes."""
-    plain = text.rstrip("=").replace("-", "+").replace("_", "/")
+    plain = text.replace("-", "+").replace("_", "/")
+    whole = plain if "=" in plain else plain + "=" * (-len(plain) % 4)
     try:
-        data = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+        return base64.b64encode(base64.b64decode(whole, validate=True)).decode() == whole
     except ValueError:
         return False
-    return base64.b64encode(data).decode().rstrip("=") == plain
 
 
 def _ending(uri: str, fallback: str) -> str:

@@ -223,8 +223,7 @@ def _write_display(reasoning: Reasoning, thinking: dict[str, Json], report: Repo
     if display in ("summarized", "omitted"):
         thinking["includeThoughts"] = display == "summarized"
     elif display is not None:
-        report.lose(reasoning, "display", "approximated", "reasoning")
-        thinking["includeThoughts"] = True
+        report.lose(reasoning, "display", "dropped", "reasoning")
     elif reasoning.mode in ("enabled", "adaptive"):
         report.lose(reasoning, "display", "changed", "reasoning")
         thinking["includeThoughts"] = True

@@ -38,5 +38,5 @@ def write_list_error(fault: Fault, call: str) -> bytes:
 
 
 def no_remark(text: str) -> bytes:
-    """JSON has no comments."""
+    """JSON has no comments, and the official SDK reads none in streams of events either."""
     return b""

@@ -178,9 +178,12 @@ def rfc_3339(seconds: int) -> str | None:
         return None
 
 
+_ABSENT = msgspec.Raw(b"")
+
+
 class _UsageOnly(msgspec.Struct, gc=False, rename={"camel": "usageMetadata", "snake": "usage_metadata"}):
-    error: msgspec.Raw | None = None
-    candidates: msgspec.Raw | None = None
+    error: msgspec.Raw = _ABSENT
+    candidates: msgspec.Raw = _ABSENT
     camel: dict[str, Json] | None = None
     snake: dict[str, Json] | None = None
 
@@ -197,7 +200,7 @@ def read_usage(body: bytes) -> Usage | None:
         raise Fault(
             "provider_answer", "The provider's answer is no GenerateContentResponse.", path="usageMetadata"
         ) from None
-    if seen.candidates is None or seen.error is not None:
+    if seen.candidates == _ABSENT or seen.error != _ABSENT:
         refuse_error(parse_answer(body))
     usage = seen.camel if seen.camel is not None else seen.snake
     if usage is None:
@@ -296,6 +299,8 @@ def stop_word(stop: Stop, calls: bool, report: Report) -> str:
     read = read_stop(word, "", calls)
     if not same or read is None or read.reason != stop.reason or stop.raw is not None or stop.sequence:
         report.lose(stop, None, "approximated", "stop")
+    if stop.sequence is not None:
+        report.lose(stop, "sequence", "dropped", "stop")
     return word
 
 

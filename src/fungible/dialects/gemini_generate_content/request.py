@@ -223,7 +223,7 @@ def _tool(tool: Tool, report: Report) -> Block:
     if tool.strict is not None:
         report.lose(tool, "strict", "dropped", "tool_strict")
     if tool.cache is not None:
-        report.lose(tool, "cache", "dropped", "cache_mark")
+        report.lose(tool.cache, None, "dropped", "cache_mark")
     written.update(report.extras(tool, NAME))
     return written
 

@@ -376,7 +376,8 @@ class StreamWriter:
             body["finishReason"] = "STOP"
         body["index"] = candidate.number
         if end is not None:
-            put_late(body, self._own(end.extras, f"{at}."))
+            holder = end.stop.at.rpartition(".")[0]  # where the stop stood, the fields beside it did
+            put_late(body, self._own(end.extras, f"{holder}." if holder else ""))
         return body
 
 

@@ -369,7 +369,8 @@ class Writer:
         choice = self._choice(number, out)
         # A source without a list of choices has the fields of its only one at the top.
         at = f"choices[{number}]" if event.stop.at.startswith("choices[") else ""
-        held = Choice(at=at, extras=event.extras)
+        # Where the stop stood, the fields beside it did; not every wire has a list of choices.
+        held = Choice(at=event.stop.at.rpartition(".")[0] if event.stop.at else at, extras=event.extras)
         fields = self._report.extras(held, NAME)
         word = write_stop(event.stop, choice.said, self._report)
         made: Wire = {"index": number, "delta": {}, "finish_reason": word}
