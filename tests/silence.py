@@ -58,6 +58,8 @@ DERIVED: dict[str, Callable[[dict[str, Any]], bool]] = {
     "prompt_tokens": lambda u: (
         u["prompt_tokens"] < ((u.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
     ),
+    # A result with an id has the name of the call it answers.
+    "name": lambda r: "response" in r and "id" in r,
     # the same thought under two names
     "reasoning": lambda m: m["reasoning"] in (m.get("reasoning_content"), *detailed(m)),
 }
@@ -320,7 +322,12 @@ def excepted(body: Any, leaf: Leaf, words: Translator, done: Translation) -> boo
     if words.kind == "error" or (
         words.kind == "stream" and body.get("error")
     ):  # its words are put into the message, or its number is the status
-        return name in GRAMMAR or str(leaf.value) in json.dumps(done.body, ensure_ascii=False)
+        # Its word for what went wrong is the kind of the error, which the target has a word of its own for.
+        return (
+            name in GRAMMAR
+            or name == "status"
+            or str(leaf.value) in json.dumps(done.body, ensure_ascii=False)
+        )
     if (
         words.kind == "stream"
         and "message" in leaf.steps

@@ -187,8 +187,9 @@ class Gateway:
         if found is not None:
             return found.dialect
         for dialect in DIALECTS.values():
+            told = {*dialect.known_by, *(name.lower().encode() for name in dialect.headers)}
             if any(path.startswith(p.partition(MODEL)[0]) for p in dialect.client_paths) or any(
-                name.lower().encode() in headers for name in dialect.headers
+                name in headers for name in told
             ):
                 return dialect
         return next(iter(DIALECTS.values()))

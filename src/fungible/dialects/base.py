@@ -113,6 +113,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     stream_path:    the same for a call that streams, where that is another
     client_paths:   where fungible serves it; those with `{model}` are for people to read, `locate` reads them
     models_path:    where fungible lists its models in this dialect
+    known_by:       request headers (lower case) that only its clients send
     key_query:      the query parameter that may hold the caller's key
     names:          canonical field -> this wire's spelling, for the paths of losses
     quirks:         the named differences that providers of this dialect may have -> what each means
@@ -150,6 +151,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     stream_path: str | None = None
     client_paths: tuple[str, ...]
     models_path: str = MODELS
+    known_by: frozenset[bytes] = frozenset()
     key_query: str | None = None
     locate: Callable[[str, bytes], Located | None] | None = None
     names: dict[str, str]

@@ -67,6 +67,7 @@ DIALECT = Dialect(
     stream_path=f"{_MODELS}/{{model}}:streamGenerateContent?alt=sse",
     client_paths=tuple(f"{_MODELS}/{{model}}:{operation}" for operation in OPERATIONS),
     models_path=_MODELS,
+    known_by=frozenset({b"x-goog-api-key", b"x-goog-api-client"}),
     key_query="key",
     locate=_locate,
     names=NAMES,

@@ -7,6 +7,8 @@ A reader joins the text of a frame to the text before it, so a text that is a pa
 its frame, after an empty one. The finish reasons, with the usage, come at the end.
 """
 
+import re
+
 import msgspec
 
 from ...events import (
@@ -37,6 +39,8 @@ from .reply import is_blocked, names_of, put_late, stop_word, usage_of
 
 _encode = msgspec.json.encode
 _replace = msgspec.structs.replace
+
+_LISTED = re.compile(r"\w+\[\d+\]")  # a choice in the list of them
 
 
 class _Candidate:
@@ -376,8 +380,9 @@ class StreamWriter:
             body["finishReason"] = "STOP"
         body["index"] = candidate.number
         if end is not None:
-            holder = end.stop.at.rpartition(".")[0]  # where the stop stood, the fields beside it did
-            put_late(body, self._own(end.extras, f"{holder}." if holder else ""))
+            # A source without a list of choices has the fields of its only one at the top.
+            listed = _LISTED.match(end.stop.at)
+            put_late(body, self._own(end.extras, f"{listed[0]}." if listed is not None else ""))
         return body
 
 
