@@ -174,7 +174,7 @@ def others(value: Any) -> list[list[Any]]:
         case str():
             family = [word for words in FAMILIES if value in words for word in words if word != value]
             # A longer text comes first: where it makes no difference, the end of texts is cut.
-            return [family, [value + "~q", value + "q"], [value[:-4] if len(value) > 8 else "q"]]
+            return [family, [value + "~q", value + "q"], [value[:-4] if len(value) >= 8 else "q"]]
         case _:
             return [[{"q": "q"}]]
 

@@ -46,6 +46,38 @@ MISSED: dict[str, dict[str, str]] = {
     "tools-in-parallel-answered-out-of-order": {"properties": OWN},
 }
 
+DERIVES = "the API's own count is made of it and the others"
+STAYS = "it stands in a call and in its result, and one of them is enough"
+
+MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
+    # target -> the same, where it differs
+    "gemini.generate_content": {
+        "a-strict-schema-asked-for": {"mode": NEAR, "responseMimeType": OWN},
+        "an-answer-that-thought-searched-and-cited": {
+            "thought": TWICE,
+            "promptTokenCount": DERIVES,
+            "candidatesTokenCount": DERIVES,
+            "cachedContentTokenCount": DERIVES,
+            "totalTokenCount": OWN,
+        },
+        "an-answer-with-text-calls-and-probabilities": {
+            "promptTokenCount": DERIVES,
+            "candidatesTokenCount": DERIVES,
+            "thoughtsTokenCount": DERIVES,
+            "modality": OWN,
+            "totalTokenCount": OWN,
+        },
+        "cache-marks-at-every-level": {"id": STAYS, "name": STAYS},
+        "media-inside-a-tool-result": {"mimeType": NEAR, "fileUri": TWICE, "id": STAYS, "name": STAYS},
+        "server-tools-and-citations": {"mode": OWN},
+        "thinking-kept-through-a-tool-turn": {
+            "thought": OWN, "id": STAYS, "name": STAYS, "includeThoughts": OWN,
+        },
+        "tool-history-without-tools-and-an-odd-id": {"id": STAYS, "name": STAYS, "response": OWN},
+        "tools-in-parallel-answered-out-of-order": {"id": STAYS, "name": STAYS},
+    }
+}  # fmt: skip
+
 
 class Forgetful:
     """Translates, and then leaves one leaf out."""
@@ -95,7 +127,7 @@ def test_a_forgetful_writer_is_caught(given: Any, words: Words) -> None:
         for leaf in leaves(done.body)
         if not leaf.inner and leaf.steps[-1] not in GRAMMAR and not silent(body, Forgetful(words, leaf))
     }
-    assert missed == set(MISSED.get(given.parent.name, ()))
+    assert missed == set(MISSED_BY.get(words.target, MISSED).get(given.parent.name, ()))
 
 
 def last_name(leaf: Leaf) -> str:
