@@ -5,15 +5,42 @@ each stream event must validate against the SDK's models.
 """
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import anthropic.types as an
 import openai.types.chat as oa
 from anthropic.types.message_create_params import MessageCreateParams
+from google.genai import types as gt
 from openai.types.chat.completion_create_params import CompletionCreateParams
 from openai.types.responses import Response, ResponseStreamEvent
 from openai.types.responses.response_create_params import ResponseCreateParams
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+
+
+class GenerateContent(BaseModel):
+    """The body that the SDK sends, of its own types; it has no type for the whole."""
+
+    model_config = ConfigDict(extra="forbid")
+    contents: list[gt.Content]
+    systemInstruction: gt.Content | None = None
+    tools: list[gt.Tool] | None = None
+    toolConfig: gt.ToolConfig | None = None
+    safetySettings: list[gt.SafetySetting] | None = None
+    generationConfig: gt.GenerationConfig | None = None
+    cachedContent: str | None = None
+    labels: dict[str, str] | None = None
+    serviceTier: str | None = None
+
+
+def without_tier(body: Any) -> Any:
+    """The API tells the tier in the usage, where the SDK's type has no field for it yet."""
+    if isinstance(body, dict) and isinstance(body.get("usageMetadata"), dict):
+        usage = {name: value for name, value in body["usageMetadata"].items() if name != "serviceTier"}
+        return {**body, "usageMetadata": usage}
+    return body
+
+
+Generated = Annotated[gt.GenerateContentResponse, BeforeValidator(without_tier)]
 
 TYPES: dict[tuple[str, str], TypeAdapter[Any]] = {
     ("openai.chat", "request"): TypeAdapter(CompletionCreateParams),
@@ -25,12 +52,16 @@ TYPES: dict[tuple[str, str], TypeAdapter[Any]] = {
     ("anthropic.messages", "request"): TypeAdapter(MessageCreateParams),
     ("anthropic.messages", "response"): TypeAdapter(an.Message),
     ("anthropic.messages", "stream"): TypeAdapter(an.RawMessageStreamEvent),
+    ("gemini.generate_content", "request"): TypeAdapter(GenerateContent),
+    ("gemini.generate_content", "response"): TypeAdapter(Generated),
+    ("gemini.generate_content", "stream"): TypeAdapter(Generated),
 }
 
 
 OLDER = {
     "openai.chat": set[str](),
     "openai.responses": set[str](),
+    "gemini.generate_content": set[str](),
     # Gone from the types, for the newest models refuse them; the models before still take them.
     "anthropic.messages": {f".{name}: no such field" for name in ("temperature", "top_p", "top_k")},
 }

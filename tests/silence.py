@@ -34,6 +34,7 @@ GRAMMAR = {
     "summary_index": "as above",
     "annotation_index": "as above",
     "sequence_number": "as above",
+    "willContinue": "says that more of the same follows, which is checked by its leaves",
 }
 """Names of leaves that are words of the grammar, where the object around them says more than that."""
 
@@ -54,12 +55,26 @@ DERIVED: dict[str, Callable[[dict[str, Any]], bool]] = {
     "parallel_tool_calls": lambda r: "output" in r and r["parallel_tool_calls"] is True,
     "tool_choice": lambda r: "output" in r and r["tool_choice"] == "auto",
     "ephemeral_5m_input_tokens": lambda c: True,  # the rest of cache_creation_input_tokens
+    "totalTokenCount": lambda u: (
+        u["totalTokenCount"]
+        == sum(
+            u.get(name, 0)
+            for name in (
+                "promptTokenCount",
+                "candidatesTokenCount",
+                "thoughtsTokenCount",
+                "toolUsePromptTokenCount",
+            )
+        )
+    ),
     # A total smaller than its part is a miscount: it is told as changed, and the part holds.
     "prompt_tokens": lambda u: (
         u["prompt_tokens"] < ((u.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
     ),
     # A mark has no other mode; that it is there says the rest of it.
     "mode": lambda mark: mark["mode"] == "explicit",
+    # A result with an id has the name of the call it answers.
+    "name": lambda r: "response" in r and "id" in r,
     # the same thought under two names
     "reasoning": lambda m: m["reasoning"] in (m.get("reasoning_content"), *detailed(m)),
 }
@@ -70,6 +85,10 @@ ALWAYS = {
     ("openai.responses", "include_usage", "True"): "every stream of the target tells the usage",
     ("openai.responses", "include_usage", "False"): "it does so all the same, which is reported as changed",
     ("anthropic.messages", "include_usage", "False"): "it does so all the same, which is reported as changed",
+    ("gemini.generate_content", "include_usage", "True"): "every stream of the target tells the usage",
+    ("gemini.generate_content", "include_usage", "False"): "it does so all the same, which is reported",
+    ("gemini.generate_content", "media_type", "'text/plain'"): "a text of the target is plain text",
+    ("gemini.generate_content", "strict", "False"): "a function of the target is held to nothing stricter",
     ("openai.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
 }
 """What the target does unasked: (target, name, value)."""
@@ -89,12 +108,19 @@ FAMILIES = (
     ("enabled", "disabled", "adaptive"),
     ("5m", "1h"),
     ("json_object", "text"),
+    ("AUTO", "NONE", "ANY"),
+    ("MINIMAL", "LOW", "MEDIUM", "HIGH"),
+    ("STOP", "MAX_TOKENS", "SAFETY"),
+    ("application/json", "text/plain"),
+    ("user", "model"),
 )
 """Words that can stand in each other's place."""
 
 EMPTIED = {"audio", "custom", "function_call"}
-SCHEMAS = {"parameters", "input_schema", "schema"}
-CALLERS_JSON = SCHEMAS | {"input", "arguments", "metadata"}
+SCHEMAS = {"parameters", "input_schema", "schema", "parametersJsonSchema", "parameters_json_schema"} | {
+    "responseSchema", "responseJsonSchema", "response_schema",
+}  # fmt: skip
+CALLERS_JSON = SCHEMAS | {"input", "arguments", "metadata", "args", "response"}
 
 
 class Leaf(NamedTuple):
@@ -143,6 +169,8 @@ def says_nothing(value: Any, steps: Steps) -> bool:
     """A time of 0 is none; an object of empty values is how some providers write none (Snowflake)."""
     if (steps == ("created",) and value == 0) or (steps == ("service_tier",) and value == ""):
         return True
+    if value == {} and steps[-1:] in (("generationConfig",), ("content",)):
+        return True
     return value in ("", 0) and not isinstance(value, bool) and bool(EMPTIED & set(steps))
 
 
@@ -166,7 +194,7 @@ def others(value: Any) -> list[list[Any]]:
         case str():
             family = [word for words in FAMILIES if value in words for word in words if word != value]
             # A longer text comes first: where it makes no difference, the end of texts is cut.
-            return [family, [value + "~q", value + "q"], [value[:-4] if len(value) > 8 else "q"]]
+            return [family, [value + "~q", value + "q"], [value[:-4] if len(value) >= 8 else "q"]]
         case _:
             return [[{"q": "q"}]]
 
@@ -225,8 +253,16 @@ def replaced(body: Any, steps: Steps, value: Any) -> Any:
     return copied
 
 
+def in_camel_case(path: str) -> str:
+    """Where a name may be written in both ways, losses speak of it in this one."""
+    return re.sub(r"_([a-z])", lambda found: found[1].upper(), path)
+
+
 def covered(path: str, losses: Iterable[Loss]) -> bool:
     """Whether it was said that the target never sees what stands at `path`, or only something near it."""
+    camel = in_camel_case(path)
+    if camel != path and covered(camel, losses):
+        return True
     return any(
         (path == loss.path and loss.kind == "dropped")
         or (
@@ -284,7 +320,7 @@ def carried(body: Any, leaf: Leaf, words: Translator, done: Translation) -> bool
     )
     for variants in varied(body, leaf):
         taken = [other for variant in variants if (other := words.translate(variant)) is not None]
-        if any(other.body != done.body for other in taken):
+        if any((other.body, other.path) != (done.body, done.path) for other in taken):
             return True
         if taken and not presence:
             return False
@@ -298,6 +334,9 @@ def alone(body: Any, leaf: Leaf) -> bool:
 
 def excepted(body: Any, leaf: Leaf, words: Translator, done: Translation) -> bool:
     name = leaf.steps[-1]
+    if "bytes" in leaf.steps and "logprobs" in leaf.steps:  # those of the token's text
+        token = at(body, leaf.steps[: leaf.steps.index("bytes")])
+        return bool(token["bytes"] == list(token["token"].encode()))
     if leaf.inner or not isinstance(name, str):
         return False
     if words.kind == "error" or (
@@ -305,6 +344,7 @@ def excepted(body: Any, leaf: Leaf, words: Translator, done: Translation) -> boo
     ):  # its words are put into the message, or its number is the status
         return (
             name in GRAMMAR
+            or name == "status"  # its word for what went wrong is the kind, which the target has a word for
             or name in WORDS_OF_ERRORS
             or str(leaf.value) in json.dumps(done.body, ensure_ascii=False)
         )
@@ -363,7 +403,10 @@ class Stream:
 
 Alias = Callable[[Any, str], str]  # a frame, a path in it -> the path in the answer
 
-ONCE = {"id", "model", "created", "choices.*.delta.role", "choices.*.finish_reason"}
+ONCE = {
+    "id", "model", "created", "choices.*.delta.role", "choices.*.finish_reason",
+    "responseId", "modelVersion", "createTime", "candidates[*].finishReason",
+}  # fmt: skip
 """What is told once of a stream, or of a choice; some providers tell it again, and otherwise."""
 
 EACH_MAX = 4  # different values of one pattern that are tried; the text of all deltas is compared as a whole
@@ -398,7 +441,7 @@ def silent_in_stream(
     return found
 
 
-GROWING = re.compile(r"(reasoning_details|annotations|citations)\[\d+\]")
+GROWING = re.compile(r"(reasoning_details|annotations|citations|parts)\[\d+\]")
 """Lists of which each frame holds the next items, counted from 0 again."""
 
 

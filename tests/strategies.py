@@ -18,7 +18,7 @@ from .judge import located
 
 # --- small values --------------------------------------------------------------------------------
 
-DIALECT_NAMES = ("openai.chat", "openai.responses", "anthropic.messages")
+DIALECT_NAMES = ("openai.chat", "openai.responses", "anthropic.messages", "gemini.generate_content")
 
 words = st.sampled_from(["a", "hello there", "naïve 🌊", "line\nbreak", 'quo"te \\', "\u2028", "0", "null"])
 texts = st.one_of(words, st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12))
@@ -152,11 +152,16 @@ NATIVE_BLOCKS: dict[str, list[dict[str, Any]]] = {
         {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "tides"}},
         {"type": "x_hologram", "depth": 3},
     ],
+    "gemini.generate_content": [
+        {"executableCode": {"language": "PYTHON", "code": "print(1)"}, "thoughtSignature": "c2ln"},
+        {"xHologram": {"depth": 3}},
+    ],
 }
 NATIVE_TOOLS: dict[str, list[dict[str, Any]]] = {
     "openai.chat": [{"type": "x_tool", "x_tool": {"a": 1}}],
     "openai.responses": [{"type": "web_search", "search_context_size": "low"}],
     "anthropic.messages": [{"type": "web_search_20250305", "name": "web_search", "max_uses": 2}],
+    "gemini.generate_content": [{"googleSearch": {}}, {"codeExecution": {}}],
 }
 natives = st.one_of(
     *[
@@ -185,7 +190,7 @@ spoken = st.builds(
 # Names that a writer may know, for some fields only some models take, and names that nobody knows.
 models = st.one_of(
     st.sampled_from([
-        "gpt-5.4-mini", "o3", "gpt-4o", "claude-haiku-4-5", "claude-opus-4-8", "claude-sonnet-4-6", "claude-opus-5",
+        "gpt-5.4-mini", "o3", "gpt-4o", "gemini-2.0-flash", "gemini-2.5-pro", "gemini-3-flash-preview", "claude-haiku-4-5", "claude-opus-4-8", "claude-sonnet-4-6", "claude-opus-5",
     ]),
     some_texts,
 )  # fmt: skip

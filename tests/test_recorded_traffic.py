@@ -238,11 +238,21 @@ def in_a_response(frame: Any, path: str) -> str:
     return f"{kind}.{path}"
 
 
+def in_an_answer(frame: Any, path: str) -> str:
+    """The path in the answer for one in a frame: candidates go by their index, not by their place."""
+    place = re.match(r"candidates\[(\d+)\]", path)
+    if place:
+        number = frame["candidates"][int(place[1])].get("index", 0)
+        path = f"candidates[{number}]" + path[place.end() :]
+    return path
+
+
 # The path of a loss from a stream is one in the answer that the stream adds up to.
 ALIAS: dict[str, Alias] = {
     "openai.chat": in_a_completion,
     "openai.responses": in_a_response,
     "anthropic.messages": in_a_message,
+    "gemini.generate_content": in_an_answer,
 }
 
 # --- to every other dialect ----------------------------------------------------------------------
@@ -266,7 +276,7 @@ def test_what_is_translated_is_what_the_target_takes(source: str, target: str, k
     problems = []
     for id_, body in bodies(source, kind):
         try:
-            done = translate(body, source=source, target=target, kind=kind)
+            done = translate(body, source=source, target=target, kind=kind, model=named(source, kind))
         except Fault as fault:
             if not (kind == "response" and is_error(body)):
                 problems.append(f"{id_}: {fault!r}")
@@ -276,6 +286,11 @@ def test_what_is_translated_is_what_the_target_takes(source: str, target: str, k
         elif not (kind == "stream" and is_failed(source, body)):
             problems += [f"{id_}: {c}" for c in sdk_types.complaints(target, kind, done.body)]
     told(problems)
+
+
+def named(source: str, kind: str) -> str | None:
+    """The name that a caller adds to a request of a dialect whose address names the model."""
+    return "m" if kind == "request" and DIALECTS[source].locate is not None else None
 
 
 def is_failed(source: str, wire: str) -> bool:

@@ -20,6 +20,7 @@ from .losses import Loss, Report
 from .models import Target
 from .money import usd
 from .policies import retry
+from .translate import tidy
 from .world import Headers
 
 JSON_TYPE = "content-type: application/json\r\n"
@@ -121,6 +122,22 @@ class Translating:
         return self._writer.write(events)
 
 
+def retold(
+    body: bytes, call: Call, target: Target, created: int
+) -> tuple[bytes, Usage | None, tuple[Loss, ...]]:
+    """A plain answer in the client's dialect: (body, usage, losses). Raises `Fault` for one that is none.
+
+    `created`: Unix seconds, for a wire that tells none.
+    """
+    source = DIALECTS[target.dialect]
+    reply = source.read_reply(body)
+    if reply.created is None:
+        reply = msgspec.structs.replace(reply, created=created)
+    report = Report(source.names)
+    written = call.dialect.write_reply(reply, report)
+    return written, reply.usage, tidy(report.losses) if report.losses else ()
+
+
 def reply_head(
     call: str, target: Target, attempts: int, row: Settled | None, losses: tuple[Loss, ...]
 ) -> bytes:
@@ -148,7 +165,7 @@ def upstream_error(
         return Failure(
             Fault("provider_answer", f"{target.provider} answered {status}, which is not followed.")
         )
-    if status in (401, 403) and fault.kind in ("authentication", "permission"):
+    if fault.kind == "authentication" or (status in (401, 403) and fault.kind == "permission"):
         return Failure(
             Fault(
                 "provider_authentication",
@@ -187,14 +204,14 @@ def _listed(losses: tuple[Loss, ...]) -> str:
     return text.replace("\r", " ").replace("\n", " ")
 
 
-def trailer(row: Settled, attempts: int, losses: tuple[Loss, ...]) -> bytes:
-    """The last lines of a stream: a comment, which every reader of server-sent events passes over."""
+def trailer(call: Call, row: Settled, attempts: int, losses: tuple[Loss, ...]) -> bytes:
+    """The last lines of a stream, which every reader of its dialect passes over."""
     cost = usd(row.cost_nanousd) if row.cost_nanousd is not None else "unknown"
     listed = _listed(losses) if losses else "0"
-    return (
-        f": x-fungible-cost-usd: {cost}, x-fungible-attempts: {attempts}, state: {row.state}, "
-        f"x-fungible-losses: {listed}\n\n"
-    ).encode("utf-8", "replace")
+    return call.dialect.remark(
+        f"x-fungible-cost-usd: {cost}, x-fungible-attempts: {attempts}, state: {row.state}, "
+        f"x-fungible-losses: {listed}"
+    )
 
 
 def error_reply(

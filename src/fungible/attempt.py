@@ -24,19 +24,21 @@ BYTES_PER_TOKEN = 4  # of text, for estimates only; English prose on today's tok
 TOKENS_MAX = 1_000_000_000  # of one attempt; a provider that counts more has miscounted
 
 
-def head_for(target: Target, call: Call, attempt: str, name: str | None) -> bytes:
-    """The target's head, with what the call's own head adds to it or puts in its place.
+def special(
+    head: bytes, path: str, target: Target, call: Call, attempt: str, name: str | None
+) -> tuple[bytes, str]:
+    """A target's head and path, with what the call's own head adds to them or puts in their place.
 
     `name`: the header that tells the provider the attempt's id, where one is set.
     """
     asking, dialect = call.asking, call.dialect
-    head = target.sealed.head
-    if asking.operation == "count" and dialect.counting is not None:
-        head = target.head_for(dialect.counting.path)
+    if asking.operation == "count":
+        counting = dialect.address(target.model, "count")
+        head, path = target.head_for(counting), target.path_for(counting)
     if target.dialect == dialect.name:
         for ours, theirs in asking.forward:
             head = head.replace(ours, theirs, 1) if ours is not None else head + theirs
-    return head if name is None else head + f"{name}: {attempt}\r\n".encode()
+    return (head if name is None else head + f"{name}: {attempt}\r\n".encode()), path
 
 
 def is_bill(told: Usage | None) -> bool:

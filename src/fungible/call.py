@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from .account import Key
-from .dialects.base import Dialect, Peek
+from .dialects.base import Dialect, Located, Peek
 from .faults import Fault
 from .models import Catalogue, Route, Target
 from .money import Price
@@ -54,6 +54,7 @@ class Asking(msgspec.Struct, frozen=True):
     tags: str = ""
     hint: str = ""  # the target of the route to try first: `provider/model`, or its provider
     repeat: bytes | None = None  # the client's word for this very request, `idempotency-key`
+    located: Located | None = None  # what the address says of the call, where it names the model
     forward: Sequence[tuple[bytes | None, bytes]] = ()
     """Header lines for a provider of the same dialect: (ours that it replaces, it)."""
 

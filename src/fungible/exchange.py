@@ -37,12 +37,13 @@ from .answer import (
     given_back,
     only_keepalives,
     reply_head,
+    retold,
     shut,
     trailer,
     unread,
     upstream_error,
 )
-from .attempt import BYTES_PER_TOKEN, Ending, close, estimated, head_for, is_bill
+from .attempt import BYTES_PER_TOKEN, Ending, close, estimated, is_bill, special
 from .call import Call, Local, Policy
 from .dialects import DIALECTS
 from .dialects.base import Watch
@@ -205,10 +206,12 @@ class Exchange(msgspec.Struct, eq=False):
         self.due = self._deadline
         if peek.stream:
             self.due = min(world.clock() + deadlines.first_ms / 1000, self._deadline)
-        asking, name, head = call.asking, settings.attempt_header, target.sealed.head
+        asking, name, head, path = call.asking, settings.attempt_header, target.sealed.head, target.path
+        if peek.stream:
+            head, path = target.sealed.stream_head, target.stream_path
         if asking.forward or asking.operation != "chat" or name is not None:
-            head = head_for(target, call, attempt, name)
-        outgoing = Outgoing(target.origin, target.path, head, body, deadlines.connect_ms)
+            head, path = special(head, path, target, call, attempt, name)
+        outgoing = Outgoing(target.origin, path, head, body, deadlines.connect_ms)
         flow = world.send(target, outgoing, self)
         if self._n == n and self._row_open:
             self._flow = flow
@@ -234,7 +237,9 @@ class Exchange(msgspec.Struct, eq=False):
         if self._read is None:
             self._read = call.dialect.read_request(call.body)
         stream_usage = (peek.stream and target.tells_usage) or None
-        request = msgspec.structs.replace(self._read, model=target.model, stream_usage=stream_usage)
+        request = msgspec.structs.replace(
+            self._read, model=target.model, stream=peek.stream, stream_usage=stream_usage
+        )
         report = Report(call.dialect.names)
         body = DIALECTS[target.dialect].write_request(request, report, target.quirks)
         self.losses = tidy(report.losses) if report.losses else ()
@@ -343,13 +348,8 @@ class Exchange(msgspec.Struct, eq=False):
             elif target.dialect == call.dialect.name:
                 usage = call.dialect.read_usage(body)
             else:
-                reply = DIALECTS[target.dialect].read_reply(body)
-                if reply.created is None:
-                    reply = msgspec.structs.replace(reply, created=self._world.wall_ms() // 1000)
-                usage, report = reply.usage, Report(DIALECTS[target.dialect].names)
-                body = call.dialect.write_reply(reply, report)
-                if report.losses:
-                    self.losses = self.losses + tidy(report.losses)
+                body, usage, lost = retold(body, call, target, self._world.wall_ms() // 1000)
+                self.losses = self.losses + lost
         except Fault as fault:
             self._failed(fault)
             return
@@ -405,7 +405,7 @@ class Exchange(msgspec.Struct, eq=False):
 
     def _stream_done(self, watch: Watch, out: bytes) -> None:
         row = self._settle("settled", watch.usage)
-        self._client.write(out + trailer(row, self._n, self.losses))
+        self._client.write(out + trailer(self.call, row, self._n, self.losses))
         self._client.end()
         if self._flow is None:
             self._over()
@@ -425,7 +425,7 @@ class Exchange(msgspec.Struct, eq=False):
         breaker.failed(self._target, self._local, fault, self._world.clock(), self._world.chance())
         if isinstance(watch, Translating):
             out += self.call.dialect.write_stream_error(fault, self.call.id)
-        self._client.write(out + trailer(row, self._n, self.losses))
+        self._client.write(out + trailer(self.call, row, self._n, self.losses))
         self._client.end()
         self._over()
 
@@ -462,7 +462,7 @@ class Exchange(msgspec.Struct, eq=False):
         breaker.failed(target, local, fault, now, world.chance())
         if self.state == "streaming":
             end = self.call.dialect.write_stream_error(fault, self.call.id)
-            self._client.write(out + end + trailer(row, self._n, self.losses))
+            self._client.write(out + end + trailer(self.call, row, self._n, self.losses))
             self._client.end()
             self._over()
             return

@@ -12,12 +12,13 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import parse_qs
 
 from .account import Key, Opened, Settled
 from .answer import Client
 from .call import Asking, Call, Local
 from .dialects import DIALECTS
-from .dialects.base import Dialect
+from .dialects.base import MODEL, Dialect, Located
 from .exchange import Exchange
 from .faults import Fault
 from .models import Catalogue, Target
@@ -53,6 +54,8 @@ class Request(Protocol):
     def method(self) -> bytes: ...
     @property
     def path(self) -> str: ...
+    @property
+    def query(self) -> bytes: ...
     @property
     def headers(self) -> Mapping[bytes, bytes]: ...
     @property
@@ -99,18 +102,20 @@ class Operation(NamedTuple):
     ours: Mapping[bytes, bytes]
 
 
-def operations() -> Mapping[str, Operation]:
-    """Path -> operation, for every dialect there is."""
-    table = {}
+def operations() -> tuple[Mapping[str, Operation], tuple[Operation, ...]]:
+    """Path -> operation, for every dialect there is; and the operations of those that `locate` theirs."""
+    table, placed = {}, []
     for dialect in DIALECTS.values():
         forward = tuple(sorted(dialect.forward))
         ours = {n.lower().encode(): f"{n.lower()}: {v}\r\n".encode() for n, v in dialect.headers.items()}
-        for path in dialect.client_paths:
-            table[path] = Operation(dialect, "chat", forward, ours)
+        chat = Operation(dialect, "chat", forward, ours)
+        if dialect.locate is not None:
+            placed.append(chat)
+        for path in (p for p in dialect.client_paths if MODEL not in p):
+            table[path] = chat
             if dialect.counting is not None:
-                counting = path + dialect.counting.path.removeprefix(dialect.path)
-                table[counting] = Operation(dialect, "count", forward, ours)
-    return table
+                table[path + dialect.counting.path.removeprefix(dialect.path)] = chat._replace(name="count")
+    return table, tuple(placed)
 
 
 class Gateway:
@@ -136,7 +141,7 @@ class Gateway:
         self._settle = books.settle
         self._network = network
         self.embedded = embedded
-        self._operations = operations()
+        self._operations, self._placed = operations()
         self._repeats = Repeats()
         self._boot = secrets.token_hex(5)
         self.clock = time.monotonic
@@ -156,7 +161,10 @@ class Gateway:
         dialect = asking.dialect
         identity = f"{self._boot}-{count}"
         try:
-            call = Call(identity, asking, dialect, body, dialect.peek(body), now)
+            peek, located = dialect.peek(body), asking.located
+            if located is not None:
+                peek = located.complete(peek)
+            call = Call(identity, asking, dialect, body, peek, now)
             if asking.repeat is not None:
                 recorder = self._taken(request.path, call, asking.repeat, client)
                 if recorder is None:
@@ -176,7 +184,9 @@ class Gateway:
 
     def _read(self, request: Request) -> Asking:
         """What the head says. Raises `Fault` where it asks for what is not here."""
-        found = self._operations.get(request.path)
+        found, located = self._operations.get(request.path), None
+        if found is None:
+            found, located = self._locate(request)
         if found is None or request.method != b"POST":
             raise self._no_such(request, found is not None)
         dialect, operation, forward, ours = found
@@ -184,10 +194,11 @@ class Gateway:
         return Asking(
             dialect,
             operation,
-            secret=credential(headers),
+            secret=credential(headers) if located is None else credential_of(request, dialect),
             strict=headers.get(b"x-fungible-strict") == b"1",
             tags=_tags(headers) if b"x-fungible-tags" in headers else "",
             hint=headers[HINT].decode("latin-1") if HINT in headers else "",
+            located=located,
             repeat=headers.get(IDEMPOTENCY),
             forward=tuple((ours.get(n), b"%b: %b\r\n" % (n, headers[n])) for n in forward if n in headers),
         )
@@ -202,14 +213,25 @@ class Gateway:
     def _under_way(self, call: str) -> bool:
         return any(exchange.call.id == call for exchange in self.active)
 
+    def _locate(self, request: Request) -> tuple[Operation | None, Located | None]:
+        """What an address means that names the model."""
+        for operation in self._placed:
+            assert operation.dialect.locate is not None
+            located = operation.dialect.locate(request.path, request.query)
+            if located is not None:
+                spoken = located.spoken or operation.dialect
+                return operation._replace(dialect=spoken, name=located.operation), located
+        return None, None
+
     def spoken(self, path: str, headers: Mapping[bytes, bytes]) -> Dialect:
         """The dialect to answer in when the path alone does not tell: by its prefix, or a header of its."""
         found = self._operations.get(path)
         if found is not None:
             return found.dialect
         for dialect in DIALECTS.values():
-            if any(path.startswith(p) for p in dialect.client_paths) or any(
-                name.lower().encode() in headers for name in dialect.headers
+            told = {*dialect.known_by, *(name.lower().encode() for name in dialect.headers)}
+            if any(path.startswith(p.partition(MODEL)[0]) for p in dialect.client_paths) or any(
+                name in headers for name in told
             ):
                 return dialect
         return next(iter(DIALECTS.values()))
@@ -217,7 +239,8 @@ class Gateway:
     def _no_such(self, request: Request, exists: bool) -> Fault:
         if exists:
             return Fault("method", f"{request.path} takes POST, not {request.method.decode('latin-1')}.")
-        paths = ", ".join(self._operations)
+        listed = [path for dialect in DIALECTS.values() for path in dialect.client_paths]
+        paths = ", ".join(dict.fromkeys((*self._operations, *listed)))
         return Fault("not_found", f"There is nothing at {request.path[:200]}. Calls go by POST to: {paths}.")
 
     # --- time
@@ -278,6 +301,15 @@ def credential(headers: Mapping[bytes, bytes]) -> bytes | None:
         if value and value[: len(before)].lower() == before:
             return value[len(before) :].strip()
     return None
+
+
+def credential_of(request: Request, dialect: Dialect) -> bytes | None:
+    """The same, or the key that the query holds, where the caller's dialect has a place for it there."""
+    found = credential(request.headers)
+    if found is None and dialect.key_query is not None:
+        asked = parse_qs(request.query.decode("latin-1"))
+        found = asked.get(dialect.key_query, [""])[0].encode("latin-1", "replace") or None
+    return found
 
 
 def refuse(client: Client, dialect: Dialect, fault: Fault, call: str) -> None:

@@ -56,6 +56,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One provider's model as it is called. There is one object for each, so they are compared by identity.
 
     path:       the request target of a call; `head` is what goes before content-length (`Outgoing.head`)
+    stream_path, stream_head: the same for a call that streams
     rewrites:   what a request of its dialect must not hold to be moved as it is
     tells_usage: whether it can be asked to tell the usage in a stream
     also:       the same model in the other dialects that its provider speaks, by their names
@@ -71,6 +72,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     dialect: str
     origin: Origin
     path: str
+    stream_path: str
     aim: Aim
     sealed: "Sealed"
     quirks: frozenset[str]
@@ -92,6 +94,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return self.sealed.head
 
     @property
+    def stream_head(self) -> bytes:
+        return self.sealed.stream_head
+
+    @property
     def embedded(self) -> bool:
         """Whether the engine in this process answers, so that there is no address to connect to."""
         return self.origin.scheme == EMBEDDED
@@ -109,12 +115,13 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Sealed:
-    """A prepared head. It holds a key, so it shows nothing."""
+    """Prepared heads. They hold a key, so it shows nothing."""
 
-    __slots__ = ("head",)
+    __slots__ = ("head", "stream_head")
 
-    def __init__(self, head: bytes) -> None:
+    def __init__(self, head: bytes, stream_head: bytes) -> None:
         self.head = head
+        self.stream_head = stream_head
 
     def __repr__(self) -> str:
         return "Sealed(...)"
@@ -332,7 +339,8 @@ def _target(row: Enabled, model: str) -> Target:
 
 
 def _spoken_to(row: Enabled, model: str, dialect: Dialect, aim: Aim, also: dict[str, Target]) -> Target:
-    provider, path = row.provider, dialect.path
+    provider = row.provider
+    path, stream_path = dialect.address(model), dialect.address(model, stream=True)
     quirks = provider.quirks & dialect.quirks.keys()
     return Target(
         provider=provider.name,
@@ -341,8 +349,9 @@ def _spoken_to(row: Enabled, model: str, dialect: Dialect, aim: Aim, also: dict[
         dialect=dialect.name,
         origin=aim.origin,
         path=aim.path(path),
+        stream_path=aim.path(stream_path),
         aim=aim,
-        sealed=Sealed(aim.head(path)),
+        sealed=Sealed(aim.head(path), aim.head(stream_path)),
         quirks=quirks,
         rewrites=tuple(dialect.rewrites[q] for q in sorted(quirks) if q in dialect.rewrites),
         tells_usage=dialect.silent not in quirks,

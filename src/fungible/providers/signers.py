@@ -64,6 +64,10 @@ def _api_key(key: str) -> dict[str, str]:
     return {"api-key": key}
 
 
+def _x_goog_api_key(key: str) -> dict[str, str]:
+    return {"x-goog-api-key": key}
+
+
 def _none(_key: str) -> dict[str, str]:
     return {}
 
@@ -72,6 +76,7 @@ SIGNERS: dict[str, Callable[[str], dict[str, str]]] = {
     "bearer": _bearer,  # RFC 6750
     "x-api-key": _x_api_key,
     "api-key": _api_key,
+    "x-goog-api-key": _x_goog_api_key,
     "none": _none,
 }
 
@@ -129,8 +134,11 @@ class Aim:
         self._secrets = secrets
 
     def path(self, suffix: str) -> str:
-        """The request target: base path, `suffix`, query."""
-        return f"{self._path}{suffix}{self._query}"
+        """The request target: base path, `suffix`, query. The suffix may have a query of its own."""
+        query = self._query
+        if query and "?" in suffix:
+            query = "&" + query[1:]
+        return f"{self._path}{suffix}{query}"
 
     def head(self, suffix: str) -> bytes:
         """`Outgoing.head`: the request line and the headers but for content-length, each ended by CRLF."""

@@ -21,6 +21,7 @@ SIGNER_OF: dict[str, str] = {  # dialect -> how its owner takes a key, for provi
     "openai.chat": "bearer",
     "openai.responses": "bearer",
     "anthropic.messages": "x-api-key",
+    "gemini.generate_content": "x-goog-api-key",
 }
 
 COMPATIBLE = frozenset({"max_tokens", "no_developer_role", "no_cache_marks"})
@@ -58,12 +59,12 @@ ROWS: tuple[Provider, ...] = (
     ),
     Provider(
         name="gemini",
-        dialect="openai.chat",
-        base_url="https://generativelanguage.googleapis.com/v1beta/openai",
+        dialect="gemini.generate_content",
+        base_url="https://generativelanguage.googleapis.com",
         env=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        signer="x-goog-api-key",
         prices="google",
-        quirks=COMPATIBLE,
-        site="https://ai.google.dev/gemini-api/docs/openai",
+        site="https://ai.google.dev/api/generate-content",
     ),
     Provider(
         name="mistral",

@@ -84,9 +84,9 @@ class Blocks:
             case Thinking():
                 return self._thinking(part)
             case Image():
-                return self._image(part)
+                return self._image(part) if self.asking else self._lost(part, "image")
             case Document():
-                return self._document(part)
+                return self._document(part) if self.asking else self._lost(part, "document")
             case Refusal():
                 if self.asking and not part.text.strip():
                     return self._lost(part, "empty_text")

@@ -7,6 +7,8 @@ ended, and comes out then, with all that was said of it meanwhile. Blocks are nu
 the end, for usage often follows the stop. A client of this wire is always told the usage.
 """
 
+import re
+
 import msgspec
 
 from ...events import (
@@ -37,6 +39,8 @@ from .usage import write_usage_object
 
 _encode = msgspec.json.encode
 _replace = msgspec.structs.replace
+
+_LISTED = re.compile(r"\w+\[\d+\]")  # a choice in the list of them
 
 _BESIDE = frozenset({"context_management"})
 """Fields that `message_delta` has beside its delta, not in it (SDK, BetaRawMessageDeltaEvent)."""
@@ -99,7 +103,7 @@ class StreamWriter:
             case Begin():
                 self._begin = event
                 if event.created is not None:
-                    self._lose("created")
+                    self._lose(self._report.names.get("created", "created"))
                 if event.extras is not None:
                     lose_fields(event.extras, self._report)
             case UsageSeen():
@@ -280,8 +284,8 @@ class StreamWriter:
             return {}
         if extras.dialect != NAME:
             # A source without a list of choices has the fields of its only one at the top.
-            listed = self._end is not None and self._end.stop.at.startswith("choices[")
-            lose_fields(extras, self._report, f"{self._choice(0)}." if listed else "")
+            listed = _LISTED.match(self._end.stop.at) if self._end is not None else None
+            lose_fields(extras, self._report, f"{listed[0]}." if listed is not None else "")
             return {}
         return extras.fields
 

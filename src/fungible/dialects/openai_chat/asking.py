@@ -318,6 +318,9 @@ class _Messages(Blocks):
             self.lost(part, _why(part))
             return
         self.report.lose(part, None, "changed", "tool_result_media")
+        source = getattr(part, "source", None)
+        if source is not None and source.url is not None and source.media_type is not None:
+            self.report.lose(source, "media_type", "dropped", _why(part))
         intro = f"From the result of tool call {result.call_id}: {_label(part)}"
         self.media += [{"type": "text", "text": intro}, block]
 

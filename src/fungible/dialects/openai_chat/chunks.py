@@ -6,6 +6,8 @@ an empty one, are told apart by a delta with a `type` beside its empty text, whi
 it pass over; two thoughts in a row by an item of `reasoning_details` that only closes the first.
 """
 
+import re
+
 from ...events import (
     ArgumentsDelta,
     AudioDelta,
@@ -55,6 +57,8 @@ _END = b"\n\n"
 _DONE = b"data: [DONE]\n\n"
 _OPEN = b',"finish_reason":null}]}\n\n'
 _WHY: dict[type, str] = {Image: "image", Document: "document", ToolResult: "role"}
+
+_LISTED = re.compile(r"\w+\[\d+\]")  # a choice in the list of them
 
 
 class _Part:
@@ -375,7 +379,8 @@ class Writer:
         number = event.choice
         choice = self._choice(number, out)
         # A source without a list of choices has the fields of its only one at the top.
-        at = f"choices[{number}]" if event.stop.at.startswith("choices[") else ""
+        listed = _LISTED.match(event.stop.at)
+        at = listed[0] if listed is not None else ""
         held = Choice(at=at, extras=event.extras)
         fields = self._report.extras(held, NAME)
         word = write_stop(event.stop, choice.said, self._report)

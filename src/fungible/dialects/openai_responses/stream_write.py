@@ -6,6 +6,8 @@ part that was read here the next of the same item may follow, so its item is end
 client of this wire is always told the usage.
 """
 
+import re
+
 from ...events import (
     ArgumentsDelta,
     AudioDelta,
@@ -47,6 +49,7 @@ from .reply import close, envelope, lose_fields, made_id, settle
 from .shape import Wire, encode, is_ours
 from .usage import write_usage
 
+_LISTED = re.compile(r"\w+\[\d+\]")  # a choice in the list of them
 _LOST: dict[type, str] = {Native: "native_block", Image: "image", Document: "document", Audio: "audio"}
 
 
@@ -424,7 +427,8 @@ class Writer:
         if end is not None:
             close(body, end.stop, self._whole, self._report)
             # A source without a list of choices has the fields of its only one at the top.
-            at = "choices[0]" if end.stop.at.startswith("choices[") else ""
+            listed = _LISTED.match(end.stop.at)
+            at = listed[0] if listed is not None else ""
             fields = self._report.extras(Choice(at=at, extras=end.extras), NAME)
         kind = "incomplete" if body["status"] == "incomplete" else "completed"
         self._tell(f"response.{kind}", {"response": settle(body, fields)}, out)
