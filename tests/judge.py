@@ -72,13 +72,17 @@ class Judge:
             return self.gone(x[name], path)
         return name in x and self.same(x[name], y[name], path)
 
-    def gone(self, x: Any, path: str) -> bool:
-        """Whether nothing of `x` is left to be carried."""
+    def gone(self, x: Any, path: str, inner: bool = False) -> bool:
+        """Whether nothing of `x` is left to be carried; `inner`: of what has an approximated part, that is."""
         if path in self.lost:
-            return True
+            return not inner or bool(self.lost[path] - {"approximated"})
         if isinstance(x, dict):
-            return all(self.gone(v, join(path, k)) for k, v in x.items() if k != KIND) and len(x) > 1
-        return isinstance(x, list) and bool(x) and all(self.gone(v, f"{path}[{i}]") for i, v in enumerate(x))
+            return all(self.gone(v, join(path, k), True) for k, v in x.items() if k != KIND) and len(x) > 1
+        return (
+            isinstance(x, list)
+            and bool(x)
+            and all(self.gone(v, f"{path}[{i}]", True) for i, v in enumerate(x))
+        )
 
     def _pair(self, xs: list[Any], ys: list[Any], path: str, i: int, j: int) -> bool:
         if i == len(xs) and j == len(ys):
