@@ -159,6 +159,32 @@ def tool_calls(body: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
             yield node["tool_calls"]
 
 
+# --- ollama.chat ---------------------------------------------------------------------------------
+
+
+def nothing_said_is_absent(kind: str, body: dict[str, Any]) -> None:
+    for name, empty in (("tools", []), ("options", {}), ("format", "")):
+        if kind == "request" and body.get(name) == empty:
+            del body[name]
+    for node in objects(body):
+        if node.get("tool_calls") == []:
+            del node["tool_calls"]
+
+
+def a_calls_type_is_function(kind: str, body: dict[str, Any]) -> None:
+    for calls in tool_calls(body):
+        for call in calls:
+            if call.get("type") == "function":
+                del call["type"]
+
+
+def a_result_names_its_tool(kind: str, body: dict[str, Any]) -> None:
+    names = [call["function"]["name"] for calls in tool_calls(body) for call in calls]
+    for node in objects(body):
+        if node.get("role") == "tool" and names:
+            node.setdefault("tool_name", names[0])
+
+
 NORMALISATIONS: dict[str, dict[str, Row]] = {
     "openai.chat": {
         "null is absent": null_is_absent,
@@ -174,6 +200,12 @@ NORMALISATIONS: dict[str, dict[str, Row]] = {
         "counts stand in the details": counts_stand_in_the_details,
         "reasoning is part of the completion": reasoning_is_part_of_the_completion,
         "object and created are always told": object_and_created_are_always_told,
+    },
+    "ollama.chat": {
+        "null is absent": null_is_absent,
+        "empty is absent": nothing_said_is_absent,
+        "a call's type is function": a_calls_type_is_function,
+        "a result names its tool": a_result_names_its_tool,
     },
     "anthropic.messages": {
         "null is absent": null_is_absent,

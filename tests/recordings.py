@@ -15,6 +15,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 WIRE = ROOT.parent / "shared" / "wire"
 
+RECORDED_AS = {"cohere.chat": "cohere.chat_v2"}
+"""Our name of a dialect -> the recordings', where it is another."""
+
 needs_recordings = pytest.mark.skipif(
     not WIRE.is_dir(), reason="no recorded provider traffic beside the repository (../shared/wire)"
 )
@@ -26,7 +29,8 @@ def exchanges(dialect: str) -> tuple[dict[str, Any], ...]:
     records = []
     for path in sorted(WIRE.glob("*.jsonl")):
         with path.open(encoding="utf-8") as lines:
-            records += [r for r in map(json.loads, lines) if r["dialect"] == dialect]
+            named = RECORDED_AS.get(dialect, dialect)
+            records += [r for r in map(json.loads, lines) if r["dialect"] == named]
     return tuple(records)
 
 
@@ -48,7 +52,7 @@ def replies(dialect: str) -> Iterator[tuple[str, Any]]:
 def streams(dialect: str) -> Iterator[tuple[str, str]]:
     """(id, wire text) of every streamed answer."""
     for record in exchanges(dialect):
-        if record["response"]["body_kind"] == "sse":
+        if record["response"]["body_kind"] in ("sse", "ndjson"):
             yield record["id"], record["response"]["body"]
 
 

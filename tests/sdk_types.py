@@ -5,13 +5,29 @@ each stream event must validate against the SDK's models.
 """
 
 import json
+import re
 from typing import Any
 
 import anthropic.types as an
+import ollama
 import openai.types.chat as oa
 from anthropic.types.message_create_params import MessageCreateParams
 from openai.types.chat.completion_create_params import CompletionCreateParams
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+
+class OllamaMessage(ollama.Message):
+    """As it goes over the wire, where an image is a string."""
+
+    images: list[str] | None = None  # type: ignore[assignment]
+
+
+class OllamaRequest(ollama._types.ChatRequest):
+    """The SDK takes any mapping for a message."""
+
+    model: str  # a body for an address with the model in its path has none
+    messages: list[OllamaMessage]  # type: ignore[assignment]
+
 
 TYPES: dict[tuple[str, str], TypeAdapter[Any]] = {
     ("openai.chat", "request"): TypeAdapter(CompletionCreateParams),
@@ -20,20 +36,26 @@ TYPES: dict[tuple[str, str], TypeAdapter[Any]] = {
     ("anthropic.messages", "request"): TypeAdapter(MessageCreateParams),
     ("anthropic.messages", "response"): TypeAdapter(an.Message),
     ("anthropic.messages", "stream"): TypeAdapter(an.RawMessageStreamEvent),
+    ("ollama.chat", "request"): TypeAdapter(OllamaRequest),
+    ("ollama.chat", "response"): TypeAdapter(ollama.ChatResponse),
+    ("ollama.chat", "stream"): TypeAdapter(ollama.ChatResponse),
 }
 
 
-OLDER = {
-    "openai.chat": set[str](),
+UNTYPED: dict[str, re.Pattern[str]] = {
     # Gone from the types, for the newest models refuse them; the models before still take them.
-    "anthropic.messages": {f".{name}: no such field" for name in ("temperature", "top_p", "top_k")},
+    "anthropic.messages": re.compile(r"\.(temperature|top_p|top_k): "),
+    # The server's own types have the ids. Of a schema the SDK types no more than the commonest words.
+    "ollama.chat": re.compile(r"\.tool_calls\[\d+\]\.id: |\.tool_call_id: |\.parameters\."),
 }
+"""Fields that an SDK's types lack and its API takes."""
 
 
 def complaints(dialect: str, kind: str, body: Any) -> list[str]:
     """What the SDK's types have against `body`: parsed JSON, or for a stream its wire text."""
     if kind == "stream":
-        return [c for frame in frames(body) for c in _complaints(dialect, kind, frame)]
+        told = lines(body) if dialect in LINED else frames(body)
+        return [c for frame in told for c in _complaints(dialect, kind, frame)]
     return _complaints(dialect, kind, body)
 
 
@@ -41,6 +63,14 @@ def frames(wire: str) -> list[Any]:
     """The JSON of each `data:` line, read as simply as can be; end marks and pings left out."""
     told = [line[5:].strip() for line in wire.splitlines() if line.startswith("data:")]
     return [frame for text in told if text != "[DONE]" and (frame := json.loads(text)).get("type") != "ping"]
+
+
+LINED = {"ollama.chat"}
+"""Dialects whose streams are JSON, one a line."""
+
+
+def lines(wire: str) -> list[Any]:
+    return [json.loads(line) for line in wire.split("\n") if line.strip()]
 
 
 def _complaints(dialect: str, kind: str, body: Any) -> list[str]:
@@ -53,11 +83,15 @@ def _complaints(dialect: str, kind: str, body: Any) -> list[str]:
             words = f"{'.'.join(map(str, e['loc']))}: {e['msg']} ({str(e['input'])[:80]})"
             by_member.setdefault(e["loc"][:1] if kind == "stream" else None, []).append(words)
         return min(by_member.values(), key=len)
-    return [c for c in unknown(body, taken) if c not in OLDER[dialect]] if kind == "request" else []
+    untyped = UNTYPED.get(dialect)
+    found = unknown(body, taken) if kind == "request" else []
+    return [c for c in found if untyped is None or not untyped.search(c)]
 
 
 def plain(value: Any) -> Any:
     """Lists in the place of the lazy iterators that pydantic makes of `Iterable`, so that all is validated."""
+    if isinstance(value, BaseModel):
+        return {f.alias or n: plain(getattr(value, n)) for n, f in type(value).model_fields.items()}
     if isinstance(value, dict):
         return {name: plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple) or type(value).__name__ == "ValidatorIterator":

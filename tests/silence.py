@@ -29,6 +29,7 @@ GRAMMAR = {
     "object": "says what the object around it is; the object's other leaves are checked",
     "role": "says who speaks; a body with another word is refused, or reads otherwise",
     "index": "says which of several; that they stay apart is checked by their leaves",
+    "done": "says whether more of the answer follows; a plain one is whole",
 }
 """Names of leaves that are words of the grammar, where the object around them says more than that."""
 
@@ -51,6 +52,8 @@ DERIVED: dict[str, Callable[[dict[str, Any]], bool]] = {
 """Leaves that follow from those beside them, where they do."""
 
 ALWAYS = {
+    ("ollama.chat", "include_usage", "True"): "every stream of the target tells the usage",
+    ("ollama.chat", "include_usage", "False"): "it does so all the same, which is reported as changed",
     ("anthropic.messages", "include_usage", "True"): "every stream of the target tells the usage",
     ("anthropic.messages", "include_usage", "False"): "it does so all the same, which is reported as changed",
     ("openai.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
@@ -122,6 +125,8 @@ def leaves(value: Any, steps: Steps = ()) -> Iterator[Leaf]:
 
 def says_nothing(value: Any, steps: Steps) -> bool:
     """A time of 0 is none; an object of empty values is how some providers write none (Snowflake)."""
+    if (steps == ("options",) and value == {}) or (steps == ("format",) and value == ""):
+        return True
     if (steps == ("created",) and value == 0) or (steps == ("service_tier",) and value == ""):
         return True
     return value in ("", 0) and not isinstance(value, bool) and bool(EMPTIED & set(steps))
@@ -208,6 +213,9 @@ def replaced(body: Any, steps: Steps, value: Any) -> Any:
 
 def covered(path: str, losses: Iterable[Loss]) -> bool:
     """Whether it was said that the target never sees what stands at `path`, or only something near it."""
+    losses = tuple(losses)
+    if path in ELSEWHERE and covered(ELSEWHERE[path], losses):
+        return True
     return any(
         (path == loss.path and loss.kind == "dropped")
         or (
@@ -306,11 +314,16 @@ def excepted(body: Any, leaf: Leaf, words: Translator, done: Translation) -> boo
 
 
 class Stream:
-    """A wire text as its blocks; those that hold JSON can be varied."""
+    """A wire text as its blocks; those that hold JSON can be varied. A text that begins with JSON is lines of it."""
 
     def __init__(self, wire: str) -> None:
-        self.blocks = [b for b in wire.replace("\r\n", "\n").replace("\r", "\n").split("\n\n") if b.strip()]
+        self.lined = wire[:1] == "{"
         self.frames: dict[int, tuple[str, Any]] = {}  # block -> the lines before its data, its JSON
+        if self.lined:
+            self.blocks = [line for line in wire.split("\n") if line.strip()]
+            self.frames = {i: ("", json.loads(line)) for i, line in enumerate(self.blocks)}
+            return
+        self.blocks = [b for b in wire.replace("\r\n", "\n").replace("\r", "\n").split("\n\n") if b.strip()]
         for i, block in enumerate(self.blocks):
             before, found, data = block.partition("data:")
             try:
@@ -325,8 +338,10 @@ class Stream:
         blocks = list(self.blocks)
         for i, (before, held) in self.frames.items():
             said = frame if i == changed else held
-            blocks[i] = f"{before}data: {json.dumps(said, ensure_ascii=False, separators=(',', ':'))}"
-        return "\n\n".join(blocks) + "\n\n"
+            data = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+            blocks[i] = data if self.lined else f"{before}data: {data}"
+        end = "\n" if self.lined else "\n\n"
+        return end.join(blocks) + end
 
     def said(self) -> dict[tuple[str, str], list[tuple[int, Leaf]]]:
         """Everything the frames say: the same thing said again and again is said once."""
@@ -340,7 +355,7 @@ class Stream:
 
 Alias = Callable[[Any, str], str]  # a frame, a path in it -> the path in the answer
 
-ONCE = {"id", "model", "created", "choices.*.delta.role", "choices.*.finish_reason"}
+ONCE = {"id", "model", "created", "created_at", "choices.*.delta.role", "choices.*.finish_reason"}
 """What is told once of a stream, or of a choice; some providers tell it again, and otherwise."""
 
 EACH_MAX = 4  # different values of one pattern that are tried; the text of all deltas is compared as a whole
@@ -377,6 +392,15 @@ def silent_in_stream(
 
 GROWING = re.compile(r"(reasoning_details|annotations|citations)\[\d+\]")
 """Lists of which each frame holds the next items, counted from 0 again."""
+
+
+ELSEWHERE = {
+    "usage.cached_tokens": "usage.prompt_tokens_details.cached_tokens",
+    "usage.prompt_cache_hit_tokens": "usage.prompt_tokens_details.cached_tokens",
+    "usage.cache_read_input_tokens": "usage.prompt_tokens_details.cached_tokens",
+    "usage.reasoning_tokens": "usage.completion_tokens_details.reasoning_tokens",
+}
+"""Counts under a name of a provider's own -> the path that losses name, as the normalisations say."""
 
 
 def grown(path: str) -> str:

@@ -210,8 +210,21 @@ def in_a_message(frame: Any, path: str) -> str:
     return path
 
 
+def in_an_answer(frame: Any, path: str) -> str:
+    """A line is an answer; the calls in it are the next of the answer's, by their index."""
+    place = re.match(r"message\.tool_calls\[(\d+)\]", path)
+    if place:
+        number = frame["message"]["tool_calls"][int(place[1])]["function"].get("index", place[1])
+        path = f"message.tool_calls[{number}]" + path[place.end() :]
+    return path
+
+
 # The path of a loss from a stream is one in the answer that the stream adds up to.
-ALIAS: dict[str, Alias] = {"openai.chat": in_a_completion, "anthropic.messages": in_a_message}
+ALIAS: dict[str, Alias] = {
+    "openai.chat": in_a_completion,
+    "anthropic.messages": in_a_message,
+    "ollama.chat": in_an_answer,
+}
 
 # --- to every other dialect ----------------------------------------------------------------------
 

@@ -125,7 +125,7 @@ class Talk:
             kind: Json = "approximated" if result.is_error else "dropped"
             self.report.lose(result, field, kind, "tool_result_error")
         if result.cache is not None:
-            self.report.lose(result, "cache", "dropped", "cache_mark")
+            self.report.lose(result.cache, None, "dropped", "cache_mark")
         homeless(result, self.report)
         fields = Fields(self.report, True, "\n\n")
         fields.take(result.parts, False)
@@ -195,7 +195,7 @@ def _tool(tool: Tool, report: Report) -> Wire:
     if tool.strict is not None:
         report.lose(tool, "strict", "dropped", "tool_strict")
     if tool.cache is not None:
-        report.lose(tool, "cache", "dropped", "cache_mark")
+        report.lose(tool.cache, None, "dropped", "cache_mark")
     return {"type": "function", "function": merge(function, report.extras(tool, NAME))}
 
 
@@ -214,14 +214,15 @@ def _output(output: Output, body: Wire, report: Report) -> None:
 
 
 def _reasoning(asked: Reasoning, body: Wire, report: Report, quirks: Quirks) -> None:
-    """On, off, or a level; a budget has no place."""
-    for field in ("budget_tokens", "display"):
-        if getattr(asked, field) is not None:
-            report.lose(asked, field, "dropped", "reasoning")
+    """On, off, or a level. A budget has no place; it says that there is thinking."""
+    if asked.budget_tokens is not None:
+        report.lose(asked, None, "approximated", "reasoning")
+    if asked.display is not None:
+        report.lose(asked, "display", "dropped", "reasoning")
     homeless(asked, report)
     effort = asked.effort
     if effort is None:
-        if asked.mode is not None:
+        if asked.mode is not None or asked.budget_tokens is not None:
             body["think"] = asked.mode != "disabled"
         if asked.mode == "adaptive":
             report.lose(asked, "mode", "approximated", "reasoning")

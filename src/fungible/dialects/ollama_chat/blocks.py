@@ -124,8 +124,9 @@ class Fields:
     def marks(self, part: Part) -> None:
         """What parts have beside what they say, and this wire has not."""
         report = self.report
-        if getattr(part, "cache", None) is not None:
-            report.lose(part, "cache", "dropped", "cache_mark")
+        cache = getattr(part, "cache", None)
+        if cache is not None:
+            report.lose(cache, None, "dropped", "cache_mark")
         if type(part) is not ToolCall:
             homeless(part, report)
         for cited in part.citations if type(part) is Text else ():

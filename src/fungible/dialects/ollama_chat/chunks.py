@@ -32,6 +32,9 @@ from .reply import head, own_fields, write_logprobs, write_stop
 from .shape import Wire, encode, merge
 from .usage import write_usage
 
+_LINE_ENDS = tuple((char.encode(), b"\\u%04x" % ord(char)) for char in "\x85\u2028\u2029")
+"""Characters that end a line for some readers, the official SDK's among them: written as escapes."""
+
 _GOING_ON = b'},"done":false}\n'
 
 
@@ -69,7 +72,11 @@ class Writer:
         out: list[bytes] = []
         for event in events:
             self._event(event, out)
-        return b"".join(out)
+        made = b"".join(out)
+        for written, escaped in _LINE_ENDS:
+            if written in made:
+                made = made.replace(written, escaped)
+        return made
 
     def _event(self, event: StreamEvent, out: list[bytes]) -> None:
         match event:
@@ -122,7 +129,10 @@ class Writer:
     def _line(self, message: Wire, out: list[bytes], more: Wire | None = None) -> None:
         rest = {"message": {"role": "assistant", "content": "", **message}, "done": False, **(more or {})}
         rest, self._first = merge(rest, self._first), {}
-        out.append(self._head + encode(rest)[1:] + b"\n")
+        line = encode(rest)[1:]
+        if b"\n" in line or b"\r" in line:  # between the tokens of a call's arguments, as the model wrote them
+            line = line.replace(b"\n", b" ").replace(b"\r", b" ")
+        out.append(self._head + line + b"\n")
 
     def _native(self, event: NativeEvent, out: list[bytes]) -> None:
         if event.dialect == NAME and type(event.body) is dict:
@@ -157,7 +167,7 @@ class Writer:
             case ToolCall():
                 self._open.add(event.index)
                 if part.cache is not None:
-                    self._report.lose(part, "cache", "dropped", "cache_mark")
+                    self._report.lose(part.cache, None, "dropped", "cache_mark")
             case Image() if part.source.data is not None:
                 fields = self._fields()
                 fields.take((part,), True)
@@ -187,7 +197,7 @@ class Writer:
         held = self._part(event.index)
         told = None
         if event.logprobs is not None:
-            told = write_logprobs(event.logprobs, Choice(), self._report)
+            told = write_logprobs(event.logprobs, Choice(at=self._at()), self._report)
         if not event.text and told is None:
             return
         if not held.told:
@@ -197,6 +207,10 @@ class Writer:
         else:
             before = b'"message":{"role":"assistant","content":'
             out.append(self._head + before + encode(event.text) + _GOING_ON)
+
+    def _at(self) -> str:
+        """Where the source's only choice stands, for the paths of losses."""
+        return self._report.names.get("choices", "choices[0]")
 
     def _thought(self, event: ThinkingDelta, out: list[bytes]) -> None:
         held = self._part(event.index, Thinking)

@@ -1,4 +1,5 @@
-"""Errors: the wire's `{"error": "words"}`, both ways. The status says the rest; a stream has none.
+"""Errors: the wire's `{"error": "words"}`, both ways. The status says the rest; in a stream it
+stands beside the words, where anything says it.
 
 The wire has no field for a path, so the path of a `Fault` stands at the head of its message, unless it is
 there already. The official SDK raises with the words and the status; within a stream, with the words.
@@ -43,7 +44,9 @@ def fault_inside(node: Wire) -> Fault | None:
     """The error in an answer or a line whose status was good."""
     if not node.get("error"):
         return None
-    said = _said(node)
+    said, status = _said(node), node.get("status")
+    if type(status) is int and 400 <= status <= 599:
+        return Fault(kind_of_status(status), said[:MESSAGE_CHARACTERS_MAX], status=status)
     words = said.lower()
     kind = next((kind for part, kind in KIND_OF_WORDS if part in words), "provider_error")
     return Fault(kind, said[:MESSAGE_CHARACTERS_MAX])
@@ -75,8 +78,11 @@ def write_error(fault: Fault, call: str) -> tuple[int, bytes]:
 
 
 def write_stream_error(fault: Fault, call: str) -> bytes:
-    """The last line of a stream that failed. No line with `done` follows: the answer is not whole."""
-    return encode({"error": _words(fault, call)}) + b"\n"
+    """The last line of a stream that failed. No line with `done` follows: the answer is not whole.
+
+    The server's own has no `status`; its clients pass over it, and a gateway behind this one knows more.
+    """
+    return encode({"error": _words(fault, call), "status": fault.status}) + b"\n"
 
 
 def _words(fault: Fault, call: str) -> str:

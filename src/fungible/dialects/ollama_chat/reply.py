@@ -130,11 +130,16 @@ def read_logprobs(wire: Wire) -> Json:
 
 
 def write_logprobs(told: Json, node: Choice, report: Report) -> Json:
-    """None for probabilities of a refusal alone, or of another kind."""
+    """None for probabilities of other tokens than the text's."""
     content = told.get("content") if type(told) is dict else None
-    if not content or told.get("refusal"):
+    if not content:
         report.lose(node, "logprobs", "dropped", "logprobs")
-    return content or None
+        return None
+    at = report.path(node, "logprobs")
+    for name in told:
+        if name != "content" and told[name]:
+            report.lose(Choice(at=f"{at}.{name}"), None, "dropped", "logprobs")
+    return content
 
 
 def late(message: Wire) -> Extras | None:

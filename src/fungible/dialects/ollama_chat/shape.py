@@ -153,7 +153,7 @@ def homeless(node: Node, report: Report, but: Collection[str] = ()) -> None:
     """Tell the fields of a node that is no object on this wire: they have no place, whoever's they are."""
     for name in node.extras.fields if node.extras is not None else ():
         if name not in but:
-            report.lose(node, name, "dropped", "unknown_field")
+            report.lose(Node(at=under(node.at, name)), None, "dropped", "unknown_field")
 
 
 def merge(node: Wire, fields: Wire) -> Wire:
