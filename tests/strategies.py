@@ -18,7 +18,7 @@ from .judge import located
 
 # --- small values --------------------------------------------------------------------------------
 
-DIALECT_NAMES = ("openai.chat", "anthropic.messages", "ollama.chat")
+DIALECT_NAMES = ("openai.chat", "anthropic.messages", "ollama.chat", "cohere.chat")
 
 words = st.sampled_from(["a", "hello there", "naïve 🌊", "line\nbreak", 'quo"te \\', "\u2028", "0", "null"])
 texts = st.one_of(words, st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12))
@@ -142,12 +142,14 @@ NATIVE_BLOCKS: dict[str, list[dict[str, Any]]] = {
         {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "tides"}},
         {"type": "x_hologram", "depth": 3},
     ],
+    "cohere.chat": [{"type": "x_hologram", "hologram": "h"}],
 }
 """A dialect whose messages have no blocks has none of its own."""
 NATIVE_TOOLS: dict[str, list[dict[str, Any]]] = {
     "openai.chat": [{"type": "x_tool", "x_tool": {"a": 1}}],
     "anthropic.messages": [{"type": "web_search_20250305", "name": "web_search", "max_uses": 2}],
     "ollama.chat": [{"type": "x_tool", "x": 1}],
+    "cohere.chat": [{"type": "x_tool", "y": [2]}],
 }
 natives = st.one_of(
     *[

@@ -3,10 +3,13 @@
 from ..faults import Fault
 from .anthropic_messages import DIALECT as ANTHROPIC_MESSAGES
 from .base import Dialect
+from .cohere_chat import DIALECT as COHERE_CHAT
 from .ollama_chat import DIALECT as OLLAMA_CHAT
 from .openai_chat import DIALECT as OPENAI_CHAT
 
-DIALECTS: dict[str, Dialect] = {d.name: d for d in (OPENAI_CHAT, ANTHROPIC_MESSAGES, OLLAMA_CHAT)}
+DIALECTS: dict[str, Dialect] = {
+    d.name: d for d in (OPENAI_CHAT, ANTHROPIC_MESSAGES, OLLAMA_CHAT, COHERE_CHAT)
+}
 
 
 def dialect(name: str) -> Dialect:

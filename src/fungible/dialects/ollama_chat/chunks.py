@@ -52,7 +52,8 @@ class _Part:
 
 class Writer:
     __slots__ = (
-        "_anchored", "_calls", "_end", "_first", "_head", "_last", "_open", "_parts", "_report", "_said", "_usage",
+        "_anchored", "_calls", "_end", "_first", "_head", "_last", "_open", "_parts", "_report", "_said",
+        "_usage",
     )  # fmt: skip
 
     def __init__(self, report: Report, usage: bool) -> None:
@@ -130,7 +131,9 @@ class Writer:
         rest = {"message": {"role": "assistant", "content": "", **message}, "done": False, **(more or {})}
         rest, self._first = merge(rest, self._first), {}
         line = encode(rest)[1:]
-        if b"\n" in line or b"\r" in line:  # between the tokens of a call's arguments, as the model wrote them
+        if (
+            b"\n" in line or b"\r" in line
+        ):  # between the tokens of a call's arguments, as the model wrote them
             line = line.replace(b"\n", b" ").replace(b"\r", b" ")
         out.append(self._head + line + b"\n")
 
