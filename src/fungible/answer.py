@@ -26,6 +26,7 @@ JSON_TYPE = "content-type: application/json\r\n"
 LOSSES_BYTES_MAX = 2048
 RETRY_AFTER_MAX_MS = 300_000  # a client is not sent away for longer
 ESTIMATED = b"content-type: application/json\r\nx-fungible-estimated: input_tokens\r\n"
+EVENT_STREAM = "text/event-stream"
 STREAM_TYPE = b"content-type: %b\r\ncache-control: no-cache\r\n"
 
 REQUEST_IDS = frozenset({b"x-request-id", b"request-id", b"x-amzn-requestid", b"apim-request-id"})
@@ -77,16 +78,17 @@ class Failure:
 class Translating:
     """A `Watch` between two dialects: reads the provider's stream, writes the client's.
 
-    `losses` grows as the stream goes; `created`: Unix seconds, for a wire that tells none.
+    `losses` grows as the stream goes; `created` (Unix seconds) and `model`: for a wire that tells none.
     """
 
-    __slots__ = ("_created", "_reader", "_report", "_writer", "began", "done", "fault", "usage")
+    __slots__ = ("_created", "_model", "_reader", "_report", "_writer", "began", "done", "fault", "usage")
 
-    def __init__(self, source: Dialect, client: Dialect, usage: bool, created: int) -> None:
+    def __init__(self, source: Dialect, client: Dialect, usage: bool, created: int, model: str) -> None:
         self._report = Report(source.names)
         self._reader = source.stream_reader()
         self._writer = client.stream_writer(self._report, usage)
         self._created = created
+        self._model = model
         self.began = False
         self.done = False
         self.usage: Usage | None = None
@@ -108,8 +110,9 @@ class Translating:
                 self.began = True
             elif isinstance(event, UsageSeen):
                 self.usage = revise(self.usage, event.usage)
-            elif isinstance(event, Begin) and event.created is None:
-                events[n] = msgspec.structs.replace(event, created=self._created)
+            elif isinstance(event, Begin) and (event.created is None or not event.model):
+                created = self._created if event.created is None else event.created
+                events[n] = msgspec.structs.replace(event, created=created, model=event.model or self._model)
             elif isinstance(event, StreamDone):
                 self.done = True
             elif isinstance(event, Failed):
@@ -187,8 +190,13 @@ def _listed(losses: tuple[Loss, ...]) -> str:
     return text.replace("\r", " ").replace("\n", " ")
 
 
-def trailer(row: Settled, attempts: int, losses: tuple[Loss, ...]) -> bytes:
-    """The last lines of a stream: a comment, which every reader of server-sent events passes over."""
+def trailer(client: Dialect, row: Settled, attempts: int, losses: tuple[Loss, ...]) -> bytes:
+    """The last lines of a stream: a comment, which every reader of server-sent events passes over.
+
+    Other streams have no comments: their clients read the ledger.
+    """
+    if not client.stream_type.startswith(EVENT_STREAM):
+        return b""
     cost = usd(row.cost_nanousd) if row.cost_nanousd is not None else "unknown"
     listed = _listed(losses) if losses else "0"
     return (

@@ -47,7 +47,7 @@ from .call import Call, Local, Policy
 from .dialects import DIALECTS
 from .dialects.base import Watch
 from .faults import Fault
-from .ir import Request, Usage
+from .ir import Reply, Request, Usage
 from .losses import Loss, Report
 from .models import Target
 from .policies import auth, breaker, budget, limits, retry, route
@@ -273,7 +273,9 @@ class Exchange:
                 self._watch = dialect.watch(self.call.peek.stream_usage)
             else:
                 now_s = self._world.wall_ms() // 1000
-                self._watch = Translating(dialect, self.call.dialect, self.call.peek.stream_usage, now_s)
+                self._watch = Translating(
+                    dialect, self.call.dialect, self.call.peek.stream_usage, now_s, self._target.model
+                )
 
     def on_body(self, data: bytes) -> None:
         self._answer_bytes += len(data)
@@ -334,8 +336,8 @@ class Exchange:
                 usage = call.dialect.read_usage(body)
             else:
                 reply = DIALECTS[target.dialect].read_reply(body)
-                if reply.created is None:
-                    reply = msgspec.structs.replace(reply, created=self._world.wall_ms() // 1000)
+                if reply.created is None or not reply.model:
+                    reply = self._completed(reply)
                 usage, report = reply.usage, Report(DIALECTS[target.dialect].names)
                 body = call.dialect.write_reply(reply, report)
                 if report.losses:
@@ -351,6 +353,11 @@ class Exchange:
         self.state = "over"
         self._client.reply(200, reply_head(call.id, target, self._n, row, self.losses) + self._back, body)
         self._world.over(self)
+
+    def _completed(self, reply: Reply) -> Reply:
+        """With the time and the model, which some wires do not tell."""
+        created = self._world.wall_ms() // 1000 if reply.created is None else reply.created
+        return msgspec.structs.replace(reply, created=created, model=reply.model or self._target.model)
 
     def _estimate_count(self, target: Target) -> None:
         """The target cannot count; the client is told an estimate, and that it is one."""
@@ -394,7 +401,7 @@ class Exchange:
 
     def _stream_done(self, watch: Watch, out: bytes) -> None:
         row = self._settle("settled", watch.usage)
-        self._client.write(out + trailer(row, self._n, self.losses))
+        self._client.write(out + trailer(self.call.dialect, row, self._n, self.losses))
         self._client.end()
         if self._flow is None:
             self._over()
@@ -414,7 +421,7 @@ class Exchange:
         breaker.failed(self._target, self._local, fault, self._world.clock(), self._world.chance())
         if isinstance(watch, Translating):
             out += self.call.dialect.write_stream_error(fault, self.call.id)
-        self._client.write(out + trailer(row, self._n, self.losses))
+        self._client.write(out + trailer(self.call.dialect, row, self._n, self.losses))
         self._client.end()
         self._over()
 
@@ -451,7 +458,7 @@ class Exchange:
         breaker.failed(target, local, fault, now, world.chance())
         if self.state == "streaming":
             end = self.call.dialect.write_stream_error(fault, self.call.id)
-            self._client.write(out + end + trailer(row, self._n, self.losses))
+            self._client.write(out + end + trailer(self.call.dialect, row, self._n, self.losses))
             self._client.end()
             self._over()
             return

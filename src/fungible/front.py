@@ -1,6 +1,7 @@
 """What the data port serves: calls go to the gateway, a few small pages are answered here.
 
     GET /v1/models      what can be asked for, in the caller's dialect
+    GET a dialect's     other lists that its clients know
     GET /healthz        200 while the process lives
     GET /readyz         200 while it takes calls, 503 while it drains
     GET /metrics        Prometheus' text format
@@ -8,12 +9,14 @@
 Whatever goes wrong is told in the caller's dialect, also by the edge itself before there is a call.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 import msgspec
 
 from .answer import Client
+from .dialects import DIALECTS
 from .exchange import Exchange
 from .faults import KINDS, Fault
 from .gateway import FINISHED, Finished, Gateway, Request, credential, refuse
@@ -43,12 +46,14 @@ class Front:
     def __init__(self, gateway: Gateway, gauges: Gauges) -> None:
         self.gateway = gateway
         self._gauges = gauges
-        self._pages: Mapping[str, Callable[[Request, Client], None]] = {
+        self._pages: dict[str, Callable[[Request, Client], None]] = {
             "/v1/models": self._models,
             "/healthz": self._health,
             "/readyz": self._ready,
             "/metrics": self._metrics,
         }
+        for dialect in DIALECTS.values():
+            self._pages |= {path: partial(self._page, write) for path, write in dialect.pages.items()}
 
     def on_request(self, request: Request, client: Client) -> Exchange | Finished:
         page = self._pages.get(request.path)
@@ -69,14 +74,16 @@ class Front:
         return self.gateway.spoken(path, {}).write_error(fault, "none")[1]
 
     def _models(self, request: Request, client: Client) -> None:
+        self._page(self.gateway.spoken("", request.headers).write_models, request, client)
+
+    def _page(self, write: Callable[[Sequence[str]], bytes], request: Request, client: Client) -> None:
         local = self.gateway.local
         if not local.settings.open:
             secret = credential(request.headers)
             if not secret:
                 raise Fault("authentication", MISSING)
             local.keys.check(secret)
-        names = local.catalogue.names()
-        client.reply(200, JSON, self.gateway.spoken("", request.headers).write_models(names))
+        client.reply(200, JSON, write(local.catalogue.names()))
 
     def _health(self, _request: Request, client: Client) -> None:
         client.reply(200, JSON, b'{"status":"ok"}')

@@ -169,8 +169,10 @@ class Gateway:
         if found is not None:
             return found.dialect
         for dialect in DIALECTS.values():
-            if any(path.startswith(p) for p in dialect.client_paths) or any(
-                name.lower().encode() in headers for name in dialect.headers
+            if (
+                path in dialect.pages
+                or any(path.startswith(p) for p in dialect.client_paths)
+                or any(name.lower().encode() in headers for name in dialect.headers)
             ):
                 return dialect
         return next(iter(DIALECTS.values()))

@@ -20,6 +20,8 @@ SHIPPED_MODELS = ("llama",)  # what the embedded engine serves without any confi
 SIGNER_OF: dict[str, str] = {  # dialect -> how its owner takes a key, for providers of one's own
     "openai.chat": "bearer",
     "anthropic.messages": "x-api-key",
+    "ollama.chat": "bearer",
+    "cohere.chat": "bearer",
 }
 
 COMPATIBLE = frozenset({"max_tokens", "no_developer_role", "no_cache_marks"})
@@ -211,11 +213,10 @@ ROWS: tuple[Provider, ...] = (
     ),
     Provider(
         name="cohere",
-        dialect="openai.chat",
-        base_url="https://api.cohere.ai/compatibility/v1",
+        dialect="cohere.chat",
+        base_url="https://api.cohere.com",
         env=("CO_API_KEY", "COHERE_API_KEY"),
-        quirks=COMPATIBLE | {"no_parallel_tool_calls"},
-        site="https://docs.cohere.com/docs/compatibility-api",
+        site="https://docs.cohere.com/v2/reference/chat",
     ),
     Provider(
         name="cloudflare",
@@ -272,12 +273,11 @@ ROWS: tuple[Provider, ...] = (
     ),
     Provider(
         name="ollama",
-        dialect="openai.chat",
-        base_url="http://127.0.0.1:11434/v1",
+        dialect="ollama.chat",
+        base_url="http://127.0.0.1:11434",
         env=("OLLAMA_API_KEY",),
         local=True,
-        quirks=COMPATIBLE | {"reasoning"},
-        site="https://docs.ollama.com/api/openai-compatibility",
+        site="https://docs.ollama.com/api/chat",
     ),
     Provider(
         name="local",
