@@ -185,6 +185,16 @@ def a_result_names_its_tool(kind: str, body: dict[str, Any]) -> None:
             node.setdefault("tool_name", names[0])
 
 
+# --- cohere.chat ---------------------------------------------------------------------------------
+
+
+def nothing_held_is_absent(kind: str, body: dict[str, Any]) -> None:
+    for node in objects(body):
+        for name in ("citations", "tool_calls", "content"):
+            if node.get(name) == []:
+                del node[name]
+
+
 NORMALISATIONS: dict[str, dict[str, Row]] = {
     "openai.chat": {
         "null is absent": null_is_absent,
@@ -206,6 +216,12 @@ NORMALISATIONS: dict[str, dict[str, Row]] = {
         "empty is absent": nothing_said_is_absent,
         "a call's type is function": a_calls_type_is_function,
         "a result names its tool": a_result_names_its_tool,
+    },
+    "cohere.chat": {
+        "null is absent": null_is_absent,
+        "string content is one text part": a_string_is_one_text,
+        "stream: false is absent": not_streaming_is_said_by_silence,
+        "empty is absent": nothing_held_is_absent,
     },
     "anthropic.messages": {
         "null is absent": null_is_absent,

@@ -6,9 +6,10 @@ each stream event must validate against the SDK's models.
 
 import json
 import re
-from typing import Any
+from typing import Any, Literal
 
 import anthropic.types as an
+import cohere
 import ollama
 import openai.types.chat as oa
 from anthropic.types.message_create_params import MessageCreateParams
@@ -41,6 +42,38 @@ TYPES: dict[tuple[str, str], TypeAdapter[Any]] = {
     ("ollama.chat", "stream"): TypeAdapter(ollama.ChatResponse),
 }
 
+
+class CohereRequest(BaseModel):
+    """The keywords of the SDK's `V2Client.chat`."""
+
+    model: str
+    messages: list[cohere.ChatMessageV2]
+    tools: list[cohere.ToolV2] | None = None
+    strict_tools: bool | None = None
+    documents: list[str | cohere.Document] | None = None
+    citation_options: cohere.CitationOptions | None = None
+    response_format: cohere.ResponseFormatV2 | None = None
+    safety_mode: Literal["CONTEXTUAL", "STRICT", "OFF"] | None = None
+    max_tokens: int | None = None
+    stop_sequences: list[str] | None = None
+    temperature: float | None = None
+    seed: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    k: int | None = None
+    p: float | None = None
+    logprobs: bool | None = None
+    tool_choice: Literal["REQUIRED", "NONE"] | None = None
+    thinking: cohere.Thinking | None = None
+    priority: int | None = None
+    stream: bool | None = None
+
+
+TYPES |= {
+    ("cohere.chat", "request"): TypeAdapter(CohereRequest),
+    ("cohere.chat", "response"): TypeAdapter(cohere.V2ChatResponse),
+    ("cohere.chat", "stream"): TypeAdapter(cohere.V2ChatStreamResponse),
+}
 
 UNTYPED: dict[str, re.Pattern[str]] = {
     # Gone from the types, for the newest models refuse them; the models before still take them.

@@ -52,6 +52,8 @@ DERIVED: dict[str, Callable[[dict[str, Any]], bool]] = {
 """Leaves that follow from those beside them, where they do."""
 
 ALWAYS = {
+    ("cohere.chat", "include_usage", "True"): "every stream of the target tells the usage",
+    ("cohere.chat", "include_usage", "False"): "it does so all the same, which is reported as changed",
     ("ollama.chat", "include_usage", "True"): "every stream of the target tells the usage",
     ("ollama.chat", "include_usage", "False"): "it does so all the same, which is reported as changed",
     ("anthropic.messages", "include_usage", "True"): "every stream of the target tells the usage",

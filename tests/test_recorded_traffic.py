@@ -219,11 +219,21 @@ def in_an_answer(frame: Any, path: str) -> str:
     return path
 
 
+def in_blocks(frame: Any, path: str) -> str:
+    """An event's content is the block of its number, its call the call of its number."""
+    path = path.removeprefix("delta.")
+    if path.startswith(("message.content", "message.tool_calls")):
+        _, field, *rest = re.split(r"\.", path, maxsplit=2)
+        path = ".".join([f"message.{field}[{frame.get('index', 0)}]", *rest])
+    return path.replace("message.citations.", "message.citations[0].", 1)
+
+
 # The path of a loss from a stream is one in the answer that the stream adds up to.
 ALIAS: dict[str, Alias] = {
     "openai.chat": in_a_completion,
     "anthropic.messages": in_a_message,
     "ollama.chat": in_an_answer,
+    "cohere.chat": in_blocks,
 }
 
 # --- to every other dialect ----------------------------------------------------------------------

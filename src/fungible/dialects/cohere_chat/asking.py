@@ -188,7 +188,7 @@ def spoken(parts: tuple[Part, ...], blocks: Blocks) -> Wire:
     for i, part in enumerate(parts):
         if type(part) is ToolCall:
             calls.append(blocks.call(part))
-            moved = moved or not part.custom
+            moved = moved or not (part.custom and part.arguments)
         elif (
             is_plan(part) and type(part) is Thinking and plan is None and part.text and i > last and not calls
         ):

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from ...ir import Audio, Document, Image, Json, Native, Node, Part, Refusal, Text, Thinking, ToolCall
 from ...losses import Report
 from .names import NAME
-from .shape import BROKEN, Wire, decode, homeless, is_ours, merge
+from .shape import BROKEN, Wire, decode, encode, homeless, is_ours, merge
 
 SPOKEN: frozenset[type] = frozenset({Text, Thinking, Refusal, Document})
 ASKED: frozenset[type] = frozenset({Text, Image, Document})
@@ -122,7 +122,8 @@ class Blocks:
             self.report.lose(part, None, "changed", "tool_arguments")
         if part.cache is not None:
             self.report.lose(part.cache, None, "dropped", "cache_mark")
-        function = {"name": part.name, "arguments": part.arguments}
+        arguments = encode({"_text": part.arguments}).decode() if part.custom else part.arguments
+        function = {"name": part.name, "arguments": arguments}
         call: Wire = {"id": part.id, "type": "function", "function": function}
         return merge(call, self.report.extras(part, NAME))
 

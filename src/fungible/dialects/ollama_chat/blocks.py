@@ -97,7 +97,7 @@ class Fields:
             self.report.lose(part, None, "changed", "refusal")
         elif type(part) is Document:
             self.report.lose(part, None, "approximated", "document")
-        elif type(part) is ToolCall and part.custom:
+        elif type(part) is ToolCall and part.custom and part.arguments:
             pass  # which is reported whole, as what it becomes
         elif rank < self._highest or joined:
             self.report.lose(part, None, "changed", "part_order")
