@@ -59,6 +59,8 @@ ALWAYS = {
     ("anthropic.messages", "include_usage", "True"): "every stream of the target tells the usage",
     ("anthropic.messages", "include_usage", "False"): "it does so all the same, which is reported as changed",
     ("openai.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
+    ("cohere.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
+    ("ollama.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
 }
 """What the target does unasked: (target, name, value)."""
 
@@ -74,6 +76,8 @@ FAMILIES = (
     ("default", "flex", "priority", "auto", "standard_only"),
     ("enabled", "disabled", "adaptive"),
     ("5m", "1h"),
+    ("COMPLETE", "MAX_TOKENS", "STOP_SEQUENCE", "TOOL_CALL"),
+    ("REQUIRED", "NONE"),
     ("json_object", "text"),
 )
 """Words that can stand in each other's place."""

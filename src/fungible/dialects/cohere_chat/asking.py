@@ -296,8 +296,13 @@ def _reasoning(asked: Reasoning, request: Request, body: Wire, report: Report, q
         return
     thinking: Wire = {}
     mode: str | None = asked.mode
-    if asked.effort is not None:
+    if asked.effort not in (None, "none") and mode is not None:
+        report.lose(asked, "effort", "dropped", "reasoning")
+        if mode == "adaptive":
+            report.lose(asked, "mode", "approximated", "reasoning")
+    elif asked.effort is not None:
         report.lose(asked, None, "approximated", "reasoning")
+        report.lose(asked, "effort", "approximated", "reasoning")  # which may stand elsewhere
         mode = "disabled" if asked.effort == "none" else mode or "enabled"
     elif mode == "adaptive":
         report.lose(asked, "mode", "approximated", "reasoning")
