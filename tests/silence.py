@@ -61,6 +61,10 @@ ALWAYS = {
     ("openai.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
     ("cohere.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
     ("ollama.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
+    ("ollama.chat", "media_type", "'image/png'"): "the image's own first bytes say it",
+    ("ollama.chat", "media_type", "'image/jpeg'"): "the image's own first bytes say it",
+    ("ollama.chat", "media_type", "'image/webp'"): "the image's own first bytes say it",
+    ("ollama.chat", "media_type", "'image/gif'"): "the image's own first bytes say it",
 }
 """What the target does unasked: (target, name, value)."""
 
@@ -122,11 +126,16 @@ def leaves(value: Any, steps: Steps = ()) -> Iterator[Leaf]:
     elif isinstance(value, list):
         for i, inner in enumerate(value):
             yield from leaves(inner, (*steps, i))
-    elif value is not None and not (steps and steps[-1] in PADDING) and not says_nothing(value, steps):
+    elif value is not None and not is_padding(value, steps) and not says_nothing(value, steps):
         held = json_inside(value)
         if held is not None:
             yield from (Leaf(steps, leaf.value, leaf.steps) for leaf in leaves(held))
         yield Leaf(steps, value)
+
+
+def is_padding(value: Any, steps: Steps) -> bool:
+    """A number of such a name is none (`p`, as in nucleus sampling)."""
+    return bool(steps) and steps[-1] in PADDING and isinstance(value, str)
 
 
 def says_nothing(value: Any, steps: Steps) -> bool:

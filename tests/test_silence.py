@@ -46,6 +46,68 @@ MISSED: dict[str, dict[str, str]] = {
     "tools-in-parallel-answered-out-of-order": {"properties": OWN},
 }
 
+AGAIN = "a reader makes up the same again, or the other of the two places says it"
+
+MISSED_BY_TARGET: dict[str, dict[str, dict[str, str]]] = {
+    # the same, for targets of which the story has others
+    "ollama.chat": {
+        "a-strict-schema-asked-for": {"stream": OWN},
+        "an-answer-with-a-plan-and-what-is-billed": {"content": OWN, "model": OWN},
+        "cache-marks-at-every-level": {
+            "content": OWN, "id": AGAIN, "name": AGAIN, "stream": OWN, "tool_name": AGAIN,
+        },
+        "documents-given-and-cited": {
+            "content": OWN, "id": AGAIN, "name": AGAIN, "stream": OWN, "think": NEAR, "tool_name": AGAIN,
+        },
+        "media-inside-a-tool-result": {
+            "content": OWN, "id": AGAIN, "name": AGAIN, "stream": OWN, "tool_name": AGAIN,
+        },
+        "roles-names-and-media-anywhere": {"stream": OWN},
+        "server-tools-and-citations": {"stream": OWN},
+        "thinking-kept-through-a-tool-turn": {
+            "id": AGAIN, "name": AGAIN, "stream": OWN, "think": NEAR, "tool_name": AGAIN,
+        },
+        "tool-history-without-tools-and-an-odd-id": {
+            "content": OWN, "id": AGAIN, "name": AGAIN, "stream": OWN, "tool_name": AGAIN,
+        },
+        "tools-in-parallel-answered-out-of-order": {
+            "content": OWN, "id": AGAIN, "name": AGAIN, "properties": OWN, "stream": OWN, "tool_call_id": AGAIN,
+            "tool_name": AGAIN,
+        },
+    },
+    "cohere.chat": {
+        "a-strict-schema-asked-for": {"tool_choice": NEAR},
+        "an-answer-that-thought-searched-and-cited": {
+            "cached_tokens": TWICE, "input_tokens": TWICE, "output_tokens": TWICE,
+        },
+        "an-answer-with-text-calls-and-probabilities": {"input_tokens": TWICE, "output_tokens": TWICE},
+        "calls-and-results-without-ids": {"id": AGAIN, "name": AGAIN},
+        "media-inside-a-tool-result": {"content": NEAR, "text": OWN, "tool_call_id": TWICE},
+        "server-tools-and-citations": {"tool_choice": NEAR},
+        "tool-history-without-tools-and-an-odd-id": {"content": OWN},
+        "tools-in-parallel-answered-out-of-order": {"properties": OWN},
+    },
+    "openai.chat": {
+        "an-answer-with-a-plan-and-what-is-billed": {
+            "completion_tokens": TWICE, "model": OWN, "prompt_tokens": TWICE, "total_tokens": OWN,
+        },
+        "calls-and-results-without-ids": {"id": AGAIN, "name": AGAIN},
+        "documents-given-and-cited": {"reasoning_effort": NEAR, "text": TWICE},
+    },
+    "anthropic.messages": {
+        "an-answer-with-a-plan-and-what-is-billed": {"model": OWN, "signature": OWN},
+        "calls-and-results-without-ids": {"id": AGAIN, "media_type": "the bytes show it", "name": AGAIN},
+        "documents-given-and-cited": {"media_type": OWN},
+    },
+}  # fmt: skip
+
+
+def misses(story: str, target: str) -> set[str]:
+    told = MISSED_BY_TARGET.get(target, {}).get(story)
+    if told is None:
+        told = MISSED.get(story, {}) if target in ("openai.chat", "anthropic.messages") else {}
+    return set(told)
+
 
 class Forgetful:
     """Translates, and then leaves one leaf out."""
@@ -95,7 +157,7 @@ def test_a_forgetful_writer_is_caught(given: Any, words: Words) -> None:
         for leaf in leaves(done.body)
         if not leaf.inner and leaf.steps[-1] not in GRAMMAR and not silent(body, Forgetful(words, leaf))
     }
-    assert missed == set(MISSED.get(given.parent.name, ()))
+    assert missed == misses(given.parent.name, words.target)
 
 
 def last_name(leaf: Leaf) -> str:
