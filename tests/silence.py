@@ -410,12 +410,13 @@ GROWING = re.compile(r"(reasoning_details|annotations|citations)\[\d+\]")
 
 
 ELSEWHERE = {
+    "random_seed": "seed",
     "usage.cached_tokens": "usage.prompt_tokens_details.cached_tokens",
     "usage.prompt_cache_hit_tokens": "usage.prompt_tokens_details.cached_tokens",
     "usage.cache_read_input_tokens": "usage.prompt_tokens_details.cached_tokens",
     "usage.reasoning_tokens": "usage.completion_tokens_details.reasoning_tokens",
 }
-"""Counts under a name of a provider's own -> the path that losses name, as the normalisations say."""
+"""Fields under a name of a provider's own -> the path that losses name, as the normalisations say."""
 
 
 def grown(path: str) -> str:

@@ -68,7 +68,7 @@ ROWS: tuple[Provider, ...] = (
         dialect="openai.chat",
         base_url="https://api.mistral.ai/v1",
         env=("MISTRAL_API_KEY",),
-        quirks=COMPATIBLE | {"no_stream_options", "thinking_parts"},
+        quirks=COMPATIBLE | {"no_stream_options", "thinking_parts", "random_seed"},
         site="https://docs.mistral.ai/api",
     ),
     Provider(
