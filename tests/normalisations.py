@@ -158,6 +158,70 @@ def object_and_created_are_always_told(kind: str, body: dict[str, Any]) -> None:
         body["created"] = int(body.get("created", 0))
 
 
+# --- openai.responses ----------------------------------------------------------------------------
+
+
+def items(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for name in ("input", "output"):
+        if isinstance(body.get(name), list):
+            yield from body[name]
+
+
+def null_is_absent_in_items(kind: str, body: dict[str, Any]) -> None:
+    null_is_absent(kind, body)
+    for item in items(body):
+        null_is_absent(kind, item)
+
+
+def a_call_is_given_an_id(kind: str, body: dict[str, Any]) -> None:
+    for item in items(body):
+        if str(item.get("id", "")).startswith("fc_fungible_"):
+            del item["id"]
+
+
+def a_string_input_is_one_message(kind: str, body: dict[str, Any]) -> None:
+    if isinstance(body.get("input"), str):
+        body["input"] = [{"role": "user", "content": body["input"]}]
+
+
+def string_content_is_one_text(kind: str, body: dict[str, Any]) -> None:
+    for item in items(body):
+        for name in ("content", "output"):
+            if isinstance(item.get(name), str):
+                spoken = item.get("role") == "assistant"
+                item[name] = [{"type": "output_text" if spoken else "input_text", "text": item[name]}]
+
+
+def a_message_says_its_type_by_its_role(kind: str, body: dict[str, Any]) -> None:
+    for item in items(body):
+        if item.get("type") == "message":
+            del item["type"]
+
+
+def completed_is_said_by_silence(kind: str, body: dict[str, Any]) -> None:
+    for item in items(body):
+        if item.get("status") == "completed" and item.get("type") not in WHOLE:
+            del item["status"]
+
+
+WHOLE = {"web_search_call", "file_search_call", "code_interpreter_call", "mcp_call", "image_generation_call"}
+
+
+def nothing_is_said_by_silence(kind: str, body: dict[str, Any]) -> None:
+    for node in [body, *items(body)]:
+        inner = node.get("content") if isinstance(node.get("content"), list) else []
+        for held in [node, *inner]:
+            for name in ("annotations", "logprobs", "content", "tools"):
+                if held.get(name) == []:
+                    del held[name]
+
+
+def the_settings_are_always_told(kind: str, body: dict[str, Any]) -> None:
+    if kind == "response" and "output" in body:
+        body.setdefault("parallel_tool_calls", True)
+        body.setdefault("tool_choice", "auto")
+
+
 def tool_calls(body: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
     for node in objects(body):
         if isinstance(node.get("tool_calls"), list):
@@ -228,6 +292,17 @@ NORMALISATIONS: dict[str, dict[str, Row]] = {
         "string content is one text part": a_string_is_one_text,
         "stream: false is absent": not_streaming_is_said_by_silence,
         "empty is absent": nothing_held_is_absent,
+    },
+    "openai.responses": {
+        "null is absent": null_is_absent_in_items,
+        "a string input is one message": a_string_input_is_one_message,
+        "string content is one text": string_content_is_one_text,
+        "a message says its type by its role": a_message_says_its_type_by_its_role,
+        "completed is said by silence": completed_is_said_by_silence,
+        "nothing is said by silence": nothing_is_said_by_silence,
+        "stream: false is absent": not_streaming_is_said_by_silence,
+        "the settings are always told": the_settings_are_always_told,
+        "a call is given an id": a_call_is_given_an_id,
     },
     "anthropic.messages": {
         "null is absent": null_is_absent,

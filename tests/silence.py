@@ -19,7 +19,7 @@ import msgspec
 
 from fungible.faults import Fault
 from fungible.losses import Loss
-from fungible.translate import Translation, translate
+from fungible.translate import WORDS_OF_ERRORS, Translation, translate
 
 Steps = tuple[str | int, ...]
 GONE = object()
@@ -30,6 +30,11 @@ GRAMMAR = {
     "role": "says who speaks; a body with another word is refused, or reads otherwise",
     "index": "says which of several; that they stay apart is checked by their leaves",
     "done": "says whether more of the answer follows; a plain one is whole",
+    "output_index": "says which of several, as the next four do",
+    "content_index": "as above",
+    "summary_index": "as above",
+    "annotation_index": "as above",
+    "sequence_number": "as above",
 }
 """Names of leaves that are words of the grammar, where the object around them says more than that."""
 
@@ -40,12 +45,22 @@ def detailed(message: dict[str, Any]) -> list[Any]:
 
 
 DERIVED: dict[str, Callable[[dict[str, Any]], bool]] = {
-    "total_tokens": lambda u: u["total_tokens"] == u.get("prompt_tokens", 0) + u.get("completion_tokens", 0),
+    "total_tokens": lambda u: (
+        u["total_tokens"]
+        == u.get("prompt_tokens", u.get("input_tokens", 0))
+        + u.get("completion_tokens", u.get("output_tokens", 0))
+    ),
+    # An item or an answer that is whole, and settings that an answer repeats: the default says nothing.
+    "status": lambda i: i["status"] in ("completed", "in_progress"),
+    "parallel_tool_calls": lambda r: "output" in r and r["parallel_tool_calls"] is True,
+    "tool_choice": lambda r: "output" in r and r["tool_choice"] == "auto",
     "ephemeral_5m_input_tokens": lambda c: True,  # the rest of cache_creation_input_tokens
     # A total smaller than its part is a miscount: it is told as changed, and the part holds.
     "prompt_tokens": lambda u: (
         u["prompt_tokens"] < ((u.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
     ),
+    # A mark has no other mode; that it is there says the rest of it.
+    "mode": lambda mark: mark["mode"] == "explicit",
     # the same thought under two names
     "reasoning": lambda m: m["reasoning"] in (m.get("reasoning_content"), *detailed(m)),
 }
@@ -54,9 +69,12 @@ DERIVED: dict[str, Callable[[dict[str, Any]], bool]] = {
 ALWAYS = {
     ("cohere.chat", "include_usage", "True"): "every stream of the target tells the usage",
     ("cohere.chat", "include_usage", "False"): "it does so all the same, which is reported as changed",
+    ("ollama.chat", "strict", "False"): "the target never promises it",
     ("ollama.chat", "include_usage", "True"): "every stream of the target tells the usage",
     ("ollama.chat", "include_usage", "False"): "it does so all the same, which is reported as changed",
     ("anthropic.messages", "include_usage", "True"): "every stream of the target tells the usage",
+    ("openai.responses", "include_usage", "True"): "every stream of the target tells the usage",
+    ("openai.responses", "include_usage", "False"): "it does so all the same, which is reported as changed",
     ("anthropic.messages", "include_usage", "False"): "it does so all the same, which is reported as changed",
     ("openai.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
     ("cohere.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
@@ -74,6 +92,8 @@ PADDING = {"obfuscation", "p", "padding"}
 FAMILIES = (
     ("auto", "none", "any", "required"),
     ("low", "medium", "high"),
+    ("max_output_tokens", "content_filter"),
+    ("completed", "incomplete"),
     ("user", "assistant", "system", "developer"),
     ("stop", "length", "content_filter", "tool_calls"),
     ("end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal"),
@@ -307,7 +327,11 @@ def excepted(body: Any, leaf: Leaf, words: Translator, done: Translation) -> boo
     if words.kind == "error" or (
         words.kind == "stream" and body.get("error")
     ):  # its words are put into the message, or its number is the status
-        return name in GRAMMAR or str(leaf.value) in json.dumps(done.body, ensure_ascii=False)
+        return (
+            name in GRAMMAR
+            or name in WORDS_OF_ERRORS
+            or str(leaf.value) in json.dumps(done.body, ensure_ascii=False)
+        )
     if (
         words.kind == "stream"
         and "message" in leaf.steps
@@ -392,7 +416,7 @@ def silent_in_stream(
         tried[pattern] = tried.get(pattern, 0) + 1
         if places[-1][1].value in ("", {}) or all(repeated(stream, i, leaf) for i, leaf in places):
             continue
-        if all(superseded(stream, i, leaf, alias) for i, leaf in places):
+        if all(superseded(stream, i, leaf, alias) or retold(stream, i, leaf, alias) for i, leaf in places):
             continue
         told = any(covered(grown(alias(stream.frames[i][1], leaf.path)), losses) for i, leaf in places)
         if tried[pattern] > EACH_MAX or told:
@@ -435,10 +459,21 @@ def repeated(stream: Stream, block: int, leaf: Leaf) -> bool:
     )
 
 
-def superseded(stream: Stream, block: int, leaf: Leaf, alias: Alias) -> bool:
-    """Counts of usage are told again and again; the last holds."""
+def retold(stream: Stream, block: int, leaf: Leaf, alias: Alias) -> bool:
+    """Whether an earlier frame has said the same of the same place in the answer."""
     path = alias(stream.frames[block][1], leaf.path)
-    return path.startswith("usage") and any(
+    return any(
+        earlier.value == leaf.value and alias(frame, earlier.path) == path
+        for i, (_, frame) in stream.frames.items()
+        if i < block
+        for earlier in leaves(frame)
+    )
+
+
+def superseded(stream: Stream, block: int, leaf: Leaf, alias: Alias) -> bool:
+    """Counts of usage, or the answer so far, are told again and again; the last holds."""
+    path = alias(stream.frames[block][1], leaf.path)
+    return (path.startswith("usage") or leaf.steps[0] in ("response", "item")) and any(
         alias(frame, later.path) == path
         for i, (_, frame) in stream.frames.items()
         if i > block

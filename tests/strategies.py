@@ -18,7 +18,7 @@ from .judge import located
 
 # --- small values --------------------------------------------------------------------------------
 
-DIALECT_NAMES = ("openai.chat", "anthropic.messages", "ollama.chat", "cohere.chat")
+DIALECT_NAMES = ("openai.chat", "openai.responses", "anthropic.messages", "ollama.chat", "cohere.chat")
 
 words = st.sampled_from(["a", "hello there", "naïve 🌊", "line\nbreak", 'quo"te \\', "\u2028", "0", "null"])
 texts = st.one_of(words, st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12))
@@ -127,6 +127,7 @@ heard = st.builds(
 )
 thoughts = st.one_of(
     st.builds(ir.Thinking, text=texts, signature=maybe(some_texts), extras=extras),
+    st.builds(ir.Thinking, text=texts, signature=some_texts, signer=st.sampled_from(DIALECT_NAMES)),
     st.builds(ir.Thinking, redacted=some_texts, extras=extras),
 )
 calls = st.one_of(
@@ -138,6 +139,15 @@ refusals = st.builds(ir.Refusal, text=some_texts, extras=extras)
 
 NATIVE_BLOCKS: dict[str, list[dict[str, Any]]] = {
     "openai.chat": [{"type": "x_hologram", "x_hologram": {"z": [1, 2]}}],
+    "openai.responses": [
+        {
+            "type": "web_search_call",
+            "id": "ws_1",
+            "status": "completed",
+            "action": {"type": "search", "query": "tides"},
+        },
+        {"type": "x_hologram", "depth": 3},
+    ],
     "anthropic.messages": [
         {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "tides"}},
         {"type": "x_hologram", "depth": 3},
@@ -147,6 +157,7 @@ NATIVE_BLOCKS: dict[str, list[dict[str, Any]]] = {
 """A dialect whose messages have no blocks has none of its own."""
 NATIVE_TOOLS: dict[str, list[dict[str, Any]]] = {
     "openai.chat": [{"type": "x_tool", "x_tool": {"a": 1}}],
+    "openai.responses": [{"type": "web_search", "search_context_size": "low"}],
     "anthropic.messages": [{"type": "web_search_20250305", "name": "web_search", "max_uses": 2}],
     "ollama.chat": [{"type": "x_tool", "x": 1}],
     "cohere.chat": [{"type": "x_tool", "y": [2]}],

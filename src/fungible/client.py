@@ -57,10 +57,15 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 class _Request:
     """Implements `gateway.Request`."""
 
-    __slots__ = ("body", "headers", "method", "path")
+    __slots__ = ("body", "headers", "method", "note", "path")
 
     def __init__(self, method: bytes, path: str, headers: Mapping[bytes, bytes], body: bytes) -> None:
         self.method, self.path, self.headers, self.body = method, path, headers, body
+        self.note: Any = None
+
+    @property
+    def head(self) -> "_Request":
+        return self
 
 
 class _Inbox:

@@ -58,6 +58,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     path:       the request target of a call; `head` is what goes before content-length (`Outgoing.head`)
     rewrites:   what a request of its dialect must not hold to be moved as it is
     tells_usage: whether it can be asked to tell the usage in a stream
+    also:       the same model in the other dialects that its provider speaks, by their names
     key_name:   where the provider's key came from (`env:NAME`), never the key
     breaker:    (provider, model, key_name)
     local:      on the user's own machines: costs nothing a token
@@ -80,6 +81,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     on_abandon: str
     local: bool
     prices: str
+    also: dict[str, "Target"] = {}
+
+    def spoken(self, dialect: str) -> "Target":
+        """The target as a client of `dialect` is best served: in it, where the provider speaks it."""
+        return self.also.get(dialect, self) if self.also else self
 
     @property
     def head(self) -> bytes:
@@ -135,6 +141,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 class Enabled(msgspec.Struct, frozen=True, kw_only=True):
     """A provider that can be called.
 
+    `also`: the other dialects it speaks, each with what its requests carry.
     `models`: names it is known to serve. `closed`: it serves no others.
     """
 
@@ -142,6 +149,7 @@ class Enabled(msgspec.Struct, frozen=True, kw_only=True):
     dialect: Dialect
     aim: Aim
     key_name: str
+    also: tuple[tuple[Dialect, Aim], ...] = ()
     models: tuple[str, ...] = ()
     closed: bool = False
 
@@ -319,24 +327,31 @@ def _alone(name: str, target: Target) -> Route:
 
 
 def _target(row: Enabled, model: str) -> Target:
-    provider, path = row.provider, row.dialect.path
+    also = {dialect.name: _spoken_to(row, model, dialect, aim, {}) for dialect, aim in row.also}
+    return _spoken_to(row, model, row.dialect, row.aim, also)
+
+
+def _spoken_to(row: Enabled, model: str, dialect: Dialect, aim: Aim, also: dict[str, Target]) -> Target:
+    provider, path = row.provider, dialect.path
+    quirks = provider.quirks & dialect.quirks.keys()
     return Target(
         provider=provider.name,
         model=model,
         name=f"{provider.name}/{model}",
-        dialect=row.dialect.name,
-        origin=row.aim.origin,
-        path=row.aim.path(path),
-        aim=row.aim,
-        sealed=Sealed(row.aim.head(path)),
-        quirks=provider.quirks,
-        rewrites=tuple(row.dialect.rewrites[q] for q in sorted(provider.quirks) if q in row.dialect.rewrites),
-        tells_usage=row.dialect.silent not in provider.quirks,
+        dialect=dialect.name,
+        origin=aim.origin,
+        path=aim.path(path),
+        aim=aim,
+        sealed=Sealed(aim.head(path)),
+        quirks=quirks,
+        rewrites=tuple(dialect.rewrites[q] for q in sorted(quirks) if q in dialect.rewrites),
+        tells_usage=dialect.silent not in quirks,
         key_name=row.key_name,
         breaker=(provider.name, model, row.key_name),
         on_abandon=provider.on_abandon,
         local=provider.local,
         prices="" if provider.local else prices_id(provider),
+        also=also,
     )
 
 

@@ -6,9 +6,10 @@ from .base import Dialect
 from .cohere_chat import DIALECT as COHERE_CHAT
 from .ollama_chat import DIALECT as OLLAMA_CHAT
 from .openai_chat import DIALECT as OPENAI_CHAT
+from .openai_responses import DIALECT as OPENAI_RESPONSES
 
 DIALECTS: dict[str, Dialect] = {
-    d.name: d for d in (OPENAI_CHAT, ANTHROPIC_MESSAGES, OLLAMA_CHAT, COHERE_CHAT)
+    d.name: d for d in (OPENAI_CHAT, OPENAI_RESPONSES, ANTHROPIC_MESSAGES, OLLAMA_CHAT, COHERE_CHAT)
 }
 
 

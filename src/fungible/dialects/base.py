@@ -85,7 +85,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     name:           as in the contract, `openai.chat`
     path:           what a provider's base URL is followed by
     client_paths:   where fungible serves it
-    names:          canonical field -> this wire's spelling, for the paths of losses
+    names:          canonical field -> this wire's spelling, for the paths of losses; `why:field` -> the code
+                    of the loss of a field that only this wire has
     quirks:         the named differences that providers of this dialect may have -> what each means
     rewrites:       quirk -> what a request holds that has to be written otherwise for such a provider; bytes
                     of the same dialect are moved only where none of it stands in them

@@ -51,6 +51,7 @@ class StreamWriter:
         "_begin",
         "_blocks",
         "_end",
+        "_foreign",
         "_head",
         "_number",
         "_open",
@@ -72,6 +73,7 @@ class StreamWriter:
         self._end: End | None = None
         self._number = -1  # of the block that is open, or was last
         self._open: int | None = None  # the part under way
+        self._foreign: Thinking | None = None  # it, where another dialect's provider signs it
         self._head = b""  # what a text delta of it begins with
         self._waiting: dict[int, list[StreamEvent]] = {}
         self._skipped: set[int] = set()
@@ -142,7 +144,7 @@ class StreamWriter:
             return
         index = event.index
         if isinstance(event, TextDelta) and event.logprobs is not None:
-            self._lose(f"{self._choice(0)}.logprobs", "logprobs")
+            self._lose(self._report.path(Choice(at=self._choice(0)), "logprobs"), "logprobs")
         if isinstance(event, PartBegin):
             if self._open is None:
                 self._begin_part(event.part, index, out)
@@ -178,6 +180,7 @@ class StreamWriter:
             return
         self._number += 1
         self._open = index
+        self._foreign = part if type(part) is Thinking and part.signer not in (None, NAME) else None
         number = str(self._number).encode()
         self._head = (
             b'event: content_block_delta\ndata: {"type":"content_block_delta","index":'
@@ -199,6 +202,9 @@ class StreamWriter:
             case ThinkingDelta(text=text):
                 delta = {"type": "thinking_delta", "thinking": text}
             case SignatureDelta(signature=signature):
+                if self._foreign is not None:
+                    self._report.lose(self._foreign, "signature", "dropped", "thinking_signature")
+                    return
                 delta = {"type": "signature_delta", "signature": signature}
             case CitationDelta(citation=citation):
                 if citation.dialect != NAME:
@@ -273,7 +279,9 @@ class StreamWriter:
         if extras is None:
             return {}
         if extras.dialect != NAME:
-            lose_fields(extras, self._report, f"{self._choice(0)}.")
+            # A source without a list of choices has the fields of its only one at the top.
+            listed = self._end is not None and self._end.stop.at.startswith("choices[")
+            lose_fields(extras, self._report, f"{self._choice(0)}." if listed else "")
             return {}
         return extras.fields
 

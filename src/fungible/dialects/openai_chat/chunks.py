@@ -130,7 +130,12 @@ class Writer:
             case PartEnd():
                 self._end_part(event, out)
             case SignatureDelta():
-                self._part(event.choice, event.index).signature += event.signature
+                held = self._part(event.choice, event.index)
+                part = held.part
+                if type(part) is Thinking and part.signer not in (None, NAME):
+                    self._report.lose(part, "signature", "dropped", "thinking_signature")
+                else:
+                    held.signature += event.signature
             case CitationDelta():
                 self._cite(event, out)
             case AudioDelta():
@@ -201,7 +206,9 @@ class Writer:
         number, part = event.choice, event.part
         choice = self._choice(number, out)
         held = choice.parts[event.index] = _Part(part, choice.calls)
-        before, choice.last = choice.last, held
+        before = choice.last
+        if type(part) not in _WHY and not (type(part) is Native and part.dialect != NAME):
+            choice.last = held  # of what is left out a reader sees nothing: its neighbours become such
         choice.said.append(part)
         if type(part) in (Text, Thinking, ToolCall) and getattr(part, "cache", None) is not None:
             self._report.lose(part, "cache", "dropped", "cache_mark")
@@ -296,7 +303,7 @@ class Writer:
         if not thoughts.is_plain(part) and part.signature is None:
             self._details(number, thoughts.as_item(Thinking(extras=part.extras)), out)
             held.told = True
-        held.signature = part.signature or ""
+        held.signature = thoughts.unsealed(part, self._report).signature or ""
         if part.text:
             self._thought_text(held, part.text, number, out)
 
