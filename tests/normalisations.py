@@ -90,11 +90,6 @@ def max_tokens_is_max_completion_tokens(kind: str, body: dict[str, Any]) -> None
         body.setdefault("max_completion_tokens", body.pop("max_tokens"))
 
 
-def random_seed_is_seed(kind: str, body: dict[str, Any]) -> None:
-    if kind == "request" and "random_seed" in body:
-        body.setdefault("seed", body.pop("random_seed"))
-
-
 def a_calls_index_is_its_place(kind: str, body: dict[str, Any]) -> None:
     for calls in tool_calls(body):
         for place, call in enumerate(calls):
@@ -272,7 +267,6 @@ NORMALISATIONS: dict[str, dict[str, Row]] = {
         "empty is absent": empty_is_absent,
         "one stop sequence is a list of one": one_stop_sequence_is_a_list_of_one,
         "max_tokens is max_completion_tokens": max_tokens_is_max_completion_tokens,
-        "random_seed is seed": random_seed_is_seed,
         "a call's index is its place": a_calls_index_is_its_place,
         "a call without an id is given one": a_call_without_an_id_is_given_one,
         "no arguments are {}": no_arguments_are_an_empty_object,

@@ -22,10 +22,12 @@ from mistralai.client.errors import SDKError
 
 from tests.answering import alpha_reply, beta_reply
 from tests.answering_more import delta_reply, gamma_reply
+from tests.sdks import CHAT_TOOL
 from tests.serving import Running
-from tests.test_sdks import CHAT_TOOL, HELLO, PNG, SCHEMA, WEATHER
+from tests.test_sdks import HELLO, SCHEMA, WEATHER
 from tests.upstream import Upstream
 
+PNG = base64.b64encode(bytes.fromhex("89504e470d0a1a0a") + b"\0" * 32).decode()
 MORE = """
 [provider.gamma]
 dialect = "ollama.chat"

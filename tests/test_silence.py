@@ -215,6 +215,7 @@ MISSED: dict[tuple[str, str], dict[str, str]] = {
         "created_at": OWN,
         "id": TWICE,
         "model": OWN,
+        "reasoning_tokens": OWN,
     },
     ("built-in-tools-and-their-items", "cohere.chat"): {
         "finish_reason": OWN,
@@ -241,6 +242,15 @@ MISSED: dict[tuple[str, str], dict[str, str]] = {
         "id": AGAIN,
         "logprobs": "its word stands in a list whose other word is reported",
         "name": AGAIN,
+        "tool_name": AGAIN,
+    },
+    ("a-response-that-ran-out-of-tokens", "ollama.chat"): {"content": OWN},
+    ("built-in-tools-and-their-items", "ollama.chat"): {"done_reason": OWN},
+    ("reasoning-items-through-a-tool-turn", "ollama.chat"): {
+        "content": OWN,
+        "id": AGAIN,
+        "name": AGAIN,
+        "stream": OWN,
         "tool_name": AGAIN,
     },
 }

@@ -15,7 +15,7 @@ from .dialects.base import Dialect
 from .events import Begin, Failed, StreamEvent, TextDelta, UsageSeen, has_content, revise
 from .events import Done as StreamDone
 from .faults import Fault
-from .ir import Usage
+from .ir import Reply, Usage
 from .losses import Loss, Report
 from .models import Target
 from .money import usd
@@ -122,6 +122,14 @@ class Translating:
             elif not self.began:
                 self.began = has_content(event)
         return self._writer.write(events)
+
+
+def completed(reply: Reply, model: str, created: int) -> Reply:
+    """With the model and the time (Unix seconds), which some wires do not tell."""
+    if reply.created is not None and reply.model:
+        return reply
+    created = created if reply.created is None else reply.created
+    return msgspec.structs.replace(reply, created=created, model=reply.model or model)
 
 
 def reply_head(

@@ -33,6 +33,7 @@ from .answer import (
     Failure,
     Nobody,
     Translating,
+    completed,
     error_reply,
     given_back,
     only_keepalives,
@@ -47,7 +48,7 @@ from .call import Call, Local, Policy
 from .dialects import DIALECTS
 from .dialects.base import Watch
 from .faults import Fault
-from .ir import Reply, Request, Usage
+from .ir import Request, Usage
 from .losses import Loss, Report
 from .models import Target
 from .policies import auth, breaker, budget, limits, retry, route
@@ -346,8 +347,7 @@ class Exchange(msgspec.Struct, eq=False):
                 usage = call.dialect.read_usage(body)
             else:
                 reply = DIALECTS[target.dialect].read_reply(body)
-                if reply.created is None or not reply.model:
-                    reply = self._completed(reply)
+                reply = completed(reply, self._target.model, self._world.wall_ms() // 1000)
                 usage, report = reply.usage, Report(DIALECTS[target.dialect].names)
                 body = call.dialect.write_reply(reply, report)
                 if report.losses:
@@ -364,11 +364,6 @@ class Exchange(msgspec.Struct, eq=False):
         self.state = "over"
         self._client.reply(200, reply_head(call.id, target, self._n, row, self.losses) + self._back, body)
         self._world.over(self)
-
-    def _completed(self, reply: Reply) -> Reply:
-        """With the time and the model, which some wires do not tell."""
-        created = self._world.wall_ms() // 1000 if reply.created is None else reply.created
-        return msgspec.structs.replace(reply, created=created, model=reply.model or self._target.model)
 
     def _estimate_count(self, target: Target) -> None:
         """The target cannot count; the client is told an estimate, and that it is one."""
