@@ -329,6 +329,42 @@ def the_total_is_told(kind: str, body: dict[str, Any]) -> None:
         usage.setdefault("totalTokenCount", sum(usage.get(name, 0) for name in counts))
 
 
+# --- ollama.chat ---------------------------------------------------------------------------------
+
+
+def nothing_said_is_absent(kind: str, body: dict[str, Any]) -> None:
+    for name, empty in (("tools", []), ("options", {}), ("format", "")):
+        if kind == "request" and body.get(name) == empty:
+            del body[name]
+    for node in objects(body):
+        if node.get("tool_calls") == []:
+            del node["tool_calls"]
+
+
+def a_calls_type_is_function(kind: str, body: dict[str, Any]) -> None:
+    for calls in tool_calls(body):
+        for call in calls:
+            if call.get("type") == "function":
+                del call["type"]
+
+
+def a_result_names_its_tool(kind: str, body: dict[str, Any]) -> None:
+    names = [call["function"]["name"] for calls in tool_calls(body) for call in calls]
+    for node in objects(body):
+        if node.get("role") == "tool" and names:
+            node.setdefault("tool_name", names[0])
+
+
+# --- cohere.chat ---------------------------------------------------------------------------------
+
+
+def nothing_held_is_absent(kind: str, body: dict[str, Any]) -> None:
+    for node in objects(body):
+        for name in ("citations", "tool_calls", "content"):
+            if node.get(name) == []:
+                del node[name]
+
+
 NORMALISATIONS: dict[str, dict[str, Row]] = {
     "openai.chat": {
         "null is absent": null_is_absent,
@@ -344,6 +380,18 @@ NORMALISATIONS: dict[str, dict[str, Row]] = {
         "counts stand in the details": counts_stand_in_the_details,
         "reasoning is part of the completion": reasoning_is_part_of_the_completion,
         "object and created are always told": object_and_created_are_always_told,
+    },
+    "ollama.chat": {
+        "null is absent": null_is_absent,
+        "empty is absent": nothing_said_is_absent,
+        "a call's type is function": a_calls_type_is_function,
+        "a result names its tool": a_result_names_its_tool,
+    },
+    "cohere.chat": {
+        "null is absent": null_is_absent,
+        "string content is one text part": a_string_is_one_text,
+        "stream: false is absent": not_streaming_is_said_by_silence,
+        "empty is absent": nothing_held_is_absent,
     },
     "openai.responses": {
         "null is absent": null_is_absent_in_items,

@@ -5,9 +5,12 @@ each stream event must validate against the SDK's models.
 """
 
 import json
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, Literal
 
 import anthropic.types as an
+import cohere
+import ollama
 import openai.types.chat as oa
 from anthropic.types.message_create_params import MessageCreateParams
 from google.genai import types as gt
@@ -42,6 +45,20 @@ def without_tier(body: Any) -> Any:
 
 Generated = Annotated[gt.GenerateContentResponse, BeforeValidator(without_tier)]
 
+
+class OllamaMessage(ollama.Message):
+    """As it goes over the wire, where an image is a string."""
+
+    images: list[str] | None = None  # type: ignore[assignment]
+
+
+class OllamaRequest(ollama._types.ChatRequest):
+    """The SDK takes any mapping for a message."""
+
+    model: str  # a body for an address with the model in its path has none
+    messages: list[OllamaMessage]  # type: ignore[assignment]
+
+
 TYPES: dict[tuple[str, str], TypeAdapter[Any]] = {
     ("openai.chat", "request"): TypeAdapter(CompletionCreateParams),
     ("openai.chat", "response"): TypeAdapter(oa.ChatCompletion),
@@ -55,16 +72,51 @@ TYPES: dict[tuple[str, str], TypeAdapter[Any]] = {
     ("gemini.generate_content", "request"): TypeAdapter(GenerateContent),
     ("gemini.generate_content", "response"): TypeAdapter(Generated),
     ("gemini.generate_content", "stream"): TypeAdapter(Generated),
+    ("ollama.chat", "request"): TypeAdapter(OllamaRequest),
+    ("ollama.chat", "response"): TypeAdapter(ollama.ChatResponse),
+    ("ollama.chat", "stream"): TypeAdapter(ollama.ChatResponse),
 }
 
 
-OLDER = {
-    "openai.chat": set[str](),
-    "openai.responses": set[str](),
-    "gemini.generate_content": set[str](),
+class CohereRequest(BaseModel):
+    """The keywords of the SDK's `V2Client.chat`."""
+
+    model: str
+    messages: list[cohere.ChatMessageV2]
+    tools: list[cohere.ToolV2] | None = None
+    strict_tools: bool | None = None
+    documents: list[str | cohere.Document] | None = None
+    citation_options: cohere.CitationOptions | None = None
+    response_format: cohere.ResponseFormatV2 | None = None
+    safety_mode: Literal["CONTEXTUAL", "STRICT", "OFF"] | None = None
+    max_tokens: int | None = None
+    stop_sequences: list[str] | None = None
+    temperature: float | None = None
+    seed: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    k: int | None = None
+    p: float | None = None
+    logprobs: bool | None = None
+    tool_choice: Literal["REQUIRED", "NONE"] | None = None
+    thinking: cohere.Thinking | None = None
+    priority: int | None = None
+    stream: bool | None = None
+
+
+TYPES |= {
+    ("cohere.chat", "request"): TypeAdapter(CohereRequest),
+    ("cohere.chat", "response"): TypeAdapter(cohere.V2ChatResponse),
+    ("cohere.chat", "stream"): TypeAdapter(cohere.V2ChatStreamResponse),
+}
+
+UNTYPED: dict[str, re.Pattern[str]] = {
     # Gone from the types, for the newest models refuse them; the models before still take them.
-    "anthropic.messages": {f".{name}: no such field" for name in ("temperature", "top_p", "top_k")},
+    "anthropic.messages": re.compile(r"\.(temperature|top_p|top_k): "),
+    # The server's own types have the ids. Of a schema the SDK types no more than the commonest words.
+    "ollama.chat": re.compile(r"\.tool_calls\[\d+\]\.id: |\.tool_call_id: |\.parameters\."),
 }
+"""Fields that an SDK's types lack and its API takes."""
 
 
 NEWER = {("openai.chat", "stream"): "type: Input should be 'function' (custom)"}
@@ -74,8 +126,9 @@ NEWER = {("openai.chat", "stream"): "type: Input should be 'function' (custom)"}
 def complaints(dialect: str, kind: str, body: Any) -> list[str]:
     """What the SDK's types have against `body`: parsed JSON, or for a stream its wire text."""
     if kind == "stream":
-        told = [c for frame in frames(body) for c in _complaints(dialect, kind, frame)]
-        return [c for c in told if not c.endswith(NEWER.get((dialect, kind), "nothing"))]
+        told = lines(body) if dialect in LINED else frames(body)
+        found = [c for frame in told for c in _complaints(dialect, kind, frame)]
+        return [c for c in found if not c.endswith(NEWER.get((dialect, kind), "nothing"))]
     return _complaints(dialect, kind, body)
 
 
@@ -83,6 +136,14 @@ def frames(wire: str) -> list[Any]:
     """The JSON of each `data:` line, read as simply as can be; end marks and pings left out."""
     told = [line[5:].strip() for line in wire.splitlines() if line.startswith("data:")]
     return [frame for text in told if text != "[DONE]" and (frame := json.loads(text)).get("type") != "ping"]
+
+
+LINED = {"ollama.chat"}
+"""Dialects whose streams are JSON, one a line."""
+
+
+def lines(wire: str) -> list[Any]:
+    return [json.loads(line) for line in wire.split("\n") if line.strip()]
 
 
 def _complaints(dialect: str, kind: str, body: Any) -> list[str]:
@@ -97,7 +158,9 @@ def _complaints(dialect: str, kind: str, body: Any) -> list[str]:
             words = f"{'.'.join(map(str, e['loc']))}: {e['msg']} ({str(e['input'])[:80]})"
             by_member.setdefault(e["loc"][:1] if kind == "stream" else None, []).append(words)
         return min(by_member.values(), key=len)
-    return [c for c in unknown(body, taken) if c not in OLDER[dialect]] if kind == "request" else []
+    untyped = UNTYPED.get(dialect)
+    found = unknown(body, taken) if kind == "request" else []
+    return [c for c in found if untyped is None or not untyped.search(c)]
 
 
 def detailed(value: Any) -> Any:
@@ -110,6 +173,8 @@ def detailed(value: Any) -> Any:
 
 def plain(value: Any) -> Any:
     """Lists in the place of the lazy iterators that pydantic makes of `Iterable`, so that all is validated."""
+    if isinstance(value, BaseModel):
+        return {f.alias or n: plain(getattr(value, n)) for n, f in type(value).model_fields.items()}
     if isinstance(value, dict):
         return {name: plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple) or type(value).__name__ == "ValidatorIterator":

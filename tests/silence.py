@@ -29,6 +29,7 @@ GRAMMAR = {
     "object": "says what the object around it is; the object's other leaves are checked",
     "role": "says who speaks; a body with another word is refused, or reads otherwise",
     "index": "says which of several; that they stay apart is checked by their leaves",
+    "done": "says whether more of the answer follows; a plain one is whole",
     "output_index": "says which of several, as the next four do",
     "content_index": "as above",
     "summary_index": "as above",
@@ -81,6 +82,11 @@ DERIVED: dict[str, Callable[[dict[str, Any]], bool]] = {
 """Leaves that follow from those beside them, where they do."""
 
 ALWAYS = {
+    ("cohere.chat", "include_usage", "True"): "every stream of the target tells the usage",
+    ("cohere.chat", "include_usage", "False"): "it does so all the same, which is reported as changed",
+    ("ollama.chat", "strict", "False"): "the target never promises it",
+    ("ollama.chat", "include_usage", "True"): "every stream of the target tells the usage",
+    ("ollama.chat", "include_usage", "False"): "it does so all the same, which is reported as changed",
     ("anthropic.messages", "include_usage", "True"): "every stream of the target tells the usage",
     ("openai.responses", "include_usage", "True"): "every stream of the target tells the usage",
     ("openai.responses", "include_usage", "False"): "it does so all the same, which is reported as changed",
@@ -90,6 +96,13 @@ ALWAYS = {
     ("gemini.generate_content", "media_type", "'text/plain'"): "a text of the target is plain text",
     ("gemini.generate_content", "strict", "False"): "a function of the target is held to nothing stricter",
     ("openai.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
+    ("cohere.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
+    ("ollama.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
+    ("ollama.chat", "media_type", "'image/png'"): "the image's own first bytes say it",
+    ("ollama.chat", "media_type", "'image/jpeg'"): "the image's own first bytes say it",
+    ("ollama.chat", "media_type", "'image/webp'"): "the image's own first bytes say it",
+    ("ollama.chat", "media_type", "'image/gif'"): "the image's own first bytes say it",
+    ("ollama.chat", "mimeType", "'image/png'"): "the image's own first bytes say it",
 }
 """What the target does unasked: (target, name, value)."""
 
@@ -107,6 +120,8 @@ FAMILIES = (
     ("default", "flex", "priority", "auto", "standard_only"),
     ("enabled", "disabled", "adaptive"),
     ("5m", "1h"),
+    ("COMPLETE", "MAX_TOKENS", "STOP_SEQUENCE", "TOOL_CALL"),
+    ("REQUIRED", "NONE"),
     ("json_object", "text"),
     ("AUTO", "NONE", "ANY"),
     ("MINIMAL", "LOW", "MEDIUM", "HIGH"),
@@ -158,15 +173,22 @@ def leaves(value: Any, steps: Steps = ()) -> Iterator[Leaf]:
     elif isinstance(value, list):
         for i, inner in enumerate(value):
             yield from leaves(inner, (*steps, i))
-    elif value is not None and not (steps and steps[-1] in PADDING) and not says_nothing(value, steps):
+    elif value is not None and not is_padding(value, steps) and not says_nothing(value, steps):
         held = json_inside(value)
         if held is not None:
             yield from (Leaf(steps, leaf.value, leaf.steps) for leaf in leaves(held))
         yield Leaf(steps, value)
 
 
+def is_padding(value: Any, steps: Steps) -> bool:
+    """A number of such a name is none (`p`, as in nucleus sampling)."""
+    return bool(steps) and steps[-1] in PADDING and isinstance(value, str)
+
+
 def says_nothing(value: Any, steps: Steps) -> bool:
     """A time of 0 is none; an object of empty values is how some providers write none (Snowflake)."""
+    if (steps == ("options",) and value == {}) or (steps == ("format",) and value == ""):
+        return True
     if (steps == ("created",) and value == 0) or (steps == ("service_tier",) and value == ""):
         return True
     if value == {} and steps[-1:] in (("generationConfig",), ("content",)):
@@ -260,8 +282,11 @@ def in_camel_case(path: str) -> str:
 
 def covered(path: str, losses: Iterable[Loss]) -> bool:
     """Whether it was said that the target never sees what stands at `path`, or only something near it."""
+    losses = tuple(losses)
     camel = in_camel_case(path)
     if camel != path and covered(camel, losses):
+        return True
+    if path in ELSEWHERE and covered(ELSEWHERE[path], losses):
         return True
     return any(
         (path == loss.path and loss.kind == "dropped")
@@ -369,11 +394,16 @@ def excepted(body: Any, leaf: Leaf, words: Translator, done: Translation) -> boo
 
 
 class Stream:
-    """A wire text as its blocks; those that hold JSON can be varied."""
+    """A wire text as its blocks; those that hold JSON can be varied. A text that begins with JSON is lines of it."""
 
     def __init__(self, wire: str) -> None:
-        self.blocks = [b for b in wire.replace("\r\n", "\n").replace("\r", "\n").split("\n\n") if b.strip()]
+        self.lined = wire[:1] == "{"
         self.frames: dict[int, tuple[str, Any]] = {}  # block -> the lines before its data, its JSON
+        if self.lined:
+            self.blocks = [line for line in wire.split("\n") if line.strip()]
+            self.frames = {i: ("", json.loads(line)) for i, line in enumerate(self.blocks)}
+            return
+        self.blocks = [b for b in wire.replace("\r\n", "\n").replace("\r", "\n").split("\n\n") if b.strip()]
         for i, block in enumerate(self.blocks):
             before, found, data = block.partition("data:")
             try:
@@ -388,8 +418,10 @@ class Stream:
         blocks = list(self.blocks)
         for i, (before, held) in self.frames.items():
             said = frame if i == changed else held
-            blocks[i] = f"{before}data: {json.dumps(said, ensure_ascii=False, separators=(',', ':'))}"
-        return "\n\n".join(blocks) + "\n\n"
+            data = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+            blocks[i] = data if self.lined else f"{before}data: {data}"
+        end = "\n" if self.lined else "\n\n"
+        return end.join(blocks) + end
 
     def said(self) -> dict[tuple[str, str], list[tuple[int, Leaf]]]:
         """Everything the frames say: the same thing said again and again is said once."""
@@ -404,7 +436,7 @@ class Stream:
 Alias = Callable[[Any, str], str]  # a frame, a path in it -> the path in the answer
 
 ONCE = {
-    "id", "model", "created", "choices.*.delta.role", "choices.*.finish_reason",
+    "id", "model", "created", "created_at", "choices.*.delta.role", "choices.*.finish_reason",
     "responseId", "modelVersion", "createTime", "candidates[*].finishReason",
 }  # fmt: skip
 """What is told once of a stream, or of a choice; some providers tell it again, and otherwise."""
@@ -443,6 +475,16 @@ def silent_in_stream(
 
 GROWING = re.compile(r"(reasoning_details|annotations|citations|parts)\[\d+\]")
 """Lists of which each frame holds the next items, counted from 0 again."""
+
+
+ELSEWHERE = {
+    "random_seed": "seed",
+    "usage.cached_tokens": "usage.prompt_tokens_details.cached_tokens",
+    "usage.prompt_cache_hit_tokens": "usage.prompt_tokens_details.cached_tokens",
+    "usage.cache_read_input_tokens": "usage.prompt_tokens_details.cached_tokens",
+    "usage.reasoning_tokens": "usage.completion_tokens_details.reasoning_tokens",
+}
+"""Fields under a name of a provider's own -> the path that losses name, as the normalisations say."""
 
 
 def grown(path: str) -> str:

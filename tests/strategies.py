@@ -18,7 +18,10 @@ from .judge import located
 
 # --- small values --------------------------------------------------------------------------------
 
-DIALECT_NAMES = ("openai.chat", "openai.responses", "anthropic.messages", "gemini.generate_content")
+DIALECT_NAMES = (
+    "openai.chat", "openai.responses", "anthropic.messages", "gemini.generate_content",
+    "ollama.chat", "cohere.chat",
+)  # fmt: skip
 
 words = st.sampled_from(["a", "hello there", "naïve 🌊", "line\nbreak", 'quo"te \\', "\u2028", "0", "null"])
 texts = st.one_of(words, st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12))
@@ -156,23 +159,27 @@ NATIVE_BLOCKS: dict[str, list[dict[str, Any]]] = {
         {"executableCode": {"language": "PYTHON", "code": "print(1)"}, "thoughtSignature": "c2ln"},
         {"xHologram": {"depth": 3}},
     ],
+    "cohere.chat": [{"type": "x_hologram", "hologram": "h"}],
 }
+"""A dialect whose messages have no blocks has none of its own."""
 NATIVE_TOOLS: dict[str, list[dict[str, Any]]] = {
     "openai.chat": [{"type": "x_tool", "x_tool": {"a": 1}}],
     "openai.responses": [{"type": "web_search", "search_context_size": "low"}],
     "anthropic.messages": [{"type": "web_search_20250305", "name": "web_search", "max_uses": 2}],
     "gemini.generate_content": [{"googleSearch": {}}, {"codeExecution": {}}],
+    "ollama.chat": [{"type": "x_tool", "x": 1}],
+    "cohere.chat": [{"type": "x_tool", "y": [2]}],
 }
 natives = st.one_of(
     *[
         st.builds(ir.Native, dialect=st.just(name), body=st.sampled_from(NATIVE_BLOCKS[name]))
-        for name in DIALECT_NAMES
+        for name in NATIVE_BLOCKS
     ]
 )
 native_tools = st.one_of(
     *[
         st.builds(ir.Native, dialect=st.just(name), body=st.sampled_from(NATIVE_TOOLS[name]))
-        for name in DIALECT_NAMES
+        for name in NATIVE_TOOLS
     ]
 )
 results = st.builds(

@@ -335,7 +335,7 @@ CASES: dict[str, tuple[str, str]] = {
     "a target of a local server": (
         "[route.a]\ntargets = ['ollama/x']\n",
         "2: [route.a] targets: 'ollama/x': its provider is not on. Add [provider.ollama] to fungible.toml; "
-        "without base_url it is looked for at http://127.0.0.1:11434/v1.",
+        "without base_url it is looked for at http://127.0.0.1:11434.",
     ),
     "a target that the engine has not": (
         "[route.a]\ntargets = ['local/lama']\n",

@@ -214,6 +214,24 @@ def in_a_message(frame: Any, path: str) -> str:
     return path
 
 
+def in_a_line(frame: Any, path: str) -> str:
+    """A line is an answer; the calls in it are the next of the answer's, by their index."""
+    place = re.match(r"message\.tool_calls\[(\d+)\]", path)
+    if place:
+        number = frame["message"]["tool_calls"][int(place[1])]["function"].get("index", place[1])
+        path = f"message.tool_calls[{number}]" + path[place.end() :]
+    return path
+
+
+def in_blocks(frame: Any, path: str) -> str:
+    """An event's content is the block of its number, its call the call of its number."""
+    path = path.removeprefix("delta.")
+    if path.startswith(("message.content", "message.tool_calls")):
+        _, field, *rest = re.split(r"\.", path, maxsplit=2)
+        path = ".".join([f"message.{field}[{frame.get('index', 0)}]", *rest])
+    return path.replace("message.citations.", "message.citations[0].", 1)
+
+
 def in_a_response(frame: Any, path: str) -> str:
     """The path in the answer for one in an event; events that only this dialect has go by their name."""
     kind, head = frame.get("type", ""), f"output[{frame.get('output_index')}]"
@@ -250,6 +268,8 @@ def in_an_answer(frame: Any, path: str) -> str:
 # The path of a loss from a stream is one in the answer that the stream adds up to.
 ALIAS: dict[str, Alias] = {
     "openai.chat": in_a_completion,
+    "ollama.chat": in_a_line,
+    "cohere.chat": in_blocks,
     "openai.responses": in_a_response,
     "anthropic.messages": in_a_message,
     "gemini.generate_content": in_an_answer,

@@ -32,6 +32,8 @@ ANSWER = {
 }
 """What an answer says unasked, in the dialects that say so much."""
 
+AGAIN = "a reader makes up the same again, or the other of the two places says it"
+
 MISSED: dict[tuple[str, str], dict[str, str]] = {
     # story, target -> last name of a leaf -> why leaving it out makes no silent loss
     ("a-strict-schema-asked-for", "anthropic.messages"): {"max_tokens": OWN},
@@ -122,12 +124,142 @@ MISSED: dict[tuple[str, str], dict[str, str]] = {
     ("thinking-kept-through-a-tool-turn", "openai.responses"): {"effort": NEAR},
     ("tool-history-without-tools-and-an-odd-id", "openai.responses"): {"output": OWN},
     ("tools-in-parallel-answered-out-of-order", "openai.responses"): {"strict": OWN},
+    ("a-strict-schema-asked-for", "ollama.chat"): {"stream": OWN},
+    ("an-answer-with-a-plan-and-what-is-billed", "ollama.chat"): {"content": OWN, "model": OWN},
+    ("cache-marks-at-every-level", "ollama.chat"): {
+        "content": OWN,
+        "id": AGAIN,
+        "name": AGAIN,
+        "stream": OWN,
+        "tool_name": AGAIN,
+    },
+    ("documents-given-and-cited", "ollama.chat"): {
+        "content": OWN,
+        "id": AGAIN,
+        "name": AGAIN,
+        "stream": OWN,
+        "think": NEAR,
+        "tool_name": AGAIN,
+    },
+    ("media-inside-a-tool-result", "ollama.chat"): {
+        "content": OWN,
+        "id": AGAIN,
+        "name": AGAIN,
+        "stream": OWN,
+        "tool_name": AGAIN,
+    },
+    ("roles-names-and-media-anywhere", "ollama.chat"): {"stream": OWN},
+    ("server-tools-and-citations", "ollama.chat"): {"stream": OWN},
+    ("thinking-kept-through-a-tool-turn", "ollama.chat"): {
+        "id": AGAIN,
+        "name": AGAIN,
+        "stream": OWN,
+        "think": NEAR,
+        "tool_name": AGAIN,
+    },
+    ("tool-history-without-tools-and-an-odd-id", "ollama.chat"): {
+        "content": OWN,
+        "id": AGAIN,
+        "name": AGAIN,
+        "stream": OWN,
+        "tool_name": AGAIN,
+    },
+    ("tools-in-parallel-answered-out-of-order", "ollama.chat"): {
+        "content": OWN,
+        "id": AGAIN,
+        "name": AGAIN,
+        "properties": OWN,
+        "stream": OWN,
+        "tool_call_id": AGAIN,
+        "tool_name": AGAIN,
+    },
+    ("a-strict-schema-asked-for", "cohere.chat"): {"tool_choice": NEAR},
+    ("an-answer-that-thought-searched-and-cited", "cohere.chat"): {
+        "cached_tokens": TWICE,
+        "input_tokens": TWICE,
+        "output_tokens": TWICE,
+    },
+    ("an-answer-with-text-calls-and-probabilities", "cohere.chat"): {
+        "input_tokens": TWICE,
+        "output_tokens": TWICE,
+    },
+    ("calls-and-results-without-ids", "cohere.chat"): {"id": AGAIN, "name": AGAIN},
+    ("media-inside-a-tool-result", "cohere.chat"): {"content": NEAR, "text": OWN, "tool_call_id": TWICE},
+    ("server-tools-and-citations", "cohere.chat"): {"tool_choice": NEAR},
+    ("tool-history-without-tools-and-an-odd-id", "cohere.chat"): {"content": OWN},
+    ("tools-in-parallel-answered-out-of-order", "cohere.chat"): {"properties": OWN},
+    ("an-answer-with-a-plan-and-what-is-billed", "openai.chat"): {
+        "completion_tokens": TWICE,
+        "model": OWN,
+        "prompt_tokens": TWICE,
+        "total_tokens": OWN,
+    },
+    ("calls-and-results-without-ids", "openai.chat"): {"id": AGAIN, "name": AGAIN},
+    ("documents-given-and-cited", "openai.chat"): {"reasoning_effort": NEAR, "text": TWICE},
+    ("an-answer-with-a-plan-and-what-is-billed", "anthropic.messages"): {"model": OWN, "signature": OWN},
+    ("calls-and-results-without-ids", "anthropic.messages"): {
+        "id": AGAIN,
+        "media_type": "the bytes show it",
+        "name": AGAIN,
+    },
+    ("documents-given-and-cited", "anthropic.messages"): {"media_type": OWN},
+    ("a-conversation-the-provider-keeps", "ollama.chat"): {"stream": OWN},
+    ("a-response-that-ran-out-of-tokens", "cohere.chat"): {
+        "input_tokens": TWICE,
+        "output_tokens": TWICE,
+        "thinking": "an empty one, which still says there was some",
+    },
+    ("an-answer-with-a-plan-and-what-is-billed", "openai.responses"): {
+        **ANSWER,
+        "cached_tokens": OWN,
+        "created_at": OWN,
+        "id": TWICE,
+        "model": OWN,
+        "reasoning_tokens": OWN,
+    },
+    ("built-in-tools-and-their-items", "cohere.chat"): {
+        "finish_reason": OWN,
+        "input_tokens": TWICE,
+        "output_tokens": TWICE,
+    },
+    ("calls-and-results-without-ids", "openai.responses"): {"call_id": AGAIN, "name": AGAIN, "strict": OWN},
+    ("custom-tools-called-and-answered", "ollama.chat"): {
+        "content": OWN,
+        "id": AGAIN,
+        "name": AGAIN,
+        "stream": OWN,
+        "tool_name": AGAIN,
+    },
+    ("documents-given-and-cited", "openai.responses"): {"effort": NEAR, "text": TWICE},
+    ("everything-a-response-can-be-asked", "cohere.chat"): {
+        "logprobs": "its word stands in a list whose other word is reported",
+        "name": TWICE,
+        "text": OWN,
+        "tool_call_id": TWICE,
+        "url": NEAR,
+    },
+    ("everything-a-response-can-be-asked", "ollama.chat"): {
+        "id": AGAIN,
+        "logprobs": "its word stands in a list whose other word is reported",
+        "name": AGAIN,
+        "tool_name": AGAIN,
+    },
+    ("a-response-that-ran-out-of-tokens", "ollama.chat"): {"content": OWN},
+    ("built-in-tools-and-their-items", "ollama.chat"): {"done_reason": OWN},
+    ("reasoning-items-through-a-tool-turn", "ollama.chat"): {
+        "content": OWN,
+        "id": AGAIN,
+        "name": AGAIN,
+        "stream": OWN,
+        "tool_name": AGAIN,
+    },
 }
 
 DERIVES = "the API's own count is made of it and the others"
 STAYS = "it stands in a call and in its result, and one of them is enough"
 
 MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
+    "ollama.chat": {"an-answer-with-text-calls-and-probabilities": {"bytes": "the token's text shows them"}},
     # target -> the same, where it differs
     "openai.chat": {
         "a-signed-call-and-its-result-without-ids": {
@@ -185,6 +317,29 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
             "totalTokenCount": OWN,
         },
         "custom-tools-called-and-answered": {"id": STAYS, "name": STAYS},
+        "calls-and-results-without-ids": {
+            "id": STAYS,
+            "name": STAYS,
+            "thought": OWN,
+            "includeThoughts": OWN,
+            "thinkingBudget": OWN,
+            "responseMimeType": OWN,
+            "mimeType": "the image's own first bytes say it",
+        },
+        "documents-given-and-cited": {
+            "id": STAYS,
+            "name": STAYS,
+            "thought": OWN,
+            "includeThoughts": OWN,
+            "mimeType": OWN,
+            "response": OWN,
+        },
+        "an-answer-with-a-plan-and-what-is-billed": {
+            "thought": TWICE,
+            "promptTokenCount": DERIVES,
+            "candidatesTokenCount": DERIVES,
+            "totalTokenCount": OWN,
+        },
         "a-strict-schema-asked-for": {"mode": NEAR, "responseMimeType": OWN},
         "an-answer-that-thought-searched-and-cited": {
             "thought": TWICE,

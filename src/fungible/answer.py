@@ -15,7 +15,7 @@ from .dialects.base import Dialect
 from .events import Begin, Failed, StreamEvent, TextDelta, UsageSeen, has_content, revise
 from .events import Done as StreamDone
 from .faults import Fault
-from .ir import Usage
+from .ir import Reply, Usage
 from .losses import Loss, Report
 from .models import Target
 from .money import usd
@@ -78,16 +78,17 @@ class Failure:
 class Translating:
     """A `Watch` between two dialects: reads the provider's stream, writes the client's.
 
-    `losses` grows as the stream goes; `created`: Unix seconds, for a wire that tells none.
+    `losses` grows as the stream goes; `created` (Unix seconds) and `model`: for a wire that tells none.
     """
 
-    __slots__ = ("_created", "_reader", "_report", "_writer", "began", "done", "fault", "usage")
+    __slots__ = ("_created", "_model", "_reader", "_report", "_writer", "began", "done", "fault", "usage")
 
-    def __init__(self, source: Dialect, client: Dialect, usage: bool, created: int) -> None:
+    def __init__(self, source: Dialect, client: Dialect, usage: bool, created: int, model: str) -> None:
         self._report = Report(source.names)
         self._reader = source.stream_reader()
         self._writer = client.stream_writer(self._report, usage)
         self._created = created
+        self._model = model
         self.began = False
         self.done = False
         self.usage: Usage | None = None
@@ -109,8 +110,9 @@ class Translating:
                 self.began = True
             elif isinstance(event, UsageSeen):
                 self.usage = revise(self.usage, event.usage)
-            elif isinstance(event, Begin) and event.created is None:
-                events[n] = msgspec.structs.replace(event, created=self._created)
+            elif isinstance(event, Begin) and (event.created is None or not event.model):
+                created = self._created if event.created is None else event.created
+                events[n] = msgspec.structs.replace(event, created=created, model=event.model or self._model)
             elif isinstance(event, StreamDone):
                 self.done = True
             elif isinstance(event, Failed):
@@ -122,6 +124,14 @@ class Translating:
         return self._writer.write(events)
 
 
+def completed(reply: Reply, model: str, created: int) -> Reply:
+    """With the model and the time (Unix seconds), which some wires do not tell."""
+    if reply.created is not None and reply.model:
+        return reply
+    created = created if reply.created is None else reply.created
+    return msgspec.structs.replace(reply, created=created, model=reply.model or model)
+
+
 def retold(
     body: bytes, call: Call, target: Target, created: int
 ) -> tuple[bytes, Usage | None, tuple[Loss, ...]]:
@@ -130,9 +140,7 @@ def retold(
     `created`: Unix seconds, for a wire that tells none.
     """
     source = DIALECTS[target.dialect]
-    reply = source.read_reply(body)
-    if reply.created is None:
-        reply = msgspec.structs.replace(reply, created=created)
+    reply = completed(source.read_reply(body), target.model, created)
     report = Report(source.names)
     written = call.dialect.write_reply(reply, report)
     return written, reply.usage, tidy(report.losses) if report.losses else ()

@@ -1,6 +1,7 @@
 """What the data port serves: calls go to the gateway, a few small pages are answered here.
 
     GET /v1/models      what can be asked for, in the caller's dialect; other dialects list it elsewhere
+    GET a dialect's     other lists that its clients know
     GET /healthz        200 while the process lives
     GET /readyz         200 while it takes calls, 503 while it drains
     GET /metrics        Prometheus' text format
@@ -8,14 +9,15 @@
 Whatever goes wrong is told in the caller's dialect, also by the edge itself before there is a call.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 import msgspec
 
 from .answer import Client
 from .dialects import DIALECTS
-from .dialects.base import MODELS
+from .dialects.base import MODELS, Dialect
 from .exchange import Exchange
 from .faults import KINDS, Fault
 from .gateway import FINISHED, Finished, Gateway, Request, credential_of, refuse
@@ -45,12 +47,16 @@ class Front:
     def __init__(self, gateway: Gateway, gauges: Gauges) -> None:
         self.gateway = gateway
         self._gauges = gauges
-        self._pages: Mapping[str, Callable[[Request, Client], None]] = {
+        self._pages: dict[str, Callable[[Request, Client], None]] = {
             **{dialect.models_path: self._models for dialect in DIALECTS.values()},
             "/healthz": self._health,
             "/readyz": self._ready,
             "/metrics": self._metrics,
         }
+        for dialect in DIALECTS.values():
+            self._pages |= {
+                path: partial(self._page, dialect, write) for path, write in dialect.pages.items()
+            }
 
     def on_request(self, request: Request, client: Client) -> Exchange | Finished:
         page = self._pages.get(request.path)
@@ -71,16 +77,21 @@ class Front:
         return self.gateway.spoken(path, {}).write_error(fault, "none")[1]
 
     def _models(self, request: Request, client: Client) -> None:
-        local, path = self.gateway.local, request.path
+        path = request.path
         own = [d for d in DIALECTS.values() if d.models_path == path and path != MODELS]
         dialect = own[0] if own else self.gateway.spoken("", request.headers)
+        self._page(dialect, dialect.write_models, request, client)
+
+    def _page(
+        self, dialect: Dialect, write: Callable[[Sequence[str]], bytes], request: Request, client: Client
+    ) -> None:
+        local = self.gateway.local
         if not local.settings.open:
             secret = credential_of(request, dialect)
             if not secret:
                 raise Fault("authentication", MISSING)
             local.keys.check(secret)
-        names = local.catalogue.names()
-        client.reply(200, JSON, dialect.write_models(names))
+        client.reply(200, JSON, write(local.catalogue.names()))
 
     def _health(self, _request: Request, client: Client) -> None:
         client.reply(200, JSON, b'{"status":"ok"}')

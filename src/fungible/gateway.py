@@ -230,8 +230,10 @@ class Gateway:
             return found.dialect
         for dialect in DIALECTS.values():
             told = {*dialect.known_by, *(name.lower().encode() for name in dialect.headers)}
-            if any(path.startswith(p.partition(MODEL)[0]) for p in dialect.client_paths) or any(
-                name in headers for name in told
+            if (
+                path in dialect.pages
+                or any(path.startswith(p.partition(MODEL)[0]) for p in dialect.client_paths)
+                or any(name in headers for name in told)
             ):
                 return dialect
         return next(iter(DIALECTS.values()))

@@ -82,6 +82,8 @@ class Report:
         if whole is not None:
             return whole
         name = self.names.get(field, field)
+        if node.at.endswith("." + name):  # a node of which the wire has no more than this field
+            return node.at
         return f"{node.at}.{name}" if node.at else name
 
     def lose(self, node: Node, field: str | None, kind: Kind, why: str) -> None:

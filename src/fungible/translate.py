@@ -204,7 +204,8 @@ def _stream(body: Json, source: Dialect, target: Dialect, model: str | None, _: 
 def _unsaid_by_errors(wire: bytes, made: str) -> list[Loss]:
     """An error inside a stream is read for its kind and its words, like any other."""
     losses = []
-    for _, data in FrameReader().feed(wire):
+    lined = wire[:1] == b"{"
+    for data in wire.split(b"\n") if lined else [data for _, data in FrameReader().feed(wire)]:
         if b'"error"' in data:
             try:
                 said = msgspec.json.decode(data)

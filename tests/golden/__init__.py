@@ -2,7 +2,7 @@
 
 A folder is a story and its name tells it. In it stand one input, `<dialect>.<kind>.json` (or `.sse`), and for
 every dialect an output `to-<dialect>.json` with `body` and `losses`; a stream's wire text is beside it in
-`to-<dialect>.sse`. `python -m tests.golden` writes the outputs anew; read the difference before you keep it.
+`to-<dialect>.sse`, or `.ndjson`. `python -m tests.golden` writes the outputs anew; read the difference before you keep it.
 """
 
 import json
@@ -33,7 +33,8 @@ def outputs(given: Path) -> dict[str, str]:
         done = translate(body, source=source, target=target, kind=kind)
         losses = [f"{loss.path}: {loss.kind}, {loss.why}" for loss in done.losses]
         if kind == "stream":
-            files[f"to-{target}.sse"] = done.body
+            kind_of_text = "ndjson" if "ndjson" in DIALECTS[target].stream_type else "sse"
+            files[f"to-{target}.{kind_of_text}"] = done.body
             files[f"to-{target}.json"] = pretty({"losses": losses})
         else:
             files[f"to-{target}.json"] = pretty({"body": done.body, "losses": losses})

@@ -3,12 +3,22 @@
 from ..faults import Fault
 from .anthropic_messages import DIALECT as ANTHROPIC_MESSAGES
 from .base import Dialect
+from .cohere_chat import DIALECT as COHERE_CHAT
 from .gemini_generate_content import DIALECT as GEMINI_GENERATE_CONTENT
+from .ollama_chat import DIALECT as OLLAMA_CHAT
 from .openai_chat import DIALECT as OPENAI_CHAT
 from .openai_responses import DIALECT as OPENAI_RESPONSES
 
 DIALECTS: dict[str, Dialect] = {
-    d.name: d for d in (OPENAI_CHAT, OPENAI_RESPONSES, ANTHROPIC_MESSAGES, GEMINI_GENERATE_CONTENT)
+    d.name: d
+    for d in (
+        OPENAI_CHAT,
+        OPENAI_RESPONSES,
+        ANTHROPIC_MESSAGES,
+        GEMINI_GENERATE_CONTENT,
+        OLLAMA_CHAT,
+        COHERE_CHAT,
+    )
 }
 
 

@@ -142,6 +142,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     write_error(fault, call)        (status, body); `call` is the call's id, for people who ask
     write_stream_error(fault, call) the frames that end a stream that failed
     write_models(names)             the body of `GET` on `models_path`
+    pages                           what else this wire's clients GET: path -> the body, made of the names
     keepalives                      prefixes of frames that say no more than that the provider lives
     remark(text)                    what a stream's end tells people, in a form that its readers pass over;
                                     nothing where the wire has no such form
@@ -177,6 +178,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     write_error: Callable[[Fault, str], tuple[int, bytes]]
     write_stream_error: Callable[[Fault, str], bytes]
     write_models: Callable[[Sequence[str]], bytes]
+    pages: dict[str, Callable[[Sequence[str]], bytes]] = {}
     keepalives: tuple[bytes, ...] = (b":",)
     remark: Callable[[str], bytes] = comment
     counting: Counting | None = None

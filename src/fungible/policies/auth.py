@@ -6,7 +6,8 @@ from ..call import Call, Local
 from ..faults import Fault
 
 MISSING = (
-    "No API key was sent. Send a fungible key as your SDK's api_key; "
+    "No API key was sent. Send a fungible key as your SDK's api_key, or in the header "
+    "Authorization: Bearer KEY; "
     "`fungible keys create --name NAME` makes one and prints it once."
 )
 

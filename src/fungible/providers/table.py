@@ -22,6 +22,8 @@ SIGNER_OF: dict[str, str] = {  # dialect -> how its owner takes a key, for provi
     "openai.responses": "bearer",
     "anthropic.messages": "x-api-key",
     "gemini.generate_content": "x-goog-api-key",
+    "ollama.chat": "bearer",
+    "cohere.chat": "bearer",
 }
 
 COMPATIBLE = frozenset({"max_tokens", "no_developer_role", "no_cache_marks"})
@@ -71,7 +73,7 @@ ROWS: tuple[Provider, ...] = (
         dialect="openai.chat",
         base_url="https://api.mistral.ai/v1",
         env=("MISTRAL_API_KEY",),
-        quirks=COMPATIBLE | {"no_stream_options", "thinking_parts"},
+        quirks=COMPATIBLE | {"no_stream_options", "thinking_parts", "random_seed"},
         site="https://docs.mistral.ai/api",
     ),
     Provider(
@@ -219,11 +221,10 @@ ROWS: tuple[Provider, ...] = (
     ),
     Provider(
         name="cohere",
-        dialect="openai.chat",
-        base_url="https://api.cohere.ai/compatibility/v1",
+        dialect="cohere.chat",
+        base_url="https://api.cohere.com",
         env=("CO_API_KEY", "COHERE_API_KEY"),
-        quirks=COMPATIBLE | {"no_parallel_tool_calls"},
-        site="https://docs.cohere.com/docs/compatibility-api",
+        site="https://docs.cohere.com/v2/reference/chat",
     ),
     Provider(
         name="cloudflare",
@@ -281,12 +282,11 @@ ROWS: tuple[Provider, ...] = (
     ),
     Provider(
         name="ollama",
-        dialect="openai.chat",
-        base_url="http://127.0.0.1:11434/v1",
+        dialect="ollama.chat",
+        base_url="http://127.0.0.1:11434",
         env=("OLLAMA_API_KEY",),
         local=True,
-        quirks=COMPATIBLE | {"reasoning"},
-        site="https://docs.ollama.com/api/openai-compatibility",
+        site="https://docs.ollama.com/api/chat",
     ),
     Provider(
         name="local",

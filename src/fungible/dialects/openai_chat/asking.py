@@ -59,6 +59,8 @@ def write_request(request: Request, report: Report, quirks: Quirks) -> bytes:
     if request.parallel_tool_calls is not None and "no_parallel_tool_calls" in quirks:
         del body["parallel_tool_calls"]
         report.lose(request, "parallel_tool_calls", "dropped", "tool_choice")
+    if request.seed is not None and "random_seed" in quirks:
+        body["random_seed"] = body.pop("seed")
     if request.output is not None:
         body["response_format"] = _output(request.output, request, report, quirks)
     if request.reasoning is not None:
@@ -168,7 +170,7 @@ class _Messages(Blocks):
                 role = "system"
         kept: list[Part] = []
         for part in parts:
-            if type(part) is Thinking:
+            if type(part) is Thinking and not is_ours(part):
                 self.lost(part, "thinking")
             else:
                 kept.append(part)

@@ -151,6 +151,8 @@ class Blocks:
             self.report.lose(part, None, "approximated", "document")
             said = [text for text in (part.name, part.context, source.text) if text]
             return self.finished(part, {"type": "text", "text": "\n\n".join(said)}, part.cache)
+        if source.url is not None and is_bare(source):
+            return self._document_url(part)
         file = self._file(part)
         if file is None:
             self.lost(part, "document")
@@ -165,6 +167,12 @@ class Blocks:
             self.report.lose(part, "citations", "dropped", "citations")
         merge(file, self.report.extras(source, NAME))
         return self.finished(part, {"type": "file", "file": file}, part.cache)
+
+    def _document_url(self, part: Document) -> Wire:
+        block: Wire = {"type": "document_url", "document_url": part.source.url}
+        if part.name is not None:
+            block["document_name"] = part.name
+        return self.finished(part, block, part.cache)
 
     def _file(self, part: Document) -> Wire | None:
         source = part.source

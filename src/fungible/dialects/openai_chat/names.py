@@ -38,6 +38,7 @@ NAMES: dict[str, str] = {
 }
 
 QUIRKS: dict[str, str] = {
+    "random_seed": "Knows `random_seed` and not `seed`.",
     "max_tokens": "Knows `max_tokens` and not `max_completion_tokens`.",
     "no_stream_options": "Takes no `stream_options`; tells the usage by itself, or not at all.",
     "no_developer_role": "Has no role `developer`; it is written as `system`.",
@@ -58,6 +59,7 @@ QUIRKS: dict[str, str] = {
 }
 
 REWRITES: dict[str, bytes] = {
+    "random_seed": b'"seed"',
     "max_tokens": b'"max_completion_tokens"',
     "no_stream_options": b'"stream_options"',
     "no_developer_role": b'"developer"',
@@ -76,6 +78,7 @@ FINISH: dict[str, StopReason] = {
     "length": "length",
     "tool_calls": "tool",
     "content_filter": "content_filter",
+    "model_length": "context",  # Mistral's: the model's window was full
 }
 """finish_reason -> what it says. Any other word is `other`, and rides in `Stop.raw`."""
 

@@ -44,6 +44,7 @@ _TEXT = _MARKS | {"text"}
 _IMAGE = _MARKS | {"image_url"}
 _AUDIO = _MARKS | {"input_audio"}
 _FILE = _MARKS | {"file"}
+_DOCUMENT = _MARKS | {"document_url", "document_name"}
 _REFUSAL = frozenset({"type", "refusal"})
 _THINKING = frozenset({"type", "thinking", "signature"})
 _CALL = frozenset({"type", "id", "function", "custom", "index"})
@@ -168,7 +169,21 @@ def _unmarked(node: Wire) -> Wire:
     return {k: node[k] for k in ("prompt_cache_breakpoint", "cache_control") if node.get(k) is not None}
 
 
+def _document_url(node: Wire, at: str) -> Part:
+    """Mistral's: an address, and perhaps a name."""
+    source = Source(url=need(node, "document_url", str, at), extras=OURS, at=f"{at}.document_url")
+    return Document(
+        source=source,
+        name=may(node, "document_name", str, at),
+        cache=cache(node, at),
+        extras=ours(rest(node, _DOCUMENT)),
+        at=at,
+    )
+
+
 def _file(node: Wire, at: str) -> Part:
+    if "file" not in node and type(node.get("file_id")) is str:  # Mistral's, known to its provider alone
+        return Native(dialect=NAME, body=node, at=at)
     inner = f"{at}.file"
     file = an_object(node.get("file"), inner)
     unknown = ours(rest(file, frozenset({"file_data", "file_id", "filename"})))
@@ -224,6 +239,7 @@ _READERS: dict[str, Callable[[Wire, str], Part]] = {
     "image_url": _image,
     "input_audio": _audio,
     "file": _file,
+    "document_url": _document_url,
     "refusal": _refusal,
     "thinking": _thinking,
 }

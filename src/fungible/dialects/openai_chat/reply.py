@@ -189,7 +189,8 @@ def read_stop(word: Json, parts: Sequence[Part], at: str) -> Stop | None:
     if type(word) is not str or word not in FINISH:
         return Stop(reason="other", raw=as_text(word), extras=OURS, at=at)
     reason = _meaning(word, parts)
-    return Stop(reason=reason, extras=OURS if word == "stop" and reason == "tool" else None, at=at)
+    marked = word == "model_length" or (word == "stop" and reason == "tool")
+    return Stop(reason=reason, extras=OURS if marked else None, at=at)
 
 
 def _meaning(word: str, parts: Sequence[Part]) -> StopReason:
@@ -213,6 +214,8 @@ def write_stop(stop: Stop | None, parts: Sequence[Part], report: Report) -> str 
         is_ours(stop) and stop.reason == "tool" and _meaning("stop", parts) == "tool"
     ):
         word = "stop"
+    if is_ours(stop) and stop.reason == "context":
+        word = "model_length"
     if _meaning(word, parts) != stop.reason:
         report.lose(stop, "reason", "approximated", "stop")
     if stop.raw is not None:

@@ -70,6 +70,8 @@ def read_request(body: bytes) -> Request:
             unknown[name] = value
         elif name != "messages":
             structured = True
+    if "random_seed" in unknown and "seed" not in fields:
+        fields["seed"] = _seed(unknown)
     if structured:
         _structured(node, fields, unknown)
     fields["messages"] = _messages(node.get("messages"))
@@ -78,6 +80,14 @@ def read_request(body: bytes) -> Request:
     elif "top_k" in fields or fields.get("service_tier", "auto") not in OWN_TIERS:
         fields["extras"] = OURS
     return Request(**fields)
+
+
+def _seed(unknown: Wire) -> int:
+    """Mistral's name of it. A provider's row says which of the two it is told."""
+    seed = unknown.pop("random_seed")
+    if type(seed) is not int:
+        raise wrong("random_seed", KINDS[int], seed)
+    return seed
 
 
 def _structured(node: Wire, fields: dict[str, Any], unknown: Wire) -> None:
