@@ -296,6 +296,8 @@ def json_schema(schema: Any) -> Any:
             made[name] = json_schema(value)
     if isinstance(made.get("type"), str):
         made["type"] = made["type"].lower()
+    elif type(made.get("type")) is int:
+        made["type"] = ("", "string", "number", "integer", "boolean", "array", "object")[made["type"]]
     if made.get("nullable") is True:
         del made["nullable"]
         made["type"] = [made["type"], "null"]

@@ -52,6 +52,10 @@ class OllamaMessage(ollama.Message):
     images: list[str] | None = None  # type: ignore[assignment]
 
 
+class OllamaReply(ollama.ChatResponse):
+    message: OllamaMessage
+
+
 class OllamaRequest(ollama._types.ChatRequest):
     """The SDK takes any mapping for a message."""
 
@@ -73,8 +77,8 @@ TYPES: dict[tuple[str, str], TypeAdapter[Any]] = {
     ("gemini.generate_content", "response"): TypeAdapter(Generated),
     ("gemini.generate_content", "stream"): TypeAdapter(Generated),
     ("ollama.chat", "request"): TypeAdapter(OllamaRequest),
-    ("ollama.chat", "response"): TypeAdapter(ollama.ChatResponse),
-    ("ollama.chat", "stream"): TypeAdapter(ollama.ChatResponse),
+    ("ollama.chat", "response"): TypeAdapter(OllamaReply),
+    ("ollama.chat", "stream"): TypeAdapter(OllamaReply),
 }
 
 

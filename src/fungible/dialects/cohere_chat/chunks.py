@@ -219,7 +219,8 @@ class Writer:
     def _finish(self, out: list[bytes]) -> None:
         end = self._end
         stop = end.stop if end is not None else None
-        at = stop.at.partition(".")[0] if stop is not None and stop.at.startswith("choices[") else ""
+        head = stop.at.partition(".")[0] if stop is not None else ""
+        at = head if "[" in head else ""  # of a source that lists its choices
         choice = Choice(at=at, extras=end.extras if end is not None else None)
         delta: Wire = {"finish_reason": write_stop(stop, choice, self._report)}
         for name, value in own_fields(choice, self._report).items():

@@ -50,6 +50,8 @@ NAMES: dict[str, str] = {
     "choices": "candidates",
     "logprobs": "logprobsResult",
     "created": "createTime",
+    "Reply.id": "responseId",
+    "Reply.model": "modelVersion",
     "Reply.service_tier": "usageMetadata.serviceTier",
     "input_tokens": "promptTokenCount",
     "output_tokens": "candidatesTokenCount",

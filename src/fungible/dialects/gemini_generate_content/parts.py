@@ -30,7 +30,7 @@ from ...ir import (
     ToolResult,
 )
 from .names import NAME
-from .shape import as_sent, extras_of, inner, may, need, object_at, rest, several, under, wrong
+from .shape import extras_of, inner, may, need, object_at, rest, several, under, wrong
 
 encode = msgspec.json.encode
 
@@ -122,7 +122,7 @@ def read_part(body: Json, at: str, ids: Ids) -> list[Part]:
         return []
     if signature is None or signature == UNSIGNED:
         return [read]
-    return [Thinking(signature=signature, at=under(at, as_sent(body, "thoughtSignature"))), read]
+    return [Thinking(signature=signature, at=under(at, "thoughtSignature")), read]
 
 
 _TEXT = frozenset({"text"})

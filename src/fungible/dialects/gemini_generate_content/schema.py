@@ -8,7 +8,10 @@ the wire's own. JSON Schema says the same in its own words, and every current mo
 from ...ir import Json
 from .shape import spelled
 
-TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object", "null"})
+NUMBERED = ("", "string", "number", "integer", "boolean", "array", "object", "null")
+"""Protocol buffers' JSON takes an enum's number for its word (API reference, Type)."""
+
+TYPES = frozenset(NUMBERED[1:])
 
 _ONE = frozenset({"items", "additionalProperties", "not"})
 _LISTS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
@@ -42,4 +45,6 @@ def json_schema(schema: Json) -> Json:
 def _type(value: Json) -> Json:
     if type(value) is list:
         return [_type(one) for one in value]
+    if type(value) is int and 0 < value < len(NUMBERED):
+        return NUMBERED[value]
     return value.lower() if type(value) is str and value.lower() in TYPES else value

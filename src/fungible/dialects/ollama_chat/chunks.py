@@ -259,7 +259,8 @@ class Writer:
         message: Wire = {}
         more: Wire = {"done": True}
         if end is not None:
-            at = end.stop.at.partition(".")[0] if end.stop.at.startswith("choices[") else ""
+            head = end.stop.at.partition(".")[0]
+            at = head if "[" in head else ""  # of a source that lists its choices
             message = own_fields(Choice(at=at, extras=end.extras), self._report)
             word = write_stop(end.stop, self._calls > 0, self._report)
             if word is not None:

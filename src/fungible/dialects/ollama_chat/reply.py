@@ -30,7 +30,6 @@ from .shape import (
     ours,
     parse_answer,
     rest,
-    under,
 )
 from .usage import FIELDS, read_usage, write_usage
 
@@ -221,7 +220,7 @@ def head(reply: Reply, report: Report) -> Wire:
     elif reply.created is not None:
         body["created_at"] = write_time(reply.created)
     if not is_own_id(reply, body.get("created_at")):
-        report.lose(Choice(at=under(reply.at, "id")), None, "dropped", "unknown_field")
+        report.lose(reply, "id", "dropped", "unknown_field")
     if reply.service_tier is not None:
         report.lose(reply, "service_tier", "dropped", "service_tier")
     return body

@@ -11,6 +11,7 @@ NAME = "openai.responses"
 NAMES: dict[str, str] = {
     "output": "text.format",
     "id": "call_id",
+    "Reply.id": "id",
     "cache": "prompt_cache_breakpoint",
     "ttl_seconds": "ttl",
     "display": "summary",
