@@ -71,7 +71,10 @@ class Judge:
             return [t for k, v in x.items() if k != KIND for t in self._moved(v, join(path, k), inside)]
         if isinstance(x, list):
             return [t for i, v in enumerate(x) for t in self._moved(v, f"{path}[{i}]", inside)]
-        return [str(x)] if inside and isinstance(x, str | int | float) and str(x) else []
+        if not inside or not isinstance(x, str | int | float) or not str(x):
+            return []
+        escaped = json.dumps(str(x), ensure_ascii=False)[1:-1]  # as it stands in arguments, a JSON text
+        return [str(x)] if escaped == str(x) else [str(x), escaped]
 
     def same(self, x: Any, y: Any, path: str = "") -> bool:
         if path in self.lost:
@@ -125,7 +128,8 @@ class Judge:
 
     def _from_moved(self, y: Any) -> bool:
         texts = [t for t in texts_of(y, self.mapped) if t]
-        return bool(self.moved) and all(any(t in m or m in t for m in self.moved) for t in texts)
+        told = bool(self.moved) or any(kinds - {"dropped"} for kinds in self.lost.values())
+        return told and all(any(t in m or m in t for m in self.moved) for t in texts)
 
     def _grown(self, x: str, y: str) -> bool:
         """`y` is `x` and beside it only what moved there."""
