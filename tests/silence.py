@@ -265,7 +265,7 @@ def carried(body: Any, leaf: Leaf, words: Translator, done: Translation) -> bool
     )
     for variants in varied(body, leaf):
         taken = [other for variant in variants if (other := words.translate(variant)) is not None]
-        if any(other.body != done.body for other in taken):
+        if any((other.body, other.path) != (done.body, done.path) for other in taken):
             return True
         if taken and not presence:
             return False

@@ -63,7 +63,7 @@ class Forgetful:
         try:
             while len(steps) > 1 and len(at(done.body, steps[:-1])) == 1:
                 steps = steps[:-1]  # nor does it leave an empty object behind
-            return Translation(replaced(done.body, steps, GONE), done.losses)
+            return Translation(replaced(done.body, steps, GONE), done.losses, done.path)
         except (KeyError, IndexError, TypeError):
             return done
 

@@ -6,6 +6,7 @@ the judge is judged first.
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -40,8 +41,20 @@ def there_and_back(
 ) -> tuple[Any, list[Loss]]:
     report = Report()
     if isinstance(x, ir.Request):
-        return spoken.read_request(spoken.write_request(x, report, quirks)), report.losses
+        y = spoken.read_request(spoken.write_request(x, report, quirks))
+        return at_its_address(spoken, x, y), report.losses
     return spoken.read_reply(spoken.write_reply(x, report)), report.losses
+
+
+def at_its_address(spoken: Dialect, x: ir.Request, y: ir.Request) -> ir.Request:
+    """`y` with what its address says, where the dialect's addresses say something."""
+    if spoken.locate is None:
+        return y
+    path, _, query = spoken.address(x.model, "chat", x.stream).partition("?")
+    found = spoken.locate(path, query.encode())
+    assert found is not None and found.operation == "chat"
+    told = True if found.stream else None  # such streams always tell the usage
+    return msgspec.structs.replace(y, model=found.model, stream=found.stream, stream_usage=told)
 
 
 def streamed(spoken: Dialect, events: list[ev.StreamEvent]) -> tuple[ir.Reply, list[Loss]]:

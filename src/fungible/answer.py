@@ -187,14 +187,14 @@ def _listed(losses: tuple[Loss, ...]) -> str:
     return text.replace("\r", " ").replace("\n", " ")
 
 
-def trailer(row: Settled, attempts: int, losses: tuple[Loss, ...]) -> bytes:
-    """The last lines of a stream: a comment, which every reader of server-sent events passes over."""
+def trailer(call: Call, row: Settled, attempts: int, losses: tuple[Loss, ...]) -> bytes:
+    """The last lines of a stream, which every reader of its dialect passes over."""
     cost = usd(row.cost_nanousd) if row.cost_nanousd is not None else "unknown"
     listed = _listed(losses) if losses else "0"
-    return (
-        f": x-fungible-cost-usd: {cost}, x-fungible-attempts: {attempts}, state: {row.state}, "
-        f"x-fungible-losses: {listed}\n\n"
-    ).encode("utf-8", "replace")
+    return call.dialect.remark(
+        f"x-fungible-cost-usd: {cost}, x-fungible-attempts: {attempts}, state: {row.state}, "
+        f"x-fungible-losses: {listed}"
+    )
 
 
 def error_reply(

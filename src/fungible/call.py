@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from .account import Key
-from .dialects.base import Dialect, Peek
+from .dialects.base import Dialect, Located, Peek
 from .faults import Fault
 from .models import Catalogue, Route, Target
 from .money import Price
@@ -75,6 +75,7 @@ class Call:
         tags: str = "",
         forward: Sequence[tuple[bytes | None, bytes]] = (),
         operation: str = "chat",
+        located: Located | None = None,
     ) -> None:
         self.id = id
         self.dialect = dialect
@@ -85,7 +86,8 @@ class Call:
         self.tags = tags
         self.forward = forward  # header lines for a provider of the same dialect: (ours that it replaces, it)
         self.operation = operation  # chat, or count
-        self.peek: Peek = dialect.peek(body)
+        peeked = dialect.peek(body)
+        self.peek: Peek = peeked if located is None else located.complete(peeked)
         self.key: Key | None = None  # set by policies.auth
         self.route: Route | None = None  # set by policies.route
 

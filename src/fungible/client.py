@@ -57,10 +57,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 class _Request:
     """Implements `gateway.Request`."""
 
-    __slots__ = ("body", "headers", "method", "path")
+    __slots__ = ("body", "headers", "method", "path", "query")
 
-    def __init__(self, method: bytes, path: str, headers: Mapping[bytes, bytes], body: bytes) -> None:
-        self.method, self.path, self.headers, self.body = method, path, headers, body
+    def __init__(self, method: bytes, target: str, headers: Mapping[bytes, bytes], body: bytes) -> None:
+        self.method, self.headers, self.body = method, headers, body
+        self.path, _, query = target.partition("?")
+        self.query = query.encode()
 
 
 class _Inbox:
@@ -363,7 +365,7 @@ def _fields(head: bytes) -> dict[str, str]:
 
 def _asked(request: Any) -> tuple[str, str, dict[bytes, bytes]]:
     headers = {name.lower(): value for name, value in request.headers.raw}
-    return request.method, request.url.raw_path.decode().partition("?")[0], headers
+    return request.method, request.url.raw_path.decode(), headers
 
 
 def _async_transport(client: AsyncClient, library: Any) -> Any:

@@ -176,9 +176,11 @@ class Exchange:
         refusal = self._set_aside(target, attempt, body)
         if refusal is not None:
             return refusal
-        head = target.head
-        if call.operation == "count" and call.dialect.counting is not None:
-            head = target.head_for(call.dialect.counting.path)
+        stream = call.peek.stream
+        head, path = (target.stream_head, target.stream_path) if stream else (target.head, target.path)
+        if call.operation == "count":
+            path = call.dialect.address(target.model, "count")
+            head, path = target.head_for(path), target.path_for(path)
         if target.dialect == call.dialect.name:
             for ours, theirs in call.forward:
                 head = head.replace(ours, theirs, 1) if ours is not None else head + theirs
@@ -213,7 +215,7 @@ class Exchange:
         first = now + self._local.settings.deadlines.first_ms / 1000
         self.due = min(first, self._deadline) if peek.stream else self._deadline
         number = self._n
-        outgoing = Outgoing(target.origin, target.path, head, body, self._local.settings.deadlines.connect_ms)
+        outgoing = Outgoing(target.origin, path, head, body, self._local.settings.deadlines.connect_ms)
         flow = world.send(target, outgoing, self)
         if self._n == number and self._row_open:
             self._flow = flow
@@ -232,7 +234,9 @@ class Exchange:
         if self._read is None:
             self._read = call.dialect.read_request(call.body)
         stream_usage = (peek.stream and target.tells_usage) or None
-        request = msgspec.structs.replace(self._read, model=target.model, stream_usage=stream_usage)
+        request = msgspec.structs.replace(
+            self._read, model=target.model, stream=peek.stream, stream_usage=stream_usage
+        )
         report = Report(call.dialect.names)
         body = DIALECTS[target.dialect].write_request(request, report, target.quirks)
         self.losses = tidy(report.losses) if report.losses else ()
@@ -394,7 +398,7 @@ class Exchange:
 
     def _stream_done(self, watch: Watch, out: bytes) -> None:
         row = self._settle("settled", watch.usage)
-        self._client.write(out + trailer(row, self._n, self.losses))
+        self._client.write(out + trailer(self.call, row, self._n, self.losses))
         self._client.end()
         if self._flow is None:
             self._over()
@@ -414,7 +418,7 @@ class Exchange:
         breaker.failed(self._target, self._local, fault, self._world.clock(), self._world.chance())
         if isinstance(watch, Translating):
             out += self.call.dialect.write_stream_error(fault, self.call.id)
-        self._client.write(out + trailer(row, self._n, self.losses))
+        self._client.write(out + trailer(self.call, row, self._n, self.losses))
         self._client.end()
         self._over()
 
@@ -451,7 +455,7 @@ class Exchange:
         breaker.failed(target, local, fault, now, world.chance())
         if self.state == "streaming":
             end = self.call.dialect.write_stream_error(fault, self.call.id)
-            self._client.write(out + end + trailer(row, self._n, self.losses))
+            self._client.write(out + end + trailer(self.call, row, self._n, self.losses))
             self._client.end()
             self._over()
             return

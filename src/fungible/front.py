@@ -1,6 +1,6 @@
 """What the data port serves: calls go to the gateway, a few small pages are answered here.
 
-    GET /v1/models      what can be asked for, in the caller's dialect
+    GET /v1/models      what can be asked for, in the caller's dialect; other dialects list it elsewhere
     GET /healthz        200 while the process lives
     GET /readyz         200 while it takes calls, 503 while it drains
     GET /metrics        Prometheus' text format
@@ -14,9 +14,11 @@ from typing import Protocol
 import msgspec
 
 from .answer import Client
+from .dialects import DIALECTS
+from .dialects.base import MODELS
 from .exchange import Exchange
 from .faults import KINDS, Fault
-from .gateway import FINISHED, Finished, Gateway, Request, credential, refuse
+from .gateway import FINISHED, Finished, Gateway, Request, credential_of, refuse
 from .policies.auth import MISSING
 
 TEXT = b"content-type: text/plain; version=0.0.4; charset=utf-8\r\n"
@@ -44,7 +46,7 @@ class Front:
         self.gateway = gateway
         self._gauges = gauges
         self._pages: Mapping[str, Callable[[Request, Client], None]] = {
-            "/v1/models": self._models,
+            **{dialect.models_path: self._models for dialect in DIALECTS.values()},
             "/healthz": self._health,
             "/readyz": self._ready,
             "/metrics": self._metrics,
@@ -69,14 +71,16 @@ class Front:
         return self.gateway.spoken(path, {}).write_error(fault, "none")[1]
 
     def _models(self, request: Request, client: Client) -> None:
-        local = self.gateway.local
+        local, path = self.gateway.local, request.path
+        own = [d for d in DIALECTS.values() if d.models_path == path and path != MODELS]
+        dialect = own[0] if own else self.gateway.spoken("", request.headers)
         if not local.settings.open:
-            secret = credential(request.headers)
+            secret = credential_of(request, dialect)
             if not secret:
                 raise Fault("authentication", MISSING)
             local.keys.check(secret)
         names = local.catalogue.names()
-        client.reply(200, JSON, self.gateway.spoken("", request.headers).write_models(names))
+        client.reply(200, JSON, dialect.write_models(names))
 
     def _health(self, _request: Request, client: Client) -> None:
         client.reply(200, JSON, b'{"status":"ok"}')

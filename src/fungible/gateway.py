@@ -12,12 +12,13 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
+from urllib.parse import parse_qs
 
 from .account import Key, Opened, Settled
 from .answer import Client
 from .call import Call, Local
 from .dialects import DIALECTS
-from .dialects.base import Dialect
+from .dialects.base import MODEL, Dialect, Located
 from .exchange import Exchange
 from .faults import Fault
 from .models import Catalogue, Target
@@ -43,6 +44,8 @@ class Request(Protocol):
     def method(self) -> bytes: ...
     @property
     def path(self) -> str: ...
+    @property
+    def query(self) -> bytes: ...
     @property
     def headers(self) -> Mapping[bytes, bytes]: ...
     @property
@@ -87,18 +90,20 @@ class Operation(NamedTuple):
     ours: Mapping[bytes, bytes]
 
 
-def operations() -> Mapping[str, Operation]:
-    """Path -> operation, for every dialect there is."""
-    table = {}
+def operations() -> tuple[Mapping[str, Operation], tuple[Operation, ...]]:
+    """Path -> operation, for every dialect there is; and the operations of those that `locate` theirs."""
+    table, placed = {}, []
     for dialect in DIALECTS.values():
         forward = tuple(sorted(dialect.forward))
         ours = {n.lower().encode(): f"{n.lower()}: {v}\r\n".encode() for n, v in dialect.headers.items()}
-        for path in dialect.client_paths:
-            table[path] = Operation(dialect, "chat", forward, ours)
+        chat = Operation(dialect, "chat", forward, ours)
+        if dialect.locate is not None:
+            placed.append(chat)
+        for path in (p for p in dialect.client_paths if MODEL not in p):
+            table[path] = chat
             if dialect.counting is not None:
-                counting = path + dialect.counting.path.removeprefix(dialect.path)
-                table[counting] = Operation(dialect, "count", forward, ours)
-    return table
+                table[path + dialect.counting.path.removeprefix(dialect.path)] = chat._replace(name="count")
+    return table, tuple(placed)
 
 
 class Gateway:
@@ -122,7 +127,7 @@ class Gateway:
         self._books = books
         self._network = network
         self.embedded = embedded
-        self._operations = operations()
+        self._operations, self._placed = operations()
         self._boot = secrets.token_hex(5)
         self.clock = time.monotonic
         self.chance = chance if chance is not None else random.random
@@ -131,7 +136,9 @@ class Gateway:
 
     def on_request(self, request: Request, client: Client) -> Exchange | Finished:
         """A whole request has been read. The answer goes to `client`, now or later."""
-        found = self._operations.get(request.path)
+        found, located = self._operations.get(request.path), None
+        if found is None:
+            found, located = self._locate(request)
         if found is None or request.method != b"POST":
             raise self._no_such(request, found is not None)
         dialect, operation, forward, ours = found
@@ -144,12 +151,13 @@ class Gateway:
                 identity,
                 dialect,
                 request.body,
-                secret=credential(headers),
+                secret=credential(headers) if located is None else credential_of(request, dialect),
                 started=now,
                 strict=headers.get(b"x-fungible-strict") == b"1",
                 tags=_tags(headers) if b"x-fungible-tags" in headers else "",
                 forward=[(ours.get(n), b"%b: %b\r\n" % (n, headers[n])) for n in forward if n in headers],
                 operation=operation,
+                located=located,
             )
         except Fault as fault:
             refuse(client, dialect, fault, identity)
@@ -163,13 +171,23 @@ class Gateway:
             raise
         return exchange
 
+    def _locate(self, request: Request) -> tuple[Operation | None, Located | None]:
+        """What an address means that names the model."""
+        for operation in self._placed:
+            assert operation.dialect.locate is not None
+            located = operation.dialect.locate(request.path, request.query)
+            if located is not None:
+                spoken = located.spoken or operation.dialect
+                return operation._replace(dialect=spoken, name=located.operation), located
+        return None, None
+
     def spoken(self, path: str, headers: Mapping[bytes, bytes]) -> Dialect:
         """The dialect to answer in when the path alone does not tell: by its prefix, or a header of its."""
         found = self._operations.get(path)
         if found is not None:
             return found.dialect
         for dialect in DIALECTS.values():
-            if any(path.startswith(p) for p in dialect.client_paths) or any(
+            if any(path.startswith(p.partition(MODEL)[0]) for p in dialect.client_paths) or any(
                 name.lower().encode() in headers for name in dialect.headers
             ):
                 return dialect
@@ -178,7 +196,8 @@ class Gateway:
     def _no_such(self, request: Request, exists: bool) -> Fault:
         if exists:
             return Fault("method", f"{request.path} takes POST, not {request.method.decode('latin-1')}.")
-        paths = ", ".join(self._operations)
+        listed = [path for dialect in DIALECTS.values() for path in dialect.client_paths]
+        paths = ", ".join(dict.fromkeys((*self._operations, *listed)))
         return Fault("not_found", f"There is nothing at {request.path[:200]}. Calls go by POST to: {paths}.")
 
     # --- time
@@ -242,6 +261,15 @@ def credential(headers: Mapping[bytes, bytes]) -> bytes | None:
         if value and value[: len(before)].lower() == before:
             return value[len(before) :].strip()
     return None
+
+
+def credential_of(request: Request, dialect: Dialect) -> bytes | None:
+    """The same, or the key that the query holds, where the caller's dialect has a place for it there."""
+    found = credential(request.headers)
+    if found is None and dialect.key_query is not None:
+        asked = parse_qs(request.query.decode("latin-1"))
+        found = asked.get(dialect.key_query, [""])[0].encode("latin-1", "replace") or None
+    return found
 
 
 def refuse(client: Client, dialect: Dialect, fault: Fault, call: str) -> None:

@@ -56,6 +56,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One provider's model as it is called. There is one object for each, so they are compared by identity.
 
     path:       the request target of a call; `head` is what goes before content-length (`Outgoing.head`)
+    stream_path, stream_head: the same for a call that streams
     rewrites:   what a request of its dialect must not hold to be moved as it is
     tells_usage: whether it can be asked to tell the usage in a stream
     key_name:   where the provider's key came from (`env:NAME`), never the key
@@ -70,6 +71,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     dialect: str
     origin: Origin
     path: str
+    stream_path: str
     aim: Aim
     sealed: "Sealed"
     quirks: frozenset[str]
@@ -84,6 +86,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     @property
     def head(self) -> bytes:
         return self.sealed.head
+
+    @property
+    def stream_head(self) -> bytes:
+        return self.sealed.stream_head
 
     @property
     def embedded(self) -> bool:
@@ -103,12 +109,13 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Sealed:
-    """A prepared head. It holds a key, so it shows nothing."""
+    """Prepared heads. They hold a key, so it shows nothing."""
 
-    __slots__ = ("head",)
+    __slots__ = ("head", "stream_head")
 
-    def __init__(self, head: bytes) -> None:
+    def __init__(self, head: bytes, stream_head: bytes) -> None:
         self.head = head
+        self.stream_head = stream_head
 
     def __repr__(self) -> str:
         return "Sealed(...)"
@@ -319,16 +326,18 @@ def _alone(name: str, target: Target) -> Route:
 
 
 def _target(row: Enabled, model: str) -> Target:
-    provider, path = row.provider, row.dialect.path
+    provider, aim = row.provider, row.aim
+    path, stream_path = row.dialect.address(model), row.dialect.address(model, stream=True)
     return Target(
         provider=provider.name,
         model=model,
         name=f"{provider.name}/{model}",
         dialect=row.dialect.name,
-        origin=row.aim.origin,
-        path=row.aim.path(path),
-        aim=row.aim,
-        sealed=Sealed(row.aim.head(path)),
+        origin=aim.origin,
+        path=aim.path(path),
+        stream_path=aim.path(stream_path),
+        aim=aim,
+        sealed=Sealed(aim.head(path), aim.head(stream_path)),
         quirks=provider.quirks,
         rewrites=tuple(row.dialect.rewrites[q] for q in sorted(provider.quirks) if q in row.dialect.rewrites),
         tells_usage=row.dialect.silent not in provider.quirks,

@@ -17,6 +17,8 @@ from collections.abc import Callable
 
 from .app import App
 from .config import Config
+from .dialects import DIALECTS
+from .dialects.base import MODEL
 from .faults import Fault
 from .http.limits import Limits
 from .http.loop import listen, run
@@ -26,6 +28,14 @@ SWEEP_S = 0.1
 TEND_EVERY = 10  # sweeps
 RESTART_PAUSE_S = 1.0
 GC_THRESHOLDS = (20_000, 20, 50)  # calls leave no cycles behind; the default looks for them every 700 objects
+
+NAMED_UNDER = tuple(
+    path.partition(MODEL)[0]
+    for dialect in DIALECTS.values()
+    for path in dialect.client_paths
+    if MODEL in path
+)
+"""Path prefixes after which a model's name stands, with its slashes encoded or not."""
 
 Say = Callable[[str], None]
 
@@ -57,7 +67,7 @@ async def work(config: Config, sock: socket.socket, say: Say, name: str, parent:
 
     if parent is not None:
         loop.add_reader(parent, orphaned)
-    limits = Limits(body_bytes_max=config.server.body_bytes_max)
+    limits = Limits(body_bytes_max=config.server.body_bytes_max, encoded_slash_under=NAMED_UNDER)
     edge = Server(app.front, limits, turn=app.pool.turn)
     await edge.start(sock)
     say(f"fungible serves on http://{config.server.host}:{sock.getsockname()[1]}")

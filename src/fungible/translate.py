@@ -34,13 +34,17 @@ TEXT_TYPES = ("text/", "application/json", "application/x-ndjson")
 
 
 class Translation(msgspec.Struct, frozen=True):
-    """`body` is parsed JSON; for a stream the wire text, for an error `{"status", "body"}`."""
+    """`body` is parsed JSON; for a stream the wire text, for an error `{"status", "body"}`.
+
+    `path`: of a request in a dialect whose address names the model, that address.
+    """
 
     body: Json
     losses: tuple[Loss, ...]
+    path: str | None = None
 
 
-_Made: TypeAlias = tuple[Json, Iterable[Loss]]
+_Made: TypeAlias = tuple[Json, Iterable[Loss]] | tuple[Json, Iterable[Loss], str]
 
 
 def translate(
@@ -58,7 +62,7 @@ def translate(
     body:    request, response: parsed JSON, or its text or bytes. stream: the wire text or its bytes,
              base64 text where the dialect's stream is binary. error: `{"status": int, "body": Json}`.
     kind:    a row of `KINDS`
-    model:   the name to put in the place of the body's own
+    model:   the name to put in the place of the body's own; a body whose address names it has none
     strict:  raise rather than lose
     quirks:  the target provider's, as its dialect names them
 
@@ -72,18 +76,18 @@ def translate(
     for quirk in sorted(quirks - writes.quirks.keys()):
         known = ", ".join(writes.quirks) or "none"
         raise Fault("bad_request", f"{target} has no quirk {quirk!r}. It has: {known}.", path="quirks")
-    made, losses = make(body, reads, writes, model, quirks)
+    made, losses, *address = make(body, reads, writes, model, quirks)
     found = tidy(losses)
     if strict and found:
         raise lossy(found)
-    return Translation(made, found)
+    return Translation(made, found, *address)
 
 
 def line(record: Json) -> dict[str, Json]:
     """One record of `fungible translate --lines`. Never raises.
 
     In `{"from", "to", "kind", "model", "strict", "body"}`, where `kind`, `model` and `strict` may be absent.
-    Out `{"body", "losses": [{"path", "kind", "why"}]}`, or
+    Out `{"body", "losses": [{"path", "kind", "why"}]}`, with the `path` of a `Translation` that has one, or
     `{"error": {"kind", "message", "path", "status"}}`.
     """
     try:
@@ -102,7 +106,13 @@ def line(record: Json) -> dict[str, Json]:
     except Exception as problem:  # the promise of this function, for a fault of ours as well
         text = f"fungible could not read this: {type(problem).__name__}. Please report it."
         return {"error": {"kind": "internal", "message": text, "path": None, "status": 500}}
-    return {"body": done.body, "losses": [msgspec.to_builtins(loss) for loss in done.losses]}
+    return said(done)
+
+
+def said(done: Translation) -> dict[str, Json]:
+    """A translation as JSON."""
+    told = {"body": done.body, "losses": [msgspec.to_builtins(loss) for loss in done.losses]}
+    return told if done.path is None else {**told, "path": done.path}
 
 
 def tidy(losses: Iterable[Loss]) -> tuple[Loss, ...]:
@@ -166,7 +176,10 @@ def _request(body: Json, source: Dialect, target: Dialect, model: str | None, qu
     if model is not None:
         request = msgspec.structs.replace(request, model=model)
     report = Report(source.names)
-    return msgspec.json.decode(target.write_request(request, report, quirks)), report.losses
+    made = msgspec.json.decode(target.write_request(request, report, quirks))
+    if target.locate is None:
+        return made, report.losses
+    return made, report.losses, target.address(request.model, "chat", request.stream)
 
 
 def _response(body: Json, source: Dialect, target: Dialect, model: str | None, _: Quirks) -> _Made:

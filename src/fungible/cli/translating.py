@@ -7,7 +7,7 @@ import click
 
 from ..dialects import DIALECTS
 from ..faults import Fault
-from ..translate import line, translate
+from ..translate import line, said, translate
 
 
 @click.command("translate")
@@ -33,6 +33,7 @@ def command(
 ) -> None:
     """Translate standard input to standard output: {"body": ..., "losses": [{"path", "kind", "why"}]}.
 
+    A request for a dialect whose address names the model comes with that address, as "path".
     Nothing is sent anywhere. docs/losses.md says what each `why` means.
     """
     if lines:
@@ -45,8 +46,7 @@ def command(
     text = sys.stdin.read()
     body = text if kind == "stream" else _parsed(text)
     done = translate(body, source=source, target=target, kind=kind, model=model, strict=strict)
-    losses = [{"path": loss.path, "kind": loss.kind, "why": loss.why} for loss in done.losses]
-    click.echo(json.dumps({"body": done.body, "losses": losses}, ensure_ascii=False))
+    click.echo(json.dumps(said(done), ensure_ascii=False))
 
 
 def _line(text: str, source: str | None, target: str | None, kind: str, model: str | None) -> object:

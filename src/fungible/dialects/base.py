@@ -12,6 +12,7 @@ client and provider speak the same dialect the bytes are moved: `peek` looks at 
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
+from urllib.parse import quote
 
 import msgspec
 
@@ -35,6 +36,26 @@ class Peek(msgspec.Struct, frozen=True, gc=False):
     stream: bool = False
     stream_usage: bool = True
     max_output_tokens: int | None = None
+
+
+class Located(msgspec.Struct, frozen=True, gc=False):
+    """What the address of a call says, in a dialect whose addresses name the model.
+
+    `spoken`: the form of the dialect to answer in, where the address asks for another than the usual.
+    """
+
+    operation: str  # chat, or count
+    model: str
+    stream: bool = False
+    spoken: "Dialect | None" = None
+
+    def complete(self, peeked: Peek) -> Peek:
+        """What the body says, with what only the address does."""
+        return msgspec.structs.replace(peeked, model=self.model, stream=self.stream)
+
+
+MODEL = "{model}"  # in a path: where the model's name stands
+MODELS = "/v1/models"
 
 
 class StreamReader(Protocol):
@@ -72,19 +93,27 @@ class Watch(Protocol):
 
 
 class Counting(msgspec.Struct, frozen=True):
-    """Token counting, for a dialect that has it. `path` is appended to the provider's base URL."""
+    """Token counting, for a dialect that has it. `path` as in `Dialect.path`."""
 
     path: str
     read: Callable[[bytes], int]
     write: Callable[[int], bytes]
 
 
+def comment(text: str) -> bytes:
+    """A comment of an event stream (WHATWG HTML, section 9.2)."""
+    return f": {text}\n\n".encode("utf-8", "replace")
+
+
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """One wire API.
 
     name:           as in the contract, `openai.chat`
-    path:           what a provider's base URL is followed by
-    client_paths:   where fungible serves it
+    path:           what a provider's base URL is followed by; `{model}` in it is the model's name
+    stream_path:    the same for a call that streams, where that is another
+    client_paths:   where fungible serves it; those with `{model}` are for people to read, `locate` reads them
+    models_path:    where fungible lists its models in this dialect
+    key_query:      the query parameter that may hold the caller's key
     names:          canonical field -> this wire's spelling, for the paths of losses
     quirks:         the named differences that providers of this dialect may have -> what each means
     rewrites:       quirk -> what a request holds that has to be written otherwise for such a provider; bytes
@@ -94,10 +123,12 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     give_back:      response headers that go back to a client of the same dialect (lower case)
     headers:        headers every request to a provider carries
 
+    locate(path, query):            what the address says, None where it is none of this dialect's
     peek(body):                     raises Fault: not JSON, too deep, no model, wrong types of these
     readdress(body, peek, model, usage):  the same body for another model name; `usage`: also ask for the
                                     usage in the stream. Every other byte is as it was.
-    read_request(body):             raises Fault with the path of what is wrong
+    read_request(body):             raises Fault with the path of what is wrong. Where the address names the
+                                    model and says whether to stream, the request has neither.
     write_request(request, report, quirks)
     read_reply(body):               raises Fault: not JSON, no reply, an error inside a 200
     write_reply(reply, report)
@@ -108,13 +139,19 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     read_error(status, headers, body)   the fault an upstream's answer stands for
     write_error(fault, call)        (status, body); `call` is the call's id, for people who ask
     write_stream_error(fault, call) the frames that end a stream that failed
-    write_models(names)             the body of `GET /v1/models`
+    write_models(names)             the body of `GET` on `models_path`
     keepalives                      prefixes of frames that say no more than that the provider lives
+    remark(text)                    what a stream's end tells people, in a form that its readers pass over;
+                                    nothing where the wire has no such form
     """
 
     name: str
     path: str
+    stream_path: str | None = None
     client_paths: tuple[str, ...]
+    models_path: str = MODELS
+    key_query: str | None = None
+    locate: Callable[[str, bytes], Located | None] | None = None
     names: dict[str, str]
     quirks: dict[str, str]
     rewrites: dict[str, bytes] = {}
@@ -138,4 +175,14 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     write_stream_error: Callable[[Fault, str], bytes]
     write_models: Callable[[Sequence[str]], bytes]
     keepalives: tuple[bytes, ...] = (b":",)
+    remark: Callable[[str], bytes] = comment
     counting: Counting | None = None
+
+    def address(self, model: str, operation: str = "chat", stream: bool = False) -> str:
+        """The path of a call to a provider. Each byte of the name that could be read otherwise is encoded."""
+        path = self.path
+        if operation == "count" and self.counting is not None:
+            path = self.counting.path
+        elif stream and self.stream_path is not None:
+            path = self.stream_path
+        return path.replace(MODEL, quote(model, safe=""), 1) if MODEL in path else path

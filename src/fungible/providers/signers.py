@@ -129,8 +129,11 @@ class Aim:
         self._secrets = secrets
 
     def path(self, suffix: str) -> str:
-        """The request target: base path, `suffix`, query."""
-        return f"{self._path}{suffix}{self._query}"
+        """The request target: base path, `suffix`, query. The suffix may have a query of its own."""
+        query = self._query
+        if query and "?" in suffix:
+            query = "&" + query[1:]
+        return f"{self._path}{suffix}{query}"
 
     def head(self, suffix: str) -> bytes:
         """`Outgoing.head`: the request line and the headers but for content-length, each ended by CRLF."""
