@@ -73,8 +73,8 @@ class Judge:
         return name in x and self.same(x[name], y[name], path)
 
     def gone(self, x: Any, path: str) -> bool:
-        """Whether nothing of `x` is left to be carried."""
-        if path in self.lost:
+        """Whether nothing of `x` is left to be carried. Of what is approximated the nearest is."""
+        if self.lost.get(path, set()) - {"approximated"}:
             return True
         if isinstance(x, dict):
             return all(self.gone(v, join(path, k)) for k, v in x.items() if k != KIND) and len(x) > 1

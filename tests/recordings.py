@@ -26,7 +26,7 @@ def exchanges(dialect: str) -> tuple[dict[str, Any], ...]:
     records = []
     for path in sorted(WIRE.glob("*.jsonl")):
         with path.open(encoding="utf-8") as lines:
-            records += [r for r in map(json.loads, lines) if r["dialect"] == dialect]
+            records += [r for r in map(json.loads, lines) if r["dialect"] in (dialect, dialect + "_stream")]
     return tuple(records)
 
 
@@ -46,9 +46,9 @@ def replies(dialect: str) -> Iterator[tuple[str, Any]]:
 
 
 def streams(dialect: str) -> Iterator[tuple[str, str]]:
-    """(id, wire text) of every streamed answer."""
+    """(id, wire text) of every streamed answer; base64 where the wire is binary."""
     for record in exchanges(dialect):
-        if record["response"]["body_kind"] == "sse":
+        if record["response"]["body_kind"] in ("sse", "eventstream_b64"):
             yield record["id"], record["response"]["body"]
 
 

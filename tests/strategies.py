@@ -18,7 +18,7 @@ from .judge import located
 
 # --- small values --------------------------------------------------------------------------------
 
-DIALECT_NAMES = ("openai.chat", "anthropic.messages")
+DIALECT_NAMES = ("openai.chat", "anthropic.messages", "bedrock.converse")
 
 words = st.sampled_from(["a", "hello there", "naïve 🌊", "line\nbreak", 'quo"te \\', "\u2028", "0", "null"])
 texts = st.one_of(words, st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12))
@@ -142,10 +142,16 @@ NATIVE_BLOCKS: dict[str, list[dict[str, Any]]] = {
         {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "tides"}},
         {"type": "x_hologram", "depth": 3},
     ],
+    "bedrock.converse": [
+        {"toolUse": {"toolUseId": "t1", "name": "grounding", "input": {"q": 1}, "type": "server_tool_use"}},
+        {"toolResult": {"toolUseId": "t1", "content": [{"text": "found"}], "type": "grounding_result"}},
+        {"xHologram": {"depth": 3}},
+    ],
 }
 NATIVE_TOOLS: dict[str, list[dict[str, Any]]] = {
     "openai.chat": [{"type": "x_tool", "x_tool": {"a": 1}}],
     "anthropic.messages": [{"type": "web_search_20250305", "name": "web_search", "max_uses": 2}],
+    "bedrock.converse": [{"systemTool": {"name": "nova_grounding"}}],
 }
 natives = st.one_of(
     *[
@@ -175,6 +181,7 @@ spoken = st.builds(
 models = st.one_of(
     st.sampled_from([
         "gpt-5.4-mini", "o3", "gpt-4o", "claude-haiku-4-5", "claude-opus-4-8", "claude-sonnet-4-6", "claude-opus-5",
+        "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "us.amazon.nova-2-lite-v1:0", "meta.llama3-8b-instruct-v1:0",
     ]),
     some_texts,
 )  # fmt: skip

@@ -3,9 +3,10 @@
 from ..faults import Fault
 from .anthropic_messages import DIALECT as ANTHROPIC_MESSAGES
 from .base import Dialect
+from .bedrock_converse import DIALECT as BEDROCK_CONVERSE
 from .openai_chat import DIALECT as OPENAI_CHAT
 
-DIALECTS: dict[str, Dialect] = {d.name: d for d in (OPENAI_CHAT, ANTHROPIC_MESSAGES)}
+DIALECTS: dict[str, Dialect] = {d.name: d for d in (OPENAI_CHAT, ANTHROPIC_MESSAGES, BEDROCK_CONVERSE)}
 
 
 def dialect(name: str) -> Dialect:

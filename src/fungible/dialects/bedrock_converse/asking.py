@@ -135,16 +135,12 @@ def _write_tools(request: Request, wire: Block, blocks: Blocks) -> None:
 
 
 def _called(request: Request) -> list[str]:
-    """The names of the tools that the conversation has called, or one to stand for a result without a call."""
+    """The names of the tools that were called, or one to stand for a result without a call."""
     parts = [part for message in request.messages for part in message.parts]
-    names = dict.fromkeys(tool_name(part.name) for part in parts if isinstance(part, ToolCall))
+    names = dict.fromkeys(part.name for part in parts if isinstance(part, ToolCall))
     if not names and any(isinstance(part, ToolResult) for part in parts):
         return ["tool"]
     return list(names)
-
-
-def tool_name(name: str) -> str:
-    return re.sub(r"[^a-zA-Z0-9_-]", "_", name)[:64] or "tool"
 
 
 def _stand_in(name: str) -> Block:
@@ -276,28 +272,21 @@ def _write_rest(request: Request, wire: Block, report: Report) -> None:
     for field, why in NOT_HERE.items():
         if getattr(request, field) is not None:
             report.lose(request, field, "dropped", why)
-    if request.stream_usage is False:
+    if request.stream and not request.stream_usage:
         report.lose(request, "stream_usage", "changed", "stream_usage")
+    elif not request.stream and request.stream_usage is not None:
+        report.lose(request, "stream_usage", "dropped", "stream_usage")
     for name, value in report.extras(request, NAME).items():
         outer, dot, inner = name.partition(".")
         if dot and type(wire.get(outer, {})) is dict:
-            _put(wire.setdefault(outer, {}), inner, value)
+            wire.setdefault(outer, {}).setdefault(inner, value)
         else:
             wire.setdefault(name, value)
 
 
-_INNER = frozenset({"textFormat"})
-
-
-def _put(node: Block, name: str, value: Json) -> None:
-    node.setdefault(name, value)
-
-
 def _write_metadata(request: Request, metadata: dict[str, str], wire: Block, report: Report) -> None:
     """The service takes few and short ones (service model, RequestMetadata)."""
-    taken = {
-        k: v for k, v in metadata.items() if k and _METADATA.fullmatch(k) and _METADATA.fullmatch(v)
-    }
+    taken = {k: v for k, v in metadata.items() if k and _METADATA.fullmatch(k) and _METADATA.fullmatch(v)}
     taken = dict(list(taken.items())[:METADATA_ITEMS_MAX])
     if taken:
         wire["requestMetadata"] = taken

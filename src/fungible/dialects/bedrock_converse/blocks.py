@@ -129,11 +129,14 @@ class Blocks:
     # --- marks -----------------------------------------------------------------------------------
 
     def point(self, part: Node) -> list[Block]:
-        """The block that marks what stands before it; none where there is no mark, or no place for it."""
+        """The block that marks what stands before it; none where there is no mark, or no place for it.
+
+        Nobody caches an answer.
+        """
         cache: Cache | None = getattr(part, "cache", None)
         if cache is None:
             return []
-        if "no_cache_points" in self.quirks or type(part) is Thinking:
+        if not self.asking or "no_cache_points" in self.quirks or type(part) is Thinking:
             self.report.lose(part, "cache", "dropped", "cache_mark")
             return []
         return [{"cachePoint": self._cache(cache)}]

@@ -97,7 +97,7 @@ OTHERS: dict[str, Quirks] = {
     "": frozenset({"no_cache_points", "no_effort", "no_system_messages"}),
     "nova": frozenset({"no_effort", "no_system_messages"}),
 }
-"""What all models of other makers have, and Amazon's Nova, which caches prompts (user guide, Prompt caching)."""
+"""What the models of other makers have, and Amazon's Nova, which caches (user guide, Prompt caching)."""
 
 UNKNOWN: Quirks = frozenset({"anthropic_fields"})
 """Of a request that names no model, as its body never does: nothing is left out that it may have been meant

@@ -9,6 +9,7 @@ A cache point is a block of its own after what it marks; here it is the mark of 
 
 import binascii
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -68,13 +69,13 @@ def read_content(content: Json, at: str) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def mark(before: list[Part] | list[Tool | Native], block: Block, at: str) -> bool:
+def mark(before: list[Any], block: Block, at: str) -> bool:
     """Put a cache point on what stands before it; False where that cannot hold one."""
     last = before[-1] if before else None
     if len(block) != 1 or not isinstance(last, MARKABLE) or last.cache is not None:
         return False
     cache = read_cache(block["cachePoint"], f"{at}.cachePoint")
-    before[-1] = msgspec.structs.replace(last, cache=cache)  # type: ignore[call-overload]
+    before[-1] = msgspec.structs.replace(last, cache=cache)
     return True
 
 
@@ -328,8 +329,8 @@ class _RawUse(msgspec.Struct, gc=False):
     input: msgspec.Raw = _ABSENT
 
 
-class _RawBlock(msgspec.Struct, gc=False):
-    toolUse: _RawUse | None = None
+class _RawBlock(msgspec.Struct, gc=False, rename="camel"):
+    tool_use: _RawUse | None = None
 
 
 class _RawMessage(msgspec.Struct, gc=False):
@@ -366,6 +367,7 @@ def keep_inputs(body: bytes, contents: list[Json]) -> None:
             continue
         for block, held in zip(content, blocks, strict=False):
             used = block.get("toolUse") if type(block) is dict else None
-            if type(used) is dict and "type" not in used and held.toolUse is not None:
-                if held.toolUse.input != _ABSENT:
-                    used["input"] = held.toolUse.input
+            if type(used) is not dict or "type" in used or held.tool_use is None:
+                continue
+            if held.tool_use.input != _ABSENT:
+                used["input"] = held.tool_use.input

@@ -81,7 +81,7 @@ def conversation(wire: Block) -> Block:
     if inner is None:
         raise Fault(
             "bad_request",
-            "input.converse is missing. Send the conversation there; bodies of InvokeModel cannot be counted.",
+            "input.converse is missing. Send the conversation there; bodies of InvokeModel are not counted.",
             path="input.converse",
         )
     return inner
@@ -196,8 +196,8 @@ def _read_tool(tool: Json, at: str) -> Tool | Native:
 
 
 def _read_choice(choice: Block, at: str, asked: Block, fields: Block) -> None:
-    kind = next(iter(choice), None)
-    mode = CHOICES.get(kind or "")
+    kind = next(iter(choice), "")
+    mode = CHOICES.get(kind)
     if mode is None or len(choice) != 1:
         raise Fault(
             "bad_request", f"{at} holds {kind!r}. It holds exactly one of {', '.join(CHOICES)}.", path=at

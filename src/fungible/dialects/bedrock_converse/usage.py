@@ -45,7 +45,7 @@ def read_usage_object(wire: dict[str, Json], at: str = "usage") -> Usage:
 
 
 def _details(hour: int, write: int) -> list[Json]:
-    """Longer lifetimes first; those of which nothing was written are left out (API reference, CacheDetail)."""
+    """Longer lifetimes first, without those of which nothing was written (API reference, CacheDetail)."""
     told = [{"ttl": "1h", "inputTokens": hour}, {"ttl": "5m", "inputTokens": write - hour}]
     return [detail for detail in told if detail["inputTokens"]]
 
