@@ -5,6 +5,7 @@ changes a body in place to the one of several spellings that says the same, and 
 """
 
 import copy
+import json
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
@@ -159,6 +160,43 @@ def tool_calls(body: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
             yield node["tool_calls"]
 
 
+# --- bedrock.converse ----------------------------------------------------------------------------
+
+
+def nothing_configured_is_absent(kind: str, body: dict[str, Any]) -> None:
+    if kind == "request":
+        config = body.get("inferenceConfig", {})
+        if config.get("stopSequences") == []:
+            del config["stopSequences"]
+        for name in ("system", "inferenceConfig"):
+            if body.get(name) in ([], {}):
+                del body[name]
+
+
+def a_schema_is_the_json_in_its_string(kind: str, body: dict[str, Any]) -> None:
+    for node in objects(body):
+        if isinstance(node.get("schema"), str):
+            node["schema"] = json.loads(node["schema"])
+
+
+def reasoning_config_is_thinking(kind: str, body: dict[str, Any]) -> None:
+    more = body.get("additionalModelRequestFields", {})
+    if "reasoning_config" in more:
+        more["thinking"] = more.pop("reasoning_config")
+
+
+def a_count_told_twice_is_told_once(kind: str, body: dict[str, Any]) -> None:
+    usage = body.get("usage", {})
+    for name in ("cacheReadInputToken", "cacheWriteInputToken"):
+        if usage.get(f"{name}Count") == usage.get(f"{name}s"):
+            usage.pop(f"{name}Count", None)
+
+
+def no_server_tools_used_is_absent(kind: str, body: dict[str, Any]) -> None:
+    if body.get("usage", {}).get("serverToolUsage") == {}:
+        del body["usage"]["serverToolUsage"]
+
+
 NORMALISATIONS: dict[str, dict[str, Row]] = {
     "openai.chat": {
         "null is absent": null_is_absent,
@@ -181,5 +219,12 @@ NORMALISATIONS: dict[str, dict[str, Row]] = {
         "stream: false is absent": not_streaming_is_said_by_silence,
         "tools: [] is absent": no_tools_are_none,
         "output_format is output_config.format": output_format_is_in_output_config,
+    },
+    "bedrock.converse": {
+        "nothing configured is absent": nothing_configured_is_absent,
+        "a schema is the JSON in its string": a_schema_is_the_json_in_its_string,
+        "reasoning_config is thinking": reasoning_config_is_thinking,
+        "a count told twice is told once": a_count_told_twice_is_told_once,
+        "serverToolUsage: {} is absent": no_server_tools_used_is_absent,
     },
 }

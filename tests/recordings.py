@@ -4,6 +4,7 @@ Each record is one real exchange: `request` and `response`, each with `body_kind
 dialect it was spoken in. Without the folder the tests that need it skip and say so.
 """
 
+import base64
 import json
 from collections.abc import Iterator
 from functools import cache
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from fungible.dialects import DIALECTS
 
 ROOT = Path(__file__).resolve().parent.parent
 WIRE = ROOT.parent / "shared" / "wire"
@@ -50,6 +53,12 @@ def streams(dialect: str) -> Iterator[tuple[str, str]]:
     for record in exchanges(dialect):
         if record["response"]["body_kind"] in ("sse", "eventstream_b64"):
             yield record["id"], record["response"]["body"]
+
+
+def wire_bytes(text: str, dialect: str) -> bytes:
+    """A stream as `streams` or `fungible.translate` tell it, as it goes over the wire."""
+    spoken = DIALECTS[dialect].stream_type
+    return text.encode() if spoken.startswith("text/") else base64.b64decode(text)
 
 
 def errors(dialect: str) -> Iterator[tuple[str, int, Any]]:

@@ -9,9 +9,12 @@ what was reported as changed or approximated has to make a difference, too.
 The exceptions are few and written down: `GRAMMAR`, `DERIVED` and `ALWAYS`.
 """
 
+import base64
 import copy
 import json
 import re
+import struct
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
@@ -39,6 +42,14 @@ def detailed(message: dict[str, Any]) -> list[Any]:
 
 
 DERIVED: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "totalTokens": lambda u: (
+        u["totalTokens"]
+        == sum(u.get(f"{n}Tokens", 0) for n in ("input", "output", "cacheReadInput", "cacheWriteInput"))
+    ),
+    # the same count under its older name
+    "cacheReadInputTokenCount": lambda u: u["cacheReadInputTokenCount"] == u.get("cacheReadInputTokens"),
+    "cacheWriteInputTokenCount": lambda u: u["cacheWriteInputTokenCount"] == u.get("cacheWriteInputTokens"),
+    "serverToolUsage": lambda u: not u["serverToolUsage"],  # none was used
     "total_tokens": lambda u: u["total_tokens"] == u.get("prompt_tokens", 0) + u.get("completion_tokens", 0),
     "ephemeral_5m_input_tokens": lambda c: True,  # the rest of cache_creation_input_tokens
     # A total smaller than its part is a miscount: it is told as changed, and the part holds.
@@ -70,6 +81,10 @@ FAMILIES = (
     ("enabled", "disabled", "adaptive"),
     ("5m", "1h"),
     ("json_object", "text"),
+    ("png", "jpeg", "gif", "webp"),
+    ("pdf", "csv", "txt", "md"),
+    ("success", "error"),
+    ("end_turn", "guardrail_intervened", "content_filtered", "max_tokens", "tool_use"),
 )
 """Words that can stand in each other's place."""
 
@@ -338,6 +353,35 @@ class Stream:
         return found
 
 
+class BinaryStream(Stream):
+    """The same of AWS event-stream frames in base64."""
+
+    def __init__(self, wire: str) -> None:
+        data, at = base64.b64decode(wire), 0
+        self.heads: list[bytes] = []
+        self.payloads: list[bytes] = []
+        self.frames: dict[int, tuple[str, Any]] = {}
+        while at < len(data):
+            length, headers = struct.unpack_from("!II", data, at)
+            self.heads.append(data[at + 12 : at + 12 + headers])
+            self.payloads.append(data[at + 12 + headers : at + length - 4])
+            self.frames[len(self.frames)] = "", json.loads(self.payloads[-1])
+            at += length
+
+    def text(self, changed: int | None = None, frame: Any = None) -> str:
+        wire = b""
+        for i, (head, payload) in enumerate(zip(self.heads, self.payloads, strict=True)):
+            told = json.dumps(frame).encode() if i == changed else payload
+            begin = struct.pack("!II", len(head) + len(told) + 16, len(head))
+            framed = begin + struct.pack("!I", zlib.crc32(begin)) + head + told
+            wire += framed + struct.pack("!I", zlib.crc32(framed))
+        return base64.b64encode(wire).decode()
+
+
+def stream_of(wire: str) -> Stream:
+    return Stream(wire) if "\n" in wire else BinaryStream(wire)
+
+
 Alias = Callable[[Any, str], str]  # a frame, a path in it -> the path in the answer
 
 ONCE = {"id", "model", "created", "choices.*.delta.role", "choices.*.finish_reason"}
@@ -350,7 +394,7 @@ def silent_in_stream(
     wire: str, words: Translator, alias: Alias, wanted: Callable[[Leaf], bool] = lambda leaf: True
 ) -> list[str]:
     """As `silent`, for a stream. `alias` turns a path in a frame into the one that losses speak of."""
-    stream = Stream(wire)
+    stream = stream_of(wire)
     done = words.translate(stream.text())
     assert done is not None
     losses = [msgspec.structs.replace(loss, path=grown(loss.path)) for loss in done.losses]

@@ -27,7 +27,7 @@ from ...events import (
     UsageSeen,
     revise,
 )
-from ...ir import Choice, Extras, Json, Part, Refusal, Text, Thinking, ToolCall, Usage
+from ...ir import Choice, Json, Part, Refusal, Text, Thinking, ToolCall, Usage
 from ...losses import Report
 from .blocks import Blocks
 from .errors import write_stream_error
@@ -262,20 +262,22 @@ class StreamWriter:
         word, sequence = stop_words(end.stop if end else None, self._report)
         delta: dict[str, Json] = {"stop_reason": word, "stop_sequence": sequence}
         body: dict[str, Json] = {"type": "message_delta", "delta": delta}
-        for name, value in self._late(end.extras if end else None).items():
+        for name, value in (self._late(end) if end is not None else {}).items():
             (body if name in _BESIDE else delta)[name] = value
         body["usage"] = self._wire_usage(self._report)
         out.append(frame("message_delta", body))
         out.append(frame("message_stop", {"type": "message_stop"}))
         self._over = True
 
-    def _late(self, extras: Extras | None) -> dict[str, Json]:
-        if extras is None:
+    def _late(self, end: End) -> dict[str, Json]:
+        if end.extras is None:
             return {}
-        if extras.dialect != NAME:
-            lose_fields(extras, self._report, f"{self._choice(0)}.")
+        if end.extras.dialect != NAME:
+            # A source without a list of choices has the fields of its only one at the top.
+            listed = end.stop.at.startswith("choices[")
+            lose_fields(end.extras, self._report, f"{self._choice(0)}." if listed else "")
             return {}
-        return extras.fields
+        return end.extras.fields
 
 
 def _held(part: Part, index: int) -> list[StreamEvent]:

@@ -143,8 +143,12 @@ def _called(request: Request) -> list[str]:
     return list(names)
 
 
+STANDS_IN = "A tool of an earlier turn. It cannot be called any more."
+
+
 def _stand_in(name: str) -> Block:
-    return {"toolSpec": {"name": name, "inputSchema": {"json": {"type": "object", "properties": {}}}}}
+    schema = {"json": {"type": "object", "properties": {}}}
+    return {"toolSpec": {"name": name, "description": STANDS_IN, "inputSchema": schema}}
 
 
 def _tool(tool: Tool, report: Report) -> Block:

@@ -43,7 +43,7 @@ _IMAGES = {media_type: form for form, media_type in IMAGES.items()} | {"image/jp
 _DOCUMENTS = {media_type: form for form, media_type in DOCUMENTS.items()}
 _NOT_IN_IDS = re.compile(r"[^a-zA-Z0-9_.:-]")
 _ID_CHARS_MAX = 64
-_NAME = re.compile(r"[^A-Za-z0-9\s()\[\]-]|\s+")
+_NAME = re.compile(r"[^A-Za-z0-9_\s()\[\]-]|\s+")
 _NAME_CHARS_MAX = 200
 _object = msgspec.json.Decoder(type=dict[str, msgspec.Raw]).decode
 _decode = msgspec.json.Decoder().decode

@@ -28,7 +28,7 @@ from ...events import (
     revise,
 )
 from ...frames.eventstream import frame, header_block
-from ...ir import Extras, Json, Part, Refusal, Reply, Text, Thinking, ToolCall, Usage
+from ...ir import Json, Part, Refusal, Reply, Text, Thinking, ToolCall, Usage
 from ...losses import Report
 from .blocks import Blocks
 from .errors import write_stream_error
@@ -303,7 +303,7 @@ class StreamWriter:
             self._close(out)
         end = self._end
         word = stop_word(end.stop if end else None, self._report)
-        fields = self._late(end.extras if end else None)
+        fields = self._late(end) if end is not None else {}
         stop = {"stopReason": word, **{n: v for n, v in fields.items() if n in _AT_STOP}}
         out.append(frame(_EVENTS["messageStop"], _encode(stop)))
         told = {n: v for n, v in fields.items() if n not in _AT_STOP}
@@ -311,13 +311,15 @@ class StreamWriter:
         out.append(frame(_EVENTS["metadata"], _encode(metadata)))
         self._over = True
 
-    def _late(self, extras: Extras | None) -> dict[str, Json]:
-        if extras is None:
+    def _late(self, end: End) -> dict[str, Json]:
+        if end.extras is None:
             return {}
-        if extras.dialect != NAME:
-            lose_fields(extras, self._report, f"{self._choice(0)}.")
+        if end.extras.dialect != NAME:
+            # A source without a list of choices has the fields of its only one at the top.
+            listed = end.stop.at.startswith("choices[")
+            lose_fields(end.extras, self._report, f"{self._choice(0)}." if listed else "")
             return {}
-        return extras.fields
+        return end.extras.fields
 
 
 _NO_THOUGHT = {"reasoningContent": {"text": ""}}
