@@ -254,9 +254,10 @@ def bodies(source: str, kind: str) -> tuple[tuple[str, Any], ...]:
 @pytest.mark.parametrize("kind", ["request", "response", "stream", "error"])
 def test_what_is_translated_is_what_the_target_takes(source: str, target: str, kind: str) -> None:
     problems = []
+    named = kind == "request" and DIALECTS[source].locate is not None  # such bodies name no model
     for id_, body in bodies(source, kind):
         try:
-            done = translate(body, source=source, target=target, kind=kind)
+            done = translate(body, source=source, target=target, kind=kind, model="m" if named else None)
         except Fault as fault:
             if not (kind == "response" and is_error(body)):
                 problems.append(f"{id_}: {fault!r}")

@@ -4,7 +4,7 @@ Pure, and free of states: `exchange` decides when, this file how it is put.
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -15,7 +15,7 @@ from .dialects.base import Dialect
 from .events import Begin, Failed, StreamEvent, TextDelta, UsageSeen, has_content, revise
 from .events import Done as StreamDone
 from .faults import Fault
-from .ir import Usage
+from .ir import Reply, Usage
 from .losses import Loss, Report
 from .models import Target
 from .money import usd
@@ -74,19 +74,45 @@ class Failure:
         self.final = final
 
 
+Told = TypeVar("Told", Reply, Begin)
+
+
+def completed(told: Told, call: Call, target: Target, created: int) -> Told:
+    """An answer with what its wire leaves unsaid: its id is the call's, its model the one that was asked."""
+    if told.id and told.model and told.created is not None:
+        return told
+    return msgspec.structs.replace(
+        told,
+        id=told.id or call.id,
+        model=told.model or target.model,
+        created=told.created if told.created is not None else created,
+    )
+
+
 class Translating:
     """A `Watch` between two dialects: reads the provider's stream, writes the client's.
 
     `losses` grows as the stream goes; `created`: Unix seconds, for a wire that tells none.
     """
 
-    __slots__ = ("_created", "_reader", "_report", "_writer", "began", "done", "fault", "usage")
+    __slots__ = (
+        "_call",
+        "_created",
+        "_reader",
+        "_report",
+        "_target",
+        "_writer",
+        "began",
+        "done",
+        "fault",
+        "usage",
+    )
 
-    def __init__(self, source: Dialect, client: Dialect, usage: bool, created: int) -> None:
+    def __init__(self, source: Dialect, call: Call, target: Target, created: int) -> None:
         self._report = Report(source.names)
         self._reader = source.stream_reader()
-        self._writer = client.stream_writer(self._report, usage)
-        self._created = created
+        self._writer = call.dialect.stream_writer(self._report, call.peek.stream_usage)
+        self._call, self._target, self._created = call, target, created
         self.began = False
         self.done = False
         self.usage: Usage | None = None
@@ -108,8 +134,8 @@ class Translating:
                 self.began = True
             elif isinstance(event, UsageSeen):
                 self.usage = revise(self.usage, event.usage)
-            elif isinstance(event, Begin) and event.created is None:
-                events[n] = msgspec.structs.replace(event, created=self._created)
+            elif isinstance(event, Begin):
+                events[n] = completed(event, self._call, self._target, self._created)
             elif isinstance(event, StreamDone):
                 self.done = True
             elif isinstance(event, Failed):

@@ -33,6 +33,7 @@ from .answer import (
     Failure,
     Nobody,
     Translating,
+    completed,
     error_reply,
     given_back,
     only_keepalives,
@@ -277,7 +278,7 @@ class Exchange:
                 self._watch = dialect.watch(self.call.peek.stream_usage)
             else:
                 now_s = self._world.wall_ms() // 1000
-                self._watch = Translating(dialect, self.call.dialect, self.call.peek.stream_usage, now_s)
+                self._watch = Translating(dialect, self.call, self._target, now_s)
 
     def on_body(self, data: bytes) -> None:
         self._answer_bytes += len(data)
@@ -338,8 +339,7 @@ class Exchange:
                 usage = call.dialect.read_usage(body)
             else:
                 reply = DIALECTS[target.dialect].read_reply(body)
-                if reply.created is None:
-                    reply = msgspec.structs.replace(reply, created=self._world.wall_ms() // 1000)
+                reply = completed(reply, call, target, self._world.wall_ms() // 1000)
                 usage, report = reply.usage, Report(DIALECTS[target.dialect].names)
                 body = call.dialect.write_reply(reply, report)
                 if report.losses:
