@@ -56,6 +56,8 @@ DERIVED: dict[str, Callable[[dict[str, Any]], bool]] = {
     "prompt_tokens": lambda u: (
         u["prompt_tokens"] < ((u.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
     ),
+    # told in an unusual place; where it is lost, the loss names the usual one
+    "reasoning_tokens": lambda u: "prompt_tokens" in u,
     # the same thought under two names
     "reasoning": lambda m: m["reasoning"] in (m.get("reasoning_content"), *detailed(m)),
 }
@@ -64,7 +66,11 @@ DERIVED: dict[str, Callable[[dict[str, Any]], bool]] = {
 ALWAYS = {
     ("anthropic.messages", "include_usage", "True"): "every stream of the target tells the usage",
     ("anthropic.messages", "include_usage", "False"): "it does so all the same, which is reported as changed",
+    ("bedrock.converse", "include_usage", "True"): "every stream of the target tells the usage",
+    ("bedrock.converse", "include_usage", "False"): "it does so all the same, which is reported as changed",
     ("openai.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
+    ("bedrock.converse", "media_type", "'text/plain'"): "a text of the target is plain text",
+    ("anthropic.messages", "format", "'txt'"): "a text of the target is plain text",
 }
 """What the target does unasked: (target, name, value)."""
 
@@ -139,6 +145,8 @@ def says_nothing(value: Any, steps: Steps) -> bool:
     """A time of 0 is none; an object of empty values is how some providers write none (Snowflake)."""
     if (steps == ("created",) and value == 0) or (steps == ("service_tier",) and value == ""):
         return True
+    if value == {} and steps[-1:] == ("inferenceConfig",):
+        return True
     return value in ("", 0) and not isinstance(value, bool) and bool(EMPTIED & set(steps))
 
 
@@ -162,7 +170,11 @@ def others(value: Any) -> list[list[Any]]:
         case str():
             family = [word for words in FAMILIES if value in words for word in words if word != value]
             # A longer text comes first: where it makes no difference, the end of texts is cut.
-            return [family, [value + "~q", value + "q"], [value[:-4] if len(value) > 8 else "q"]]
+            held = ['{"q": 1}'] if json_inside(value) is not None else []
+            more = [value + "~q", value + "q"]
+            if value.endswith("="):  # base64, perhaps
+                more.append(value.rstrip("=") + "A" * (len(value) - len(value.rstrip("="))))
+            return [held, family, more, [value[:-4] if len(value) > 8 else "q"]]
         case _:
             return [[{"q": "q"}]]
 
@@ -289,7 +301,8 @@ def carried(body: Any, leaf: Leaf, words: Translator, done: Translation) -> bool
 
 def alone(body: Any, leaf: Leaf) -> bool:
     """Such a leaf may say no more than that its object is there: `{"type": "ephemeral"}`."""
-    return leaf.steps[-1] in ("type", "mode") and not leaf.inner and len(at(body, leaf.steps[:-1])) == 1
+    says_little = leaf.steps[-1] in ("type", "mode") or leaf.value == {}
+    return says_little and not leaf.inner and len(at(body, leaf.steps[:-1])) == 1
 
 
 def excepted(body: Any, leaf: Leaf, words: Translator, done: Translation) -> bool:
@@ -299,7 +312,7 @@ def excepted(body: Any, leaf: Leaf, words: Translator, done: Translation) -> boo
     if words.kind == "error" or (
         words.kind == "stream" and body.get("error")
     ):  # its words are put into the message, or its number is the status
-        return name in GRAMMAR or str(leaf.value) in json.dumps(done.body, ensure_ascii=False)
+        return name in GRAMMAR or str(leaf.value) in said_in(done.body)
     if (
         words.kind == "stream"
         and "message" in leaf.steps
@@ -315,6 +328,13 @@ def excepted(body: Any, leaf: Leaf, words: Translator, done: Translation) -> boo
         return True  # an answer has only one
     in_schema = SCHEMAS & set(leaf.steps[:-2])  # where `type` is a word of somebody's schema
     return name in GRAMMAR and len(around) > 1 and not in_schema
+
+
+def said_in(body: Any) -> str:
+    """A translation as text, also of a binary stream."""
+    if isinstance(body, str) and "\n" not in body:
+        return base64.b64decode(body).decode("utf-8", "replace")
+    return json.dumps(body, ensure_ascii=False)
 
 
 # --- streams -------------------------------------------------------------------------------------

@@ -47,6 +47,47 @@ MISSED: dict[str, dict[str, str]] = {
 }
 
 
+STANDS_IN = "it stands in for a tool that was called and not listed; its name is told twice"
+
+MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
+    "bedrock.converse": {
+        "an-answer-that-thought-searched-and-cited": {
+            "inputTokens": TWICE,
+            "outputTokens": TWICE,
+            "totalTokens": TWICE,
+            "cacheReadInputTokens": TWICE,
+            "cacheWriteInputTokens": TWICE,
+            "ttl": NEAR,
+        },
+        "an-answer-with-text-calls-and-probabilities": {
+            "inputTokens": TWICE,
+            "outputTokens": TWICE,
+            "totalTokens": TWICE,
+            "cacheReadInputTokens": TWICE,
+        },
+        "every-knob-there-is": {"stopSequences": NEAR},
+        "media-inside-a-tool-result": {
+            "format": "the bytes show it",
+            "name": STANDS_IN,
+            "description": STANDS_IN,
+            "properties": STANDS_IN,
+        },
+        "roles-names-and-media-anywhere": {"format": "the bytes show it"},
+        "server-tools-and-citations": {
+            "format": "a text is plain text",
+            "any": "without it the tools are there all the same",
+        },
+        "tool-history-without-tools-and-an-odd-id": {
+            "name": STANDS_IN,
+            "description": STANDS_IN,
+            "properties": STANDS_IN,
+        },
+        "tools-in-parallel-answered-out-of-order": {"properties": OWN},
+    },
+}
+"""The same for targets with a table of their own."""
+
+
 class Forgetful:
     """Translates, and then leaves one leaf out."""
 
@@ -95,7 +136,7 @@ def test_a_forgetful_writer_is_caught(given: Any, words: Words) -> None:
         for leaf in leaves(done.body)
         if not leaf.inner and leaf.steps[-1] not in GRAMMAR and not silent(body, Forgetful(words, leaf))
     }
-    assert missed == set(MISSED.get(given.parent.name, ()))
+    assert missed == set(MISSED_BY.get(words.target, MISSED).get(given.parent.name, ()))
 
 
 def last_name(leaf: Leaf) -> str:

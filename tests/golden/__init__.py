@@ -2,13 +2,17 @@
 
 A folder is a story and its name tells it. In it stand one input, `<dialect>.<kind>.json` (or `.sse`), and for
 every dialect an output `to-<dialect>.json` with `body` and `losses`; a stream's wire text is beside it in
-`to-<dialect>.sse`. `python -m tests.golden` writes the outputs anew; read the difference before you keep it.
+`to-<dialect>.sse`, or its frames in `to-<dialect>.events` where it is binary (an input then is base64). `python
+-m tests.golden` writes the outputs anew; read the difference before you keep it.
 """
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from botocore.eventstream import EventStreamBuffer
 
 from fungible.dialects import DIALECTS
 from fungible.translate import translate
@@ -28,16 +32,28 @@ def outputs(given: Path) -> dict[str, str]:
     source, _, kind = given.stem.rpartition(".")
     text = given.read_text(encoding="utf-8")
     body = text if kind == "stream" else json.loads(text)
+    if given.suffix == ".b64":
+        body = text.strip()
     files = {}
     for target in sorted(DIALECTS):
         done = translate(body, source=source, target=target, kind=kind)
         losses = [f"{loss.path}: {loss.kind}, {loss.why}" for loss in done.losses]
         if kind == "stream":
-            files[f"to-{target}.sse"] = done.body
+            files |= readable(target, done.body)
             files[f"to-{target}.json"] = pretty({"losses": losses})
         else:
             files[f"to-{target}.json"] = pretty({"body": done.body, "losses": losses})
     return files
+
+
+def readable(target: str, wire: str) -> dict[str, str]:
+    """A stream's wire text; of a binary one, each frame's name and payload."""
+    if DIALECTS[target].stream_type.startswith("text/"):
+        return {f"to-{target}.sse": wire}
+    buffer = EventStreamBuffer()
+    buffer.add_data(base64.b64decode(wire))
+    lines = [f"{e.headers[':event-type']} {e.payload.decode()}\n" for e in buffer]
+    return {f"to-{target}.events": "".join(lines)}
 
 
 def pretty(value: Any) -> str:

@@ -143,7 +143,12 @@ def fault_in(told: Frame) -> Fault:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         value = None
     word = bare(told.name)
-    return fault_of(word[:1].upper() + word[1:], value if type(value) is dict else {})
+    said = value if type(value) is dict else {}
+    more = [str(said[name]) for name in ("originalStatusCode", "originalMessage") if said.get(name)]
+    message = said.get("message")
+    if more and type(message) is str and more[-1] not in message:
+        said = {**said, "message": f"{message} ({': '.join(more)})"}
+    return fault_of(word[:1].upper() + word[1:], said)
 
 
 def truncated() -> Fault:
