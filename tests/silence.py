@@ -71,6 +71,7 @@ ALWAYS = {
     ("openai.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
     ("bedrock.converse", "media_type", "'text/plain'"): "a text of the target is plain text",
     ("anthropic.messages", "format", "'txt'"): "a text of the target is plain text",
+    ("anthropic.messages", "format", "'md'"): "it is written as plain text, which is reported as changed",
 }
 """What the target does unasked: (target, name, value)."""
 

@@ -50,7 +50,45 @@ MISSED: dict[str, dict[str, str]] = {
 STANDS_IN = "it stands in for a tool that was called and not listed; its name is told twice"
 
 MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
+    "anthropic.messages": {
+        "a-converse-answer-that-reasons-cites-and-was-guarded": {
+            "id": OWN,
+            "model": OWN,
+            "cache_creation_input_tokens": TWICE,
+            "ephemeral_5m_input_tokens": TWICE,
+            "ephemeral_1h_input_tokens": TWICE,
+        },
+    },
+    "openai.chat": {
+        "a-converse-answer-that-reasons-cites-and-was-guarded": {
+            "id": OWN,
+            "model": OWN,
+            "content": TWICE,
+            "reasoning_content": TWICE,
+            "text": TWICE,
+            "start_index": NEAR,
+            "end_index": NEAR,
+            "title": NEAR,
+            "url": NEAR,
+            "finish_reason": NEAR,
+            "prompt_tokens": TWICE,
+            "completion_tokens": TWICE,
+            "total_tokens": OWN,
+            "cached_tokens": TWICE,
+            "cache_write_tokens": TWICE,
+        },
+        "cache-points-guards-and-results-in-json": {
+            "mode": OWN,
+            "ttl": NEAR,
+            "text": NEAR,
+            "tool_call_id": TWICE,
+            "content": NEAR,
+        },
+    },
     "bedrock.converse": {
+        "a-strict-schema-asked-for": {},
+        "cache-marks-at-every-level": {},
+        "thinking-kept-through-a-tool-turn": {},
         "an-answer-that-thought-searched-and-cited": {
             "inputTokens": TWICE,
             "outputTokens": TWICE,
@@ -85,7 +123,7 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
         "tools-in-parallel-answered-out-of-order": {"properties": OWN},
     },
 }
-"""The same for targets with a table of their own."""
+"""The same for stories that read otherwise in one target than in another."""
 
 
 class Forgetful:
@@ -136,7 +174,8 @@ def test_a_forgetful_writer_is_caught(given: Any, words: Words) -> None:
         for leaf in leaves(done.body)
         if not leaf.inner and leaf.steps[-1] not in GRAMMAR and not silent(body, Forgetful(words, leaf))
     }
-    assert missed == set(MISSED_BY.get(words.target, MISSED).get(given.parent.name, ()))
+    story = given.parent.name
+    assert missed == set(MISSED_BY.get(words.target, {}).get(story, MISSED.get(story, {})))
 
 
 def last_name(leaf: Leaf) -> str:

@@ -149,7 +149,7 @@ def _image(block: Block, at: str) -> Part | None:
     if media_type is None or data is None:
         return None
     return Image(
-        source=Source(data=data, media_type=media_type, at=f"{at}.source"),
+        source=Source(data=data, media_type=media_type, at=at),
         at=at,
         extras=rest(block, _MEDIA),
     )
@@ -162,7 +162,7 @@ def _audio(block: Block, at: str) -> Part | None:
     form, data = need(block, "format", str, at), _bytes(block, at)
     if form not in SOUNDS or data is None:
         return None
-    return Audio(source=Source(data=data, at=f"{at}.source"), format=form, at=at, extras=rest(block, _MEDIA))
+    return Audio(source=Source(data=data, at=at), format=form, at=at, extras=rest(block, _MEDIA))
 
 
 def _document(block: Block, at: str) -> Part | None:
@@ -173,12 +173,12 @@ def _document(block: Block, at: str) -> Part | None:
         return None
     text = may(source, "text", str, f"{at}.source")
     if text is not None and len(source) == 1:
-        read = Source(text=text, media_type=media_type, at=f"{at}.source")
+        read = Source(text=text, media_type=media_type, at=at)
     else:
         data = _bytes(block, at)
         if data is None:
             return None
-        read = Source(data=data, media_type=media_type, at=f"{at}.source")
+        read = Source(data=data, media_type=media_type, at=at)
     known, cited = _DOCUMENT, may(block, "citations", dict, at)
     plain = cited is not None and cited.keys() == {"enabled"} and type(cited["enabled"]) is bool
     if cited is not None and not plain:
