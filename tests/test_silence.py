@@ -58,6 +58,7 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
             "ephemeral_5m_input_tokens": TWICE,
             "ephemeral_1h_input_tokens": TWICE,
         },
+        "cache-points-guards-and-results-in-json": {"media_type": NEAR, "model": OWN},
     },
     "openai.chat": {
         "a-converse-answer-that-reasons-cites-and-was-guarded": {

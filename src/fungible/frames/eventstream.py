@@ -10,7 +10,6 @@ A frame says what it is by `:message-type`: `event` (its name is `:event-type`),
 """
 
 import struct
-import uuid
 from binascii import crc32
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
@@ -130,8 +129,10 @@ def _text(block: bytes, at: int) -> tuple[str, int]:
     return value.decode(), end
 
 
-def _uuid(block: bytes, at: int) -> tuple[uuid.UUID, int]:
-    return uuid.UUID(bytes=block[at : at + 16]), at + 16
+def _uuid(block: bytes, at: int) -> tuple[str, int]:
+    if at + 16 > len(block):
+        raise broken("a header's value goes beyond the headers")
+    return block[at : at + 16].hex(), at + 16
 
 
 _VALUES: tuple[Callable[[bytes, int], tuple[Any, int]], ...] = (

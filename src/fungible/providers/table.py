@@ -20,6 +20,7 @@ SHIPPED_MODELS = ("llama",)  # what the embedded engine serves without any confi
 SIGNER_OF: dict[str, str] = {  # dialect -> how its owner takes a key, for providers of one's own
     "openai.chat": "bearer",
     "anthropic.messages": "x-api-key",
+    "bedrock.converse": "bearer",
 }
 
 COMPATIBLE = frozenset({"max_tokens", "no_developer_role", "no_cache_marks"})
@@ -41,6 +42,15 @@ ROWS: tuple[Provider, ...] = (
         env=("ANTHROPIC_API_KEY",),
         signer="x-api-key",
         site="https://platform.claude.com/docs/en/api/messages",
+    ),
+    Provider(
+        name="bedrock",
+        dialect="bedrock.converse",
+        base_url="https://bedrock-runtime.{region}.amazonaws.com",
+        env=("AWS_BEARER_TOKEN_BEDROCK",),
+        variables={"region": "AWS_REGION"},
+        prices="aws",
+        site="https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html",
     ),
     Provider(
         name="azure",
