@@ -1,20 +1,21 @@
-"""boto3's bedrock-runtime client against the server: a Bedrock key in, providers of three dialects behind it.
+"""boto3's bedrock-runtime client against the server: a key in, providers of three dialects behind it.
 
 The providers are scripted with the bytes a real one sends; everything else is real.
 """
 
 import base64
 import json
+import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError, EventStreamError
+from botocore.exceptions import EventStreamError
 
+from fungible.dialects import DIALECTS
 from tests.answering import alpha_reply, beta_reply
 from tests.converse_wire import gamma_reply
 from tests.serving import Running
@@ -49,14 +50,18 @@ MODELS = {"alpha": "alpha/one", "beta": "beta/two", "gamma": "gamma/us.anthropic
 class Stage:
     def __init__(self, running: Running, upstreams: dict[str, Upstream]) -> None:
         self.running, self.upstreams = running, upstreams
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("AWS_BEARER_TOKEN_BEDROCK", running.key)
-            self.client = boto3.client(
-                "bedrock-runtime",
-                region_name="us-east-1",
-                endpoint_url=running.url,
-                config=Config(retries={"max_attempts": 1}),
-            )
+        self.client = self.signing_with(running.key, running.key)
+
+    def signing_with(self, access: str, secret: str) -> Any:
+        """A client that signs its calls, as boto3 does with any endpoint that is no HTTPS."""
+        return boto3.client(
+            "bedrock-runtime",
+            region_name="us-east-1",
+            endpoint_url=self.running.url,
+            aws_access_key_id=access,
+            aws_secret_access_key=secret,
+            config=Config(retries={"total_max_attempts": 1}),
+        )
 
 
 @pytest.fixture(scope="module")
@@ -208,11 +213,27 @@ def test_typed_errors(stage: Stage, name: str) -> None:
 def test_errors_of_ours(stage: Stage) -> None:
     with pytest.raises(stage.client.exceptions.ResourceNotFoundException, match="alpha/one"):
         stage.client.converse(modelId="alpah/one", messages=asks("Hello"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_BEARER_TOKEN_BEDROCK", "fk-nobody")
-        stranger = boto3.client("bedrock-runtime", region_name="us-east-1", endpoint_url=stage.running.url)
-        with pytest.raises(stranger.exceptions.AccessDeniedException):
+    key = stage.running.key
+    for access, secret, why in (
+        ("fk-nobody", "fk-nobody", "not known"),
+        (key, "another", "does not match"),
+        ("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI", "does not match"),
+    ):
+        stranger = stage.signing_with(access, secret)
+        with pytest.raises(stranger.exceptions.AccessDeniedException, match=why):
             stranger.converse(modelId="alpha/one", messages=asks("Hello"))
+
+
+def test_a_bedrock_key_is_a_bearer_token(stage: Stage) -> None:
+    """As a client sends it to an HTTPS endpoint: boto3 itself refuses to do so without."""
+    asked = urllib.request.Request(
+        f"{stage.running.url}/model/beta%2Ftwo/converse",
+        json.dumps({"messages": asks("Hello")}).encode(),
+        {"authorization": f"Bearer {stage.running.key}", "content-type": "application/json"},
+    )
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        told = json.loads(answer.read())
+    assert told["output"]["message"]["content"] == [{"text": "Hello from beta"}]
 
 
 def test_an_error_inside_a_stream(stage: Stage) -> None:
@@ -272,15 +293,7 @@ def test_what_a_call_cost_is_in_the_ledger(stage: Stage) -> None:
     assert {r["model"] for r in rows} == {"us.anthropic.claude-x-v1:0"}
 
 
-def test_an_error_is_a_client_error(stage: Stage) -> None:
-    with pytest.raises(ClientError) as caught:
-        stage.client.converse(modelId=MODELS["alpha"], messages=[{"role": "user", "content": []}])
-    assert caught.value.response["Error"]["Code"] in ("ValidationException", "ModelErrorException")
-
-
-def test_an_arn_with_slashes_is_one_name(tmp_path: Path) -> None:
-    from fungible.dialects import DIALECTS
-
+def test_an_arn_with_slashes_is_one_name() -> None:
     spoken = DIALECTS["bedrock.converse"]
     arn = "arn:aws:bedrock:us-east-1:000000000000:inference-profile/us.anthropic.claude-3-7-sonnet-v1:0"
     path = spoken.address(arn, stream=True)

@@ -264,11 +264,17 @@ def credential(headers: Mapping[bytes, bytes]) -> bytes | None:
 
 
 def credential_of(request: Request, dialect: Dialect) -> bytes | None:
-    """The same, or the key that the query holds, where the caller's dialect has a place for it there."""
+    """The same, or the key that the query holds or that signed the call, where the caller's dialect has that.
+
+    Raises `Fault` (authentication) for a signature that is none.
+    """
     found = credential(request.headers)
     if found is None and dialect.key_query is not None:
         asked = parse_qs(request.query.decode("latin-1"))
         found = asked.get(dialect.key_query, [""])[0].encode("latin-1", "replace") or None
+    if found is None and dialect.signed is not None:
+        r = request
+        found = dialect.signed(r.method, r.path, r.query, r.headers, r.body, time.time_ns() // 1_000_000)
     return found
 
 

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 import msgspec
 
 from ...faults import Fault
+from ...providers.sigv4 import key_of
 from ..base import Counting, Dialect
 from .asking import write_request
 from .errors import read_error, write_error, write_stream_error
@@ -57,6 +58,7 @@ DIALECT = Dialect(
     client_paths=(PATH, STREAM_PATH, COUNT_PATH),
     models_path="/foundation-models",
     locate=locate,
+    signed=key_of,
     names=NAMES,
     quirks=QUIRKS,
     rewrites=REWRITES,
