@@ -171,8 +171,8 @@ def header_block(headers: dict[str, str]) -> bytes:
     """Headers as bytes, to be made once and used for many frames."""
     out = b""
     for name, value in headers.items():
-        told = value.encode()
-        out += bytes((len(name),)) + name.encode() + bytes((_STRING,)) + struct.pack("!H", len(told)) + told
+        named, told = name.encode(), value.encode()
+        out += bytes((len(named),)) + named + bytes((_STRING,)) + struct.pack("!H", len(told)) + told
     return out
 
 

@@ -100,7 +100,7 @@ def key_of(
     Raises `Fault` (authentication): malformed, too old, or not the signature of this request.
     """
     value = headers.get(b"authorization", b"")
-    if not value.startswith(SCHEME + b" "):
+    if not value.startswith(SCHEME):
         return None
     said = dict(part.strip().split("=", 1) for part in _parts(value))
     access, *rest = said["Credential"].rsplit("/", 4)
