@@ -113,9 +113,9 @@ def test_every_row_makes_a_whole_request(row: Provider) -> None:
     request = Request(model="some/model", messages=(Message(role="user", parts=(Text(text="Hello"),)),))
     body = dialect.write_request(request, Report(), row.quirks)
     outgoing = Outgoing(made.origin, made.path, made.head, body)
-    assert b'"some/model"' in outgoing.body
+    assert b'"some/model"' in outgoing.body or "some%2Fmodel" in outgoing.path
     assert outgoing.head.startswith(b"POST " + outgoing.path.encode() + b" HTTP/1.1\r\n")
-    assert outgoing.path.endswith(dialect.path)
+    assert outgoing.path.endswith(dialect.address("some/model"))
     if made.embedded:
         assert outgoing.head.count(b"\r\n") == 1
         return
