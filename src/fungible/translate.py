@@ -252,7 +252,7 @@ def _wire(body: Json, source: Dialect) -> bytes:
     if _is_text(source):
         return _bytes(body)
     try:
-        return base64.b64decode(body, validate=True)
+        return base64.b64decode("".join(body.split()), validate=True)
     except binascii.Error:
         raise Fault(
             "bad_request", f"A stream of {source.name} is binary: give it as base64.", path="body"

@@ -32,8 +32,6 @@ def outputs(given: Path) -> dict[str, str]:
     source, _, kind = given.stem.rpartition(".")
     text = given.read_text(encoding="utf-8")
     body = text if kind == "stream" else json.loads(text)
-    if given.suffix == ".b64":
-        body = text.strip()
     files = {}
     for target in sorted(DIALECTS):
         done = translate(body, source=source, target=target, kind=kind)
