@@ -205,7 +205,8 @@ class Blocks:
     def _tool_call(self, part: ToolCall) -> Block:
         arguments: Json
         if part.custom:
-            self.report.lose(part, None, "changed", "tool_arguments")
+            for field in ("custom", "arguments"):
+                self.report.lose(part, field, "changed", "tool_arguments")
             arguments = {"_text": part.arguments}
         elif is_object(part.arguments):
             arguments = msgspec.Raw(part.arguments.encode())
