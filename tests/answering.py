@@ -6,6 +6,7 @@ from typing import Any
 from tests.upstream import JSON, Seen, answer, stream
 
 CITIES = ("Paris", "Oslo")
+THOUGHT = "Let me see"
 
 
 def text_of(body: dict[str, Any]) -> str:
@@ -45,6 +46,8 @@ def alpha_reply(seen: Seen) -> list:
         )
     message: dict[str, Any] = {"role": "assistant", "content": "Hello from alpha"}
     finish = "stop"
+    if "reasoning_effort" in body:
+        message["reasoning_content"] = THOUGHT
     if "response_format" in body:
         message["content"] = '{"name":"Ann","age":30}'
     if body.get("tools") and body["messages"][-1]["role"] != "tool" and "weather" in said:
@@ -94,6 +97,8 @@ def alpha_chunks(message: dict[str, Any], finish: str, usage: dict[str, int]) ->
         )
 
     chunks = [chunk({"role": "assistant", "content": ""})]
+    if "reasoning_content" in message:
+        chunks.append(chunk({"reasoning_content": message["reasoning_content"]}))
     for n, call in enumerate(message.get("tool_calls") or ()):
         chunks.append(
             chunk(
@@ -149,7 +154,7 @@ def beta_reply(seen: Seen) -> list:
     if body.get("thinking", {}).get("type") in ("enabled", "adaptive") or "effort" in body.get(
         "output_config", {}
     ):
-        blocks.insert(0, {"type": "thinking", "thinking": "Let me see", "signature": "sig=="})
+        blocks.insert(0, {"type": "thinking", "thinking": THOUGHT, "signature": "sig=="})
     if body.get("tools") and "tool_result" not in said and "weather" in said:
         blocks = [
             {"type": "tool_use", "id": f"toolu_{n}", "name": "get_weather", "input": {"city": c}}

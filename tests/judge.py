@@ -6,6 +6,8 @@ was `located` and the writer's report had an empty table of names.
 * What is not at or under a reported path must be equal, and lists must pair up item by item.
 * An item that was lost may be missing; one that was changed may stand elsewhere. An item that x does not
   have is allowed only if what it says comes from something reported as changed or approximated.
+* `auto` beside a word on parallel calls is no choice of a tool: it is what holds without one, and one wire
+  cannot say the second without the first.
 * A reported loss must be a real one: without it, the rest must fail to hold.
 """
 
@@ -23,16 +25,33 @@ KIND = "<kind>"
 
 
 def tree(value: Any) -> Any:
-    """Nodes as dicts of what they hold: absent fields left out, extras beside the fields, no `at`."""
+    """Nodes as dicts of what they hold: absent fields left out, extras beside the fields, no `at`.
+
+    Nor who signed a thought: a writer that may not write the signature reports the signature.
+    """
     if isinstance(value, ir.Node):
-        fields = {f: tree(getattr(value, f)) for f in value.__struct_fields__ if f not in ("at", "extras")}
+        fields = {
+            f: tree(getattr(value, f)) for f in value.__struct_fields__ if f not in ("at", "extras", "signer")
+        }
         held = {KIND: type(value).__name__} | {f: v for f, v in fields.items() if v not in (None, [])}
         if value.extras is not None:
             held |= {name: [value.extras.dialect, v] for name, v in value.extras.fields.items()}
-        return held
+        return without_bare_auto(held) if held.get("parallel_tool_calls") is not None else held
     if isinstance(value, tuple | list):
         return [tree(item) for item in value]
     return value
+
+
+def without_bare_auto(request: dict[str, Any]) -> dict[str, Any]:
+    choice = request.get("tool_choice")
+    if choice is None or choice["mode"] != "auto" or "allowed" in choice or "name" in choice:
+        return request
+    left = {name: v for name, v in choice.items() if name != "mode"}
+    return {
+        name: v if name != "tool_choice" else left
+        for name, v in request.items()
+        if name != "tool_choice" or len(left) > 1
+    }
 
 
 class Judge:
@@ -72,20 +91,28 @@ class Judge:
             return self.gone(x[name], path)
         return name in x and self.same(x[name], y[name], path)
 
-    def gone(self, x: Any, path: str) -> bool:
-        """Whether nothing of `x` is left to be carried. Of what is approximated the nearest is."""
-        if self.lost.get(path, set()) - {"approximated"}:
-            return True
+    def gone(self, x: Any, path: str, but: str = "") -> bool:
+        """Whether nothing of `x` is left to be carried. `but`: a kind of loss that leaves something."""
+        if path in self.lost:
+            return self.lost[path] != {but}
         if isinstance(x, dict):
-            return all(self.gone(v, join(path, k)) for k, v in x.items() if k != KIND) and len(x) > 1
-        return isinstance(x, list) and bool(x) and all(self.gone(v, f"{path}[{i}]") for i, v in enumerate(x))
+            return all(self.gone(v, join(path, k), but) for k, v in x.items() if k != KIND) and len(x) > 1
+        return (
+            isinstance(x, list)
+            and bool(x)
+            and all(self.gone(v, f"{path}[{i}]", but) for i, v in enumerate(x))
+        )
+
+    def _left_out(self, x: Any, at: str) -> bool:
+        """Whether an item of a list may be missing: what is approximated inside it still needs its place."""
+        return at in self.lost or self.gone(x, at, "approximated")
 
     def _pair(self, xs: list[Any], ys: list[Any], path: str, i: int, j: int) -> bool:
         if i == len(xs) and j == len(ys):
             return True
         if i < len(xs):
             at = f"{path}[{i}]"
-            if self.gone(xs[i], at) and self._pair(xs, ys, path, i + 1, j):
+            if self._left_out(xs[i], at) and self._pair(xs, ys, path, i + 1, j):
                 return True
             kinds = self.lost.get(at, set())
             if j < len(ys):

@@ -6,6 +6,7 @@ changes a body in place to the one of several spellings that says the same, and 
 
 import copy
 import json
+import re
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
@@ -20,7 +21,9 @@ def normalised(name: str, kind: str, body: Any, rows: Collection[str] | None = N
     return changed
 
 
-JSON_OF_THE_CALLER = {"input", "input_schema", "schema", "parameters", "metadata"}
+JSON_OF_THE_CALLER = {"input", "input_schema", "schema", "parameters", "metadata", "args", "response"} | {
+    "parametersJsonSchema", "parameters_json_schema", "responseSchema", "response_schema", "responseJsonSchema",
+}  # fmt: skip
 """Fields whose value is not the wire's grammar but somebody's JSON, where a null is a value like any other."""
 
 
@@ -154,10 +157,177 @@ def object_and_created_are_always_told(kind: str, body: dict[str, Any]) -> None:
         body["created"] = int(body.get("created", 0))
 
 
+# --- openai.responses ----------------------------------------------------------------------------
+
+
+def items(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for name in ("input", "output"):
+        if isinstance(body.get(name), list):
+            yield from body[name]
+
+
+def null_is_absent_in_items(kind: str, body: dict[str, Any]) -> None:
+    null_is_absent(kind, body)
+    for item in items(body):
+        null_is_absent(kind, item)
+
+
+def a_call_is_given_an_id(kind: str, body: dict[str, Any]) -> None:
+    for item in items(body):
+        if str(item.get("id", "")).startswith("fc_fungible_"):
+            del item["id"]
+
+
+def a_string_input_is_one_message(kind: str, body: dict[str, Any]) -> None:
+    if isinstance(body.get("input"), str):
+        body["input"] = [{"role": "user", "content": body["input"]}]
+
+
+def string_content_is_one_text(kind: str, body: dict[str, Any]) -> None:
+    for item in items(body):
+        for name in ("content", "output"):
+            if isinstance(item.get(name), str):
+                spoken = item.get("role") == "assistant"
+                item[name] = [{"type": "output_text" if spoken else "input_text", "text": item[name]}]
+
+
+def a_message_says_its_type_by_its_role(kind: str, body: dict[str, Any]) -> None:
+    for item in items(body):
+        if item.get("type") == "message":
+            del item["type"]
+
+
+def completed_is_said_by_silence(kind: str, body: dict[str, Any]) -> None:
+    for item in items(body):
+        if item.get("status") == "completed" and item.get("type") not in WHOLE:
+            del item["status"]
+
+
+WHOLE = {"web_search_call", "file_search_call", "code_interpreter_call", "mcp_call", "image_generation_call"}
+
+
+def nothing_is_said_by_silence(kind: str, body: dict[str, Any]) -> None:
+    for node in [body, *items(body)]:
+        inner = node.get("content") if isinstance(node.get("content"), list) else []
+        for held in [node, *inner]:
+            for name in ("annotations", "logprobs", "content", "tools"):
+                if held.get(name) == []:
+                    del held[name]
+
+
+def the_settings_are_always_told(kind: str, body: dict[str, Any]) -> None:
+    if kind == "response" and "output" in body:
+        body.setdefault("parallel_tool_calls", True)
+        body.setdefault("tool_choice", "auto")
+
+
 def tool_calls(body: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
     for node in objects(body):
         if isinstance(node.get("tool_calls"), list):
             yield node["tool_calls"]
+
+
+# --- gemini.generate_content ---------------------------------------------------------------------
+
+
+def a_name_is_in_camel_case(kind: str, body: dict[str, Any]) -> None:
+    for node in list(objects(body)):
+        for name in [n for n in node if "_" in n]:
+            node[re.sub("_([a-z])", lambda found: found[1].upper(), name)] = node.pop(name)
+
+
+def one_is_a_list_of_one(kind: str, body: dict[str, Any]) -> None:
+    for node in objects(body):
+        if isinstance(node.get("parts"), dict):
+            node["parts"] = [node["parts"]]
+
+
+def a_system_instruction_has_no_role(kind: str, body: dict[str, Any]) -> None:
+    if isinstance(body.get("systemInstruction"), dict):
+        body["systemInstruction"].pop("role", None)
+
+
+def what_says_nothing_is_absent(kind: str, body: dict[str, Any]) -> None:
+    for node in objects(body):
+        if node.get("thought") is False:
+            del node["thought"]
+        if "functionCall" in node and node["functionCall"].get("args") == {}:
+            del node["functionCall"]["args"]
+        if isinstance(node.get("parts"), list):
+            node["parts"] = [p for p in node["parts"] if p != {"text": ""}]
+    for holder in (body, *body.get("candidates", ())):
+        for name in ("systemInstruction", "generationConfig", "content"):
+            if not isinstance(holder.get(name), dict):
+                continue
+            said = {n: value for n, value in holder[name].items() if n != "role" and value != []}
+            if not said:
+                del holder[name]
+
+
+def an_enum_is_its_word(kind: str, body: dict[str, Any]) -> None:
+    for node in objects(body):
+        for name in ("mode", "thinkingLevel"):
+            if isinstance(node.get(name), str):
+                node[name] = node[name].upper()
+        if isinstance(node.get("finishReason"), int):
+            node["finishReason"] = ["", "STOP", "MAX_TOKENS"][node["finishReason"]]
+
+
+def a_schema_is_a_json_schema(kind: str, body: dict[str, Any]) -> None:
+    for node in objects(body):
+        for older, newer in (
+            ("parameters", "parametersJsonSchema"),
+            ("responseSchema", "responseJsonSchema"),
+        ):
+            if older in node:
+                node[newer] = json_schema(node.pop(older))
+
+
+def json_schema(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [json_schema(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {}
+    for spelled, value in schema.items():
+        name = re.sub("_([a-z])", lambda found: found[1].upper(), spelled)
+        if name == "properties":
+            made[name] = {key: json_schema(one) for key, one in value.items()}
+        else:
+            made[name] = json_schema(value)
+    if isinstance(made.get("type"), str):
+        made["type"] = made["type"].lower()
+    if made.get("nullable") is True:
+        del made["nullable"]
+        made["type"] = [made["type"], "null"]
+        if "enum" in made:
+            made["enum"] = [*made["enum"], None]
+    return made
+
+
+def a_function_call_is_given_an_id(kind: str, body: dict[str, Any]) -> None:
+    for node in objects(body):
+        for name in ("functionCall", "functionResponse"):
+            if name in node and re.fullmatch(r"call_(\d|[0-9a-f]{8})", node[name].get("id", "call_0")):
+                node[name]["id"] = "made"
+
+
+def a_candidates_index_is_its_place(kind: str, body: dict[str, Any]) -> None:
+    for place, candidate in enumerate(body.get("candidates", ())):
+        if candidate.get("index") == place:
+            del candidate["index"]
+
+
+def times_are_to_the_second(kind: str, body: dict[str, Any]) -> None:
+    if "createTime" in body:
+        body["createTime"] = re.sub(r"\.\d+", "", body["createTime"])
+
+
+def the_total_is_told(kind: str, body: dict[str, Any]) -> None:
+    usage = body.get("usageMetadata")
+    if usage:
+        counts = ("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "toolUsePromptTokenCount")
+        usage.setdefault("totalTokenCount", sum(usage.get(name, 0) for name in counts))
 
 
 # --- bedrock.converse ----------------------------------------------------------------------------
@@ -213,12 +383,36 @@ NORMALISATIONS: dict[str, dict[str, Row]] = {
         "reasoning is part of the completion": reasoning_is_part_of_the_completion,
         "object and created are always told": object_and_created_are_always_told,
     },
+    "openai.responses": {
+        "null is absent": null_is_absent_in_items,
+        "a string input is one message": a_string_input_is_one_message,
+        "string content is one text": string_content_is_one_text,
+        "a message says its type by its role": a_message_says_its_type_by_its_role,
+        "completed is said by silence": completed_is_said_by_silence,
+        "nothing is said by silence": nothing_is_said_by_silence,
+        "stream: false is absent": not_streaming_is_said_by_silence,
+        "the settings are always told": the_settings_are_always_told,
+        "a call is given an id": a_call_is_given_an_id,
+    },
     "anthropic.messages": {
         "null is absent": null_is_absent,
         "string content is one text part": a_string_is_one_text,
         "stream: false is absent": not_streaming_is_said_by_silence,
         "tools: [] is absent": no_tools_are_none,
         "output_format is output_config.format": output_format_is_in_output_config,
+    },
+    "gemini.generate_content": {
+        "null is absent": null_is_absent,
+        "a name is in camelCase": a_name_is_in_camel_case,
+        "one is a list of one": one_is_a_list_of_one,
+        "a system instruction has no role": a_system_instruction_has_no_role,
+        "what says nothing is absent": what_says_nothing_is_absent,
+        "an enum is its word": an_enum_is_its_word,
+        "a schema is a JSON Schema": a_schema_is_a_json_schema,
+        "a call is given an id": a_function_call_is_given_an_id,
+        "a candidate's index is its place": a_candidates_index_is_its_place,
+        "times are to the second": times_are_to_the_second,
+        "the total is told": the_total_is_told,
     },
     "bedrock.converse": {
         "nothing configured is absent": nothing_configured_is_absent,

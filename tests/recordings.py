@@ -44,15 +44,19 @@ def replies(dialect: str) -> Iterator[tuple[str, Any]]:
     """(id, body) of every plain answer with a good status."""
     for record in exchanges(dialect):
         answer = record["response"]
-        if answer["body_kind"] == "json" and answer["status"] < 300:
+        if answer["body_kind"] == "json" and answer["status"] < 300 and not isinstance(answer["body"], list):
             yield record["id"], answer["body"]
 
 
 def streams(dialect: str) -> Iterator[tuple[str, str]]:
     """(id, wire text) of every streamed answer; base64 where the wire is binary."""
     for record in exchanges(dialect):
-        if record["response"]["body_kind"] in ("sse", "eventstream_b64"):
-            yield record["id"], record["response"]["body"]
+        answer = record["response"]
+        if answer["body_kind"] in ("sse", "eventstream_b64"):
+            yield record["id"], answer["body"]
+        elif answer["body_kind"] == "json" and answer["status"] < 300 and isinstance(answer["body"], list):
+            # A stream that was not asked for as events; the same frames, as a list.
+            yield record["id"], "".join(f"data: {json.dumps(item)}\n\n" for item in answer["body"])
 
 
 def wire_bytes(text: str, dialect: str) -> bytes:

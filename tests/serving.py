@@ -58,11 +58,20 @@ class Running:
     """`fungible serve` in `folder`, with providers at the addresses `alpha` and `beta`."""
 
     def __init__(
-        self, folder: Path, alpha: str, beta: str, *, server: str = "", more: str = "", key: bool = True
+        self,
+        folder: Path,
+        alpha: str,
+        beta: str,
+        *,
+        server: str = "",
+        more: str = "",
+        key: bool = True,
+        admin_port: int = 0,
     ) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.admin_port = admin_port
         self.config = folder / "fungible.toml"
         self.config.write_text(
             CONFIG.format(port=self.port, alpha=alpha, beta=beta, server=server, more=more)
@@ -81,7 +90,7 @@ class Running:
             "--config",
             str(self.config),
             "--admin-port",
-            "0",
+            str(self.admin_port),
         ]
         self.process = subprocess.Popen(command, env=self.env, stderr=self.log, cwd=self.folder)
         last = time.monotonic() + 30

@@ -22,7 +22,7 @@ import msgspec
 
 from fungible.faults import Fault
 from fungible.losses import Loss
-from fungible.translate import Translation, translate
+from fungible.translate import WORDS_OF_ERRORS, Translation, translate
 
 Steps = tuple[str | int, ...]
 GONE = object()
@@ -32,6 +32,12 @@ GRAMMAR = {
     "object": "says what the object around it is; the object's other leaves are checked",
     "role": "says who speaks; a body with another word is refused, or reads otherwise",
     "index": "says which of several; that they stay apart is checked by their leaves",
+    "output_index": "says which of several, as the next four do",
+    "content_index": "as above",
+    "summary_index": "as above",
+    "annotation_index": "as above",
+    "sequence_number": "as above",
+    "willContinue": "says that more of the same follows, which is checked by its leaves",
 }
 """Names of leaves that are words of the grammar, where the object around them says more than that."""
 
@@ -50,14 +56,38 @@ DERIVED: dict[str, Callable[[dict[str, Any]], bool]] = {
     "cacheReadInputTokenCount": lambda u: u["cacheReadInputTokenCount"] == u.get("cacheReadInputTokens"),
     "cacheWriteInputTokenCount": lambda u: u["cacheWriteInputTokenCount"] == u.get("cacheWriteInputTokens"),
     "serverToolUsage": lambda u: not u["serverToolUsage"],  # none was used
-    "total_tokens": lambda u: u["total_tokens"] == u.get("prompt_tokens", 0) + u.get("completion_tokens", 0),
+    "total_tokens": lambda u: (
+        u["total_tokens"]
+        == u.get("prompt_tokens", u.get("input_tokens", 0))
+        + u.get("completion_tokens", u.get("output_tokens", 0))
+    ),
+    # An item or an answer that is whole, and settings that an answer repeats: the default says nothing.
+    "status": lambda i: i["status"] in ("completed", "in_progress"),
+    "parallel_tool_calls": lambda r: "output" in r and r["parallel_tool_calls"] is True,
+    "tool_choice": lambda r: "output" in r and r["tool_choice"] == "auto",
     "ephemeral_5m_input_tokens": lambda c: True,  # the rest of cache_creation_input_tokens
+    "totalTokenCount": lambda u: (
+        u["totalTokenCount"]
+        == sum(
+            u.get(name, 0)
+            for name in (
+                "promptTokenCount",
+                "candidatesTokenCount",
+                "thoughtsTokenCount",
+                "toolUsePromptTokenCount",
+            )
+        )
+    ),
     # A total smaller than its part is a miscount: it is told as changed, and the part holds.
     "prompt_tokens": lambda u: (
         u["prompt_tokens"] < ((u.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
     ),
     # told in an unusual place; where it is lost, the loss names the usual one
     "reasoning_tokens": lambda u: "prompt_tokens" in u,
+    # A mark has no other mode; that it is there says the rest of it.
+    "mode": lambda mark: mark["mode"] == "explicit",
+    # A result with an id has the name of the call it answers.
+    "name": lambda r: "response" in r and "id" in r,
     # the same thought under two names
     "reasoning": lambda m: m["reasoning"] in (m.get("reasoning_content"), *detailed(m)),
 }
@@ -65,7 +95,13 @@ DERIVED: dict[str, Callable[[dict[str, Any]], bool]] = {
 
 ALWAYS = {
     ("anthropic.messages", "include_usage", "True"): "every stream of the target tells the usage",
+    ("openai.responses", "include_usage", "True"): "every stream of the target tells the usage",
+    ("openai.responses", "include_usage", "False"): "it does so all the same, which is reported as changed",
     ("anthropic.messages", "include_usage", "False"): "it does so all the same, which is reported as changed",
+    ("gemini.generate_content", "include_usage", "True"): "every stream of the target tells the usage",
+    ("gemini.generate_content", "include_usage", "False"): "it does so all the same, which is reported",
+    ("gemini.generate_content", "media_type", "'text/plain'"): "a text of the target is plain text",
+    ("gemini.generate_content", "strict", "False"): "a function of the target is held to nothing stricter",
     ("bedrock.converse", "include_usage", "True"): "every stream of the target tells the usage",
     ("bedrock.converse", "include_usage", "False"): "it does so all the same, which is reported as changed",
     ("openai.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
@@ -81,6 +117,8 @@ PADDING = {"obfuscation", "p", "padding"}
 FAMILIES = (
     ("auto", "none", "any", "required"),
     ("low", "medium", "high"),
+    ("max_output_tokens", "content_filter"),
+    ("completed", "incomplete"),
     ("user", "assistant", "system", "developer"),
     ("stop", "length", "content_filter", "tool_calls"),
     ("end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal"),
@@ -88,6 +126,11 @@ FAMILIES = (
     ("enabled", "disabled", "adaptive"),
     ("5m", "1h"),
     ("json_object", "text"),
+    ("AUTO", "NONE", "ANY"),
+    ("MINIMAL", "LOW", "MEDIUM", "HIGH"),
+    ("STOP", "MAX_TOKENS", "SAFETY"),
+    ("application/json", "text/plain"),
+    ("user", "model"),
     ("png", "jpeg", "gif", "webp"),
     ("pdf", "csv", "txt", "md"),
     ("success", "error"),
@@ -96,8 +139,10 @@ FAMILIES = (
 """Words that can stand in each other's place."""
 
 EMPTIED = {"audio", "custom", "function_call"}
-SCHEMAS = {"parameters", "input_schema", "schema"}
-CALLERS_JSON = SCHEMAS | {"input", "arguments", "metadata"}
+SCHEMAS = {"parameters", "input_schema", "schema", "parametersJsonSchema", "parameters_json_schema"} | {
+    "responseSchema", "responseJsonSchema", "response_schema",
+}  # fmt: skip
+CALLERS_JSON = SCHEMAS | {"input", "arguments", "metadata", "args", "response"}
 
 
 class Leaf(NamedTuple):
@@ -146,7 +191,7 @@ def says_nothing(value: Any, steps: Steps) -> bool:
     """A time of 0 is none; an object of empty values is how some providers write none (Snowflake)."""
     if (steps == ("created",) and value == 0) or (steps == ("service_tier",) and value == ""):
         return True
-    if value == {} and steps[-1:] == ("inferenceConfig",):
+    if value == {} and steps[-1:] in (("generationConfig",), ("content",), ("inferenceConfig",)):
         return True
     return value in ("", 0) and not isinstance(value, bool) and bool(EMPTIED & set(steps))
 
@@ -175,7 +220,7 @@ def others(value: Any) -> list[list[Any]]:
             more = [value + "~q", value + "q"]
             if value.endswith("="):  # base64, perhaps
                 more.append(value.rstrip("=") + "A" * (len(value) - len(value.rstrip("="))))
-            return [held, family, more, [value[:-4] if len(value) > 8 else "q"]]
+            return [held, family, more, [value[:-4] if len(value) >= 8 else "q"]]
         case _:
             return [[{"q": "q"}]]
 
@@ -234,8 +279,16 @@ def replaced(body: Any, steps: Steps, value: Any) -> Any:
     return copied
 
 
+def in_camel_case(path: str) -> str:
+    """Where a name may be written in both ways, losses speak of it in this one."""
+    return re.sub(r"_([a-z])", lambda found: found[1].upper(), path)
+
+
 def covered(path: str, losses: Iterable[Loss]) -> bool:
     """Whether it was said that the target never sees what stands at `path`, or only something near it."""
+    camel = in_camel_case(path)
+    if camel != path and covered(camel, losses):
+        return True
     return any(
         (path == loss.path and loss.kind == "dropped")
         or (
@@ -308,12 +361,20 @@ def alone(body: Any, leaf: Leaf) -> bool:
 
 def excepted(body: Any, leaf: Leaf, words: Translator, done: Translation) -> bool:
     name = leaf.steps[-1]
+    if "bytes" in leaf.steps and "logprobs" in leaf.steps:  # those of the token's text
+        token = at(body, leaf.steps[: leaf.steps.index("bytes")])
+        return bool(token["bytes"] == list(token["token"].encode()))
     if leaf.inner or not isinstance(name, str):
         return False
     if words.kind == "error" or (
         words.kind == "stream" and body.get("error")
     ):  # its words are put into the message, or its number is the status
-        return name in GRAMMAR or str(leaf.value) in said_in(done.body)
+        return (
+            name in GRAMMAR
+            or name == "status"  # its word for what went wrong is the kind, which the target has a word for
+            or name in WORDS_OF_ERRORS
+            or str(leaf.value) in said_in(done.body)
+        )
     if (
         words.kind == "stream"
         and "message" in leaf.steps
@@ -405,7 +466,10 @@ def stream_of(wire: str) -> Stream:
 
 Alias = Callable[[Any, str], str]  # a frame, a path in it -> the path in the answer
 
-ONCE = {"id", "model", "created", "choices.*.delta.role", "choices.*.finish_reason"}
+ONCE = {
+    "id", "model", "created", "choices.*.delta.role", "choices.*.finish_reason",
+    "responseId", "modelVersion", "createTime", "candidates[*].finishReason",
+}  # fmt: skip
 """What is told once of a stream, or of a choice; some providers tell it again, and otherwise."""
 
 EACH_MAX = 4  # different values of one pattern that are tried; the text of all deltas is compared as a whole
@@ -427,7 +491,7 @@ def silent_in_stream(
         tried[pattern] = tried.get(pattern, 0) + 1
         if places[-1][1].value in ("", {}) or all(repeated(stream, i, leaf) for i, leaf in places):
             continue
-        if all(superseded(stream, i, leaf, alias) for i, leaf in places):
+        if all(superseded(stream, i, leaf, alias) or retold(stream, i, leaf, alias) for i, leaf in places):
             continue
         told = any(covered(grown(alias(stream.frames[i][1], leaf.path)), losses) for i, leaf in places)
         if tried[pattern] > EACH_MAX or told:
@@ -440,7 +504,7 @@ def silent_in_stream(
     return found
 
 
-GROWING = re.compile(r"(reasoning_details|annotations|citations)\[\d+\]")
+GROWING = re.compile(r"(reasoning_details|annotations|citations|parts)\[\d+\]")
 """Lists of which each frame holds the next items, counted from 0 again."""
 
 
@@ -460,10 +524,21 @@ def repeated(stream: Stream, block: int, leaf: Leaf) -> bool:
     )
 
 
-def superseded(stream: Stream, block: int, leaf: Leaf, alias: Alias) -> bool:
-    """Counts of usage are told again and again; the last holds."""
+def retold(stream: Stream, block: int, leaf: Leaf, alias: Alias) -> bool:
+    """Whether an earlier frame has said the same of the same place in the answer."""
     path = alias(stream.frames[block][1], leaf.path)
-    return path.startswith("usage") and any(
+    return any(
+        earlier.value == leaf.value and alias(frame, earlier.path) == path
+        for i, (_, frame) in stream.frames.items()
+        if i < block
+        for earlier in leaves(frame)
+    )
+
+
+def superseded(stream: Stream, block: int, leaf: Leaf, alias: Alias) -> bool:
+    """Counts of usage, or the answer so far, are told again and again; the last holds."""
+    path = alias(stream.frames[block][1], leaf.path)
+    return (path.startswith("usage") or leaf.steps[0] in ("response", "item")) and any(
         alias(frame, later.path) == path
         for i, (_, frame) in stream.frames.items()
         if i > block

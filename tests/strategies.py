@@ -18,7 +18,13 @@ from .judge import located
 
 # --- small values --------------------------------------------------------------------------------
 
-DIALECT_NAMES = ("openai.chat", "anthropic.messages", "bedrock.converse")
+DIALECT_NAMES = (
+    "openai.chat",
+    "openai.responses",
+    "anthropic.messages",
+    "gemini.generate_content",
+    "bedrock.converse",
+)
 
 words = st.sampled_from(["a", "hello there", "naïve 🌊", "line\nbreak", 'quo"te \\', "\u2028", "0", "null"])
 texts = st.one_of(words, st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12))
@@ -127,6 +133,7 @@ heard = st.builds(
 )
 thoughts = st.one_of(
     st.builds(ir.Thinking, text=texts, signature=maybe(some_texts), extras=extras),
+    st.builds(ir.Thinking, text=texts, signature=some_texts, signer=st.sampled_from(DIALECT_NAMES)),
     st.builds(ir.Thinking, redacted=some_texts, extras=extras),
 )
 calls = st.one_of(
@@ -138,9 +145,22 @@ refusals = st.builds(ir.Refusal, text=some_texts, extras=extras)
 
 NATIVE_BLOCKS: dict[str, list[dict[str, Any]]] = {
     "openai.chat": [{"type": "x_hologram", "x_hologram": {"z": [1, 2]}}],
+    "openai.responses": [
+        {
+            "type": "web_search_call",
+            "id": "ws_1",
+            "status": "completed",
+            "action": {"type": "search", "query": "tides"},
+        },
+        {"type": "x_hologram", "depth": 3},
+    ],
     "anthropic.messages": [
         {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "tides"}},
         {"type": "x_hologram", "depth": 3},
+    ],
+    "gemini.generate_content": [
+        {"executableCode": {"language": "PYTHON", "code": "print(1)"}, "thoughtSignature": "c2ln"},
+        {"xHologram": {"depth": 3}},
     ],
     "bedrock.converse": [
         {"toolUse": {"toolUseId": "t1", "name": "grounding", "input": {"q": 1}, "type": "server_tool_use"}},
@@ -150,7 +170,9 @@ NATIVE_BLOCKS: dict[str, list[dict[str, Any]]] = {
 }
 NATIVE_TOOLS: dict[str, list[dict[str, Any]]] = {
     "openai.chat": [{"type": "x_tool", "x_tool": {"a": 1}}],
+    "openai.responses": [{"type": "web_search", "search_context_size": "low"}],
     "anthropic.messages": [{"type": "web_search_20250305", "name": "web_search", "max_uses": 2}],
+    "gemini.generate_content": [{"googleSearch": {}}, {"codeExecution": {}}],
     "bedrock.converse": [{"systemTool": {"name": "nova_grounding"}}],
 }
 natives = st.one_of(
@@ -180,7 +202,7 @@ spoken = st.builds(
 # Names that a writer may know, for some fields only some models take, and names that nobody knows.
 models = st.one_of(
     st.sampled_from([
-        "gpt-5.4-mini", "o3", "gpt-4o", "claude-haiku-4-5", "claude-opus-4-8", "claude-sonnet-4-6", "claude-opus-5",
+        "gpt-5.4-mini", "o3", "gpt-4o", "gemini-2.0-flash", "gemini-2.5-pro", "gemini-3-flash-preview", "claude-haiku-4-5", "claude-opus-4-8", "claude-sonnet-4-6", "claude-opus-5",
         "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "us.amazon.nova-2-lite-v1:0", "meta.llama3-8b-instruct-v1:0",
     ]),
     some_texts,

@@ -68,6 +68,10 @@ CASES: dict[str, tuple[str, str]] = {
         "2: [provider.openai] must be a table, not text.",
     ),
     # --- values
+    "a durability that is none": (
+        "[server]\ndurable = 'disk'\n",
+        "2: [server] durable must be 'process' or 'power', not 'disk'.",
+    ),
     "a port as text": (
         "[server]\nport = '80'\n",
         "2: [server] port must be a whole number from 0 to 65535, not text.",

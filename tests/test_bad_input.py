@@ -163,6 +163,31 @@ def test_over_long_body(running: Running, path: str) -> None:
     assert status == 413 and "200000" in message(said).replace(",", ""), said
 
 
+def test_over_long_body_by_the_sdk(ask: tuple[Ask, Any]) -> None:
+    call, sdk = ask
+    with pytest.raises(sdk.APIStatusError, match="over 200000 bytes") as caught:
+        call(model="alpha/one", messages=[{"role": "user", "content": "x" * 300_000}])
+    assert caught.value.status_code == 413
+    if sdk is anthropic:
+        assert isinstance(caught.value, anthropic.RequestTooLargeError)
+
+
+def test_too_deep_by_the_sdk(ask: tuple[Ask, Any]) -> None:
+    call, sdk = ask
+    deep: Any = "here"
+    for _ in range(70):
+        deep = {"x": deep}
+    with pytest.raises(sdk.BadRequestError, match=r"deeper than 64 levels\. Send a flatter one"):
+        call(model="alpha/one", extra_body={"x": deep})
+
+
+def test_a_missing_key_by_the_sdk(ask: tuple[Ask, Any]) -> None:
+    call, sdk = ask
+    without = {"Authorization": sdk.Omit(), "X-Api-Key": sdk.Omit()}
+    with pytest.raises(sdk.AuthenticationError, match="fungible keys create"):
+        call(model="alpha/one", extra_headers=without)
+
+
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
 def test_too_deep(running: Running, path: str) -> None:
     deep = b"[" * 5_000 + b"]" * 5_000
@@ -181,7 +206,7 @@ def test_an_image_that_is_none(ask: tuple[Ask, Any]) -> None:
             "type": "image",
             "source": {"type": "base64", "media_type": "image/png", "data": "this is no base64!"},
         }
-    with pytest.raises(sdk.BadRequestError, match=r"messages\[0\]\.content\[0\].*"):
+    with pytest.raises(sdk.BadRequestError, match=r"messages\[0\]\.content\[0\].*Send "):
         call(
             model="beta/two" if sdk is openai else "alpha/one", messages=[{"role": "user", "content": [part]}]
         )
@@ -199,7 +224,7 @@ def test_a_file_that_is_none(ask: tuple[Ask, Any]) -> None:
             "type": "document",
             "source": {"type": "base64", "media_type": "application/pdf", "data": "***"},
         }
-    with pytest.raises(sdk.BadRequestError, match=r"messages\[0\]\.content\[0\].*"):
+    with pytest.raises(sdk.BadRequestError, match=r"messages\[0\]\.content\[0\].*Send "):
         call(
             model="beta/two" if sdk is openai else "alpha/one", messages=[{"role": "user", "content": [part]}]
         )
@@ -230,6 +255,15 @@ def test_an_unknown_path(running: Running) -> None:
     for path in ("/v1/nothing", "/v1/chat/completions/more", "/", "/v1/messages/batches"):
         status, said = raw(running, path, b"{}")
         assert status == 404 and "/v1/messages" in message(said), (path, said)
+
+
+def test_an_unknown_path_by_the_sdk(running: Running) -> None:
+    one = openai.OpenAI(api_key=running.key, base_url=f"{running.url}/v1", max_retries=0)
+    with pytest.raises(openai.NotFoundError, match=r"nothing at /v1/completions.*/v1/chat/completions"):
+        one.completions.create(model="alpha/one", prompt="Hello")
+    other = anthropic.Anthropic(api_key=running.key, base_url=running.url, max_retries=0)
+    with pytest.raises(anthropic.NotFoundError, match=r"nothing at /v1/messages/batches.*/v1/messages"):
+        other.messages.batches.list()
 
 
 def test_a_wrong_method(running: Running) -> None:

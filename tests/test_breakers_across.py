@@ -161,6 +161,16 @@ def test_every_tool_choice(ours: Any, theirs: Any) -> None:
     to_chat(claudes, chats)
 
 
+def test_auto_beside_a_word_on_parallel_calls_loses_nothing() -> None:
+    tools, named = [function("f", parameters=OBJECT)], [{"name": "f", "input_schema": OBJECT}]
+    theirs = {"type": "auto", "disable_parallel_tool_use": True}
+    alone = chat(user("Go."), tools=tools, parallel_tool_calls=False)
+    claudes = claude(user("Go."), tools=named, tool_choice=theirs)
+    to_claude({**alone, "tool_choice": "auto"}, claudes)
+    to_claude(alone, claudes)
+    to_chat(claudes, alone)
+
+
 # --- content -------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,8 @@ import openai
 import pytest
 
 import fungible
+from fungible import config as configuration
+from fungible.app import App
 from fungible.store import Store
 from tests.faulty import CHAT, INPUT, MESSAGES, OUTPUT, TEXT, Faulty
 from tests.upstream import Upstream
@@ -299,3 +301,42 @@ def test_a_wrong_configuration_is_told_when_the_client_is_made(tmp_path: Path) -
     wrong.write_text("[server]\nprot = 1\n")
     with pytest.raises(fungible.Fault, match="prot"):
         fungible.Client(config=str(wrong))
+
+
+# --- the ledger's durability -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("setting", "waits"), [("", 0), ('durable = "power"', 2)])
+def test_power_waits_for_the_disk_twice_an_attempt(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, setting: str, waits: int
+) -> None:
+    config = Path(stage.config)
+    config.write_text(config.read_text().replace("[server]", f"[server]\n{setting}"))
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    with fungible.Client(config=stage.config) as client:
+        assert client.chat("alpha/good", "Hello", max_output_tokens=5).text == TEXT
+        assert len(synced) == waits
+
+
+def test_a_reload_leaves_what_only_a_start_can_change(stage: Stage) -> None:
+    """A ledger in one folder and its reader in another would lose the account."""
+    loaded = configuration.load(stage.config)
+
+    async def through() -> App:
+        app = App(loaded)
+        config = Path(stage.config)
+        text = config.read_text().replace('state = "state"', 'state = "other"\ndurable = "power"\nport = 1')
+        config.write_text(text + '[route.fresh]\ntargets = ["beta/good"]\n')
+        app.reload()
+        while not app.said:
+            await asyncio.sleep(0.05)
+            app.tend()
+        app.close()
+        return app
+
+    app = asyncio.run(through())
+    assert app.said == ["The changed configuration is in force."] and "fresh" in app.config.catalogue.names()
+    for name in ("state", "durable", "port"):
+        assert getattr(app.config.server, name) == getattr(loaded.server, name)
+    assert not (stage.folder / "other").exists()

@@ -173,6 +173,20 @@ def test_power_durability_writes_the_same_lines(tmp_path, monkeypatch):
     assert records(tmp_path) == [opened("a1"), settled("a1")]
 
 
+def test_power_durability_keeps_the_file_s_name_too(tmp_path, monkeypatch):
+    folders = []
+    real = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: (folders.append(os.readlink(f"/proc/self/fd/{fd}")), real(fd))
+    )
+    book = Ledger(tmp_path, durable="power")
+    assert folders == [str(tmp_path / "journal")]
+    book.rotate()
+    assert folders == [str(tmp_path / "journal")] * 2
+    Ledger(tmp_path)
+    assert len(folders) == 2
+
+
 def test_after_a_failed_sync_nothing_more_is_admitted(tmp_path, monkeypatch):
     book = Ledger(tmp_path, durable="power")
 

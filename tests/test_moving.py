@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fungible.call import Call, Local, Settings
+from fungible.call import Asking, Call, Local, Settings
 from fungible.dialects import DIALECTS
 from fungible.exchange import Exchange
 from fungible.keys import KeyRing
@@ -54,7 +54,9 @@ def sent(body: bytes, dialect: str = "openai.chat", quirks: frozenset[str] = fro
     catalogue = Catalogue({"p": enabled("p", dialect, base, quirks=quirks)}, {}, {}, {})
     local = Local(KeyRing({}), catalogue, Settings(open=True), lambda target, ms: None)
     world, client = World(), Client()
-    Exchange(Call("c", DIALECTS[dialect], body, secret=None, started=1.0), client, local, world).begin()  # type: ignore[arg-type]
+    spoken = DIALECTS[dialect]
+    call = Call("c", Asking(spoken), spoken, body, spoken.peek(body), 1.0)
+    Exchange(call, client, local, world).begin()  # type: ignore[arg-type]
     assert world.sent, client.told
     outgoing: bytes = world.sent[0].body
     return outgoing

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from openai.types.chat import ChatCompletion
 
@@ -277,14 +278,19 @@ USAGES: dict[str, tuple[dict[str, Any], ir.Usage]] = {
 }  # fmt: skip
 
 
+def counts(usage: ir.Usage | None) -> ir.Usage | None:
+    """What is billed: the counts without what rides along."""
+    return None if usage is None else msgspec.structs.replace(usage, extras=None)
+
+
 @pytest.mark.parametrize("story", USAGES)
 def test_usage(story: str) -> None:
     wire, held = USAGES[story]
     data = json.dumps(body({"content": "x"}, usage=wire)).encode()
     assert DIALECT.read_reply(data).usage == held
-    assert DIALECT.read_usage(data) == held
+    assert counts(DIALECT.read_usage(data)) == counts(held)
     again = json.dumps(json.loads(DIALECT.write_reply(DIALECT.read_reply(data), Report()))).encode()
-    assert DIALECT.read_usage(again) == held
+    assert counts(DIALECT.read_usage(again)) == counts(held)
 
 
 def test_no_usage_and_a_count_that_is_lost() -> None:

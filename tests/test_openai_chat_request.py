@@ -438,7 +438,7 @@ def test_both_names_of_the_token_limit() -> None:
 @pytest.mark.parametrize(
     ("quirk", "request_", "gone", "losses"),
     [
-        ("no_stream_options", {"stream": True, "stream_options": {"include_usage": True}}, "stream_options", []),
+        ("no_stream_options", {"stream": True, "stream_options": {"include_usage": True}}, "stream_options", ["stream_usage: dropped, stream_usage"]),
         ("no_parallel_tool_calls", {"parallel_tool_calls": True}, "parallel_tool_calls", ["parallel_tool_calls: dropped, tool_choice"]),
     ],
 )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fungible.account import Key
-from fungible.call import Call, Local, RetryBudget, Settings
+from fungible.call import Asking, Call, Local, RetryBudget, Settings
 from fungible.dialects import DIALECTS
 from fungible.faults import KINDS, Fault
 from fungible.keys import KeyRing, digest, new_secret
@@ -28,9 +28,11 @@ def local(owner: Key | None = None, **settings: Any) -> Local:
     return Local(ring, catalogue(), Settings(**settings), lambda target, ms: PRICE)
 
 
-def call(model: str = "both", secret: str | None = SECRET) -> Call:
+def call(model: str = "both", secret: str | None = SECRET, hint: str = "") -> Call:
     body = json.dumps({"model": model, "messages": []}).encode()
-    return Call("c-1", DIALECTS["openai.chat"], body, secret=secret.encode() if secret else None, started=0.0)
+    dialect = DIALECTS["openai.chat"]
+    asking = Asking(dialect, secret=secret.encode() if secret else None, hint=hint)
+    return Call("c-1", asking, dialect, body, dialect.peek(body), 0.0)
 
 
 def targets() -> tuple[Target, ...]:
@@ -40,10 +42,11 @@ def targets() -> tuple[Target, ...]:
 # --- auth ----------------------------------------------------------------------------------------------------
 
 
-def test_a_known_key_is_its_owner_and_the_secret_is_not_kept() -> None:
+def test_a_known_key_is_its_owner_and_the_secret_is_not_shown() -> None:
     asked = call()
     assert auth.identify(asked, local(key()), 0.0) is None
-    assert asked.key is not None and asked.key.name == "test" and asked.secret is None
+    assert asked.key is not None and asked.key.name == "test"
+    assert SECRET not in repr(asked) + repr(asked.asking)
 
 
 @pytest.mark.parametrize("secret", [None, "fk-wrong", ""])
@@ -119,6 +122,23 @@ def test_failover_keeps_the_order_and_puts_open_breakers_last() -> None:
     breaker.failed(way.targets[0], here, Fault("unavailable", "x", retry_after_ms=5_000), 0.0, 0.5)
     assert route.order(way, here, 1.0, 0, 0.5) == way.targets[::-1]
     assert route.order(way, here, 6.0, 0, 0.5) == way.targets
+
+
+@pytest.mark.parametrize("pick", ["name", "provider"])
+def test_a_hint_s_target_is_tried_first_and_the_others_follow(pick: str) -> None:
+    first, second = targets()
+    asked = call(hint=getattr(second, pick))
+    assert route.find(asked, local(), 0.0) is None and asked.route is not None
+    found = route.order(asked.route, local(), 0.0, 0, 0.0)
+    assert [t.name for t in found] == [second.name, first.name] and asked.route.name == "both"
+
+
+@pytest.mark.parametrize("hint", ["nobody", "a/two", "both", " "])
+def test_a_hint_that_means_no_target_is_refused_with_the_targets(hint: str) -> None:
+    asked = call(hint=hint)
+    fault = route.find(asked, local(), 0.0)
+    assert fault is not None and (fault.kind, fault.path) == ("bad_request", "headers.x-fungible-route-hint")
+    assert repr(hint) in fault.message and all(t.name in fault.message for t in targets())
 
 
 def test_weighted_follows_the_lot() -> None:

@@ -33,9 +33,13 @@ PAIRS = [(a, b) for a in NAMES for b in NAMES if a != b]
 spoken = pytest.mark.parametrize("name", NAMES)
 crossed = pytest.mark.parametrize(("source", "target"), PAIRS)
 
-# Recorded bodies that no reader should take, and what is wrong with each. The provider refused them, too.
+# Recorded bodies that no reader should take, and what is wrong with each.
 UNREADABLE: dict[str, str] = {
     "w22fdb87cc8c882": "a message that is a string",
+    "w1428a56d9313b1": "a tool without a name",
+    "wa49494e0ed067b": "no model: the prompt that the provider keeps names it",
+    "wc0a8965c02cfc9": "no model, again",
+    "weebedae3ce9855": "a stream of another dialect than the one it was recorded as",
 }
 
 
@@ -228,10 +232,46 @@ IN_A_BLOCK = {
     "delta.": "",
 }
 
+
+def in_a_response(frame: Any, path: str) -> str:
+    """The path in the answer for one in an event; events that only this dialect has go by their name."""
+    kind, head = frame.get("type", ""), f"output[{frame.get('output_index')}]"
+    if "logprobs[" in path:
+        return "output[0].content[0].logprobs[*]" + path.partition("logprobs[")[2].partition("]")[2]
+    if kind == "error" or "response" in frame:
+        return path.removeprefix("response.")
+    if path.startswith("item."):
+        return head + path.removeprefix("item")
+    if path == "item_id":
+        return f"{head}.id"
+    n = frame.get("content_index", frame.get("summary_index"))
+    field = f"{head}.{'summary' if 'summary_index' in frame else 'content'}[{n}]"
+    if kind.endswith("annotation.added") and path.startswith("annotation"):
+        return f"{field}.annotations[{frame['annotation_index']}]{path.removeprefix('annotation')}"
+    if n is not None and path.startswith("part."):
+        return field + path.removeprefix("part")
+    if n is not None and kind.endswith(".done") and path in ("text", "refusal"):
+        return f"{field}.{path}"
+    if kind.endswith((".done", ".delta")) and path in ("arguments", "input", "delta"):
+        return f"{head}.{path}" if n is None else f"{field}.{path}"
+    return f"{kind}.{path}"
+
+
+def in_an_answer(frame: Any, path: str) -> str:
+    """The path in the answer for one in a frame: candidates go by their index, not by their place."""
+    place = re.match(r"candidates\[(\d+)\]", path)
+    if place:
+        number = frame["candidates"][int(place[1])].get("index", 0)
+        path = f"candidates[{number}]" + path[place.end() :]
+    return path
+
+
 # The path of a loss from a stream is one in the answer that the stream adds up to.
 ALIAS: dict[str, Alias] = {
     "openai.chat": in_a_completion,
+    "openai.responses": in_a_response,
     "anthropic.messages": in_a_message,
+    "gemini.generate_content": in_an_answer,
     "bedrock.converse": in_a_converse_answer,
 }
 

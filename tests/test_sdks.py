@@ -1,10 +1,10 @@
 """The official SDKs as clients, against the server and in process, on providers of both dialects.
 
-The providers are scripted with the bytes a real one sends; everything else is real.
+The providers are scripted with the bytes a real one sends; everything else is real. `test_sdk_matrix` asks
+all of them, and the libraries on top of them, for everything; here stands what wants a closer look.
 """
 
 import asyncio
-import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,17 +16,16 @@ import pytest
 
 import fungible
 from tests.answering import alpha_reply, beta_reply
+from tests.sdks import CHAT_TOOL, IMAGE, MESSAGES_TOOL
 from tests.serving import Running
 from tests.upstream import Upstream
 
-PNG = base64.b64encode(bytes.fromhex("89504e470d0a1a0a") + b"\0" * 32).decode()
 SCHEMA = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
     "required": ["name", "age"],
     "additionalProperties": False,
 }
-PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 
 
 # --- the two ways in -----------------------------------------------------------------------------------------
@@ -69,11 +68,6 @@ def way(request: pytest.FixtureRequest, stage: tuple[Running, Upstream, Upstream
 TARGETS = pytest.mark.parametrize("model", ["alpha/one", "beta/two"])
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 WEATHER: Any = [{"role": "user", "content": "What is the weather in Paris and Oslo?"}]
-CHAT_TOOL: Any = {
-    "type": "function",
-    "function": {"name": "get_weather", "description": "The weather", "parameters": PARAMETERS},
-}
-MESSAGES_TOOL: Any = {"name": "get_weather", "description": "The weather", "input_schema": PARAMETERS}
 
 
 @TARGETS
@@ -210,22 +204,22 @@ def test_anthropic_structured_output(way: Way, model: str) -> None:
 def test_openai_image(way: Way, model: str) -> None:
     content: Any = [
         {"type": "text", "text": "What is it?"},
-        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{IMAGE}"}},
     ]
     way.openai.chat.completions.create(
         model=model, messages=[{"role": "user", "content": content}], max_tokens=20
     )
-    assert PNG in json.dumps((way.alpha if model.startswith("alpha") else way.beta).seen[-1].json)
+    assert IMAGE in json.dumps((way.alpha if model.startswith("alpha") else way.beta).seen[-1].json)
 
 
 @TARGETS
 def test_anthropic_image(way: Way, model: str) -> None:
     content: Any = [
-        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": IMAGE}},
         {"type": "text", "text": "What is it?"},
     ]
     way.anthropic.messages.create(model=model, messages=[{"role": "user", "content": content}], max_tokens=20)
-    assert PNG in json.dumps((way.alpha if model.startswith("alpha") else way.beta).seen[-1].json)
+    assert IMAGE in json.dumps((way.alpha if model.startswith("alpha") else way.beta).seen[-1].json)
 
 
 def test_thinking_kept_for_the_provider_that_made_it(way: Way) -> None:
@@ -327,54 +321,6 @@ def test_async_sdks_in_process(
             return [a.choices[0].message.content or "", b, c.text, c.target]
 
     assert asyncio.run(ask()) == ["Hello from beta", "Hellofromalpha", "Hello from alpha", "alpha/one"]
-
-
-def test_langchain(stage: tuple[Running, Upstream, Upstream]) -> None:
-    from langchain_anthropic import ChatAnthropic
-    from langchain_core.tools import tool
-    from langchain_openai import ChatOpenAI
-
-    @tool
-    def get_weather(city: str) -> str:
-        """The weather in a city."""
-        return "sunny"
-
-    running, _, _ = stage
-    one = ChatOpenAI(model="beta/two", api_key=running.key, base_url=f"{running.url}/v1", max_retries=0)
-    two = ChatAnthropic(model="alpha/one", api_key=running.key, base_url=running.url, max_retries=0)  # type: ignore[call-arg]
-    assert one.invoke("Hello").content == "Hello from beta"
-    assert two.invoke("Hello").content == "Hello from alpha"
-    assert "".join(str(c.content) for c in one.stream("Hello")) == "Hello from beta"
-    for model in (one, two):
-        calls = model.bind_tools([get_weather]).invoke("What is the weather?").tool_calls
-        assert [c["args"] for c in calls] == [{"city": "Paris"}, {"city": "Oslo"}]
-
-
-def test_pydantic_ai(stage: tuple[Running, Upstream, Upstream]) -> None:
-    from pydantic_ai import Agent
-    from pydantic_ai.models.anthropic import AnthropicModel
-    from pydantic_ai.models.openai import OpenAIChatModel
-    from pydantic_ai.providers.anthropic import AnthropicProvider
-    from pydantic_ai.providers.openai import OpenAIProvider
-
-    running, _, _ = stage
-    one = OpenAIChatModel(
-        "beta/two", provider=OpenAIProvider(base_url=f"{running.url}/v1", api_key=running.key)
-    )
-    client = anthropic.AsyncAnthropic(api_key=running.key, base_url=running.url)
-    two = AnthropicModel("alpha/one", provider=AnthropicProvider(anthropic_client=client))
-    for model, name in ((one, "beta"), (two, "alpha")):
-        agent = Agent(model)
-        seen: list[str] = []
-
-        @agent.tool_plain
-        def get_weather(city: str) -> str:
-            """The weather in a city."""
-            seen.append(city)  # noqa: B023 - it is called in this turn of the loop alone
-            return "sunny"
-
-        assert agent.run_sync("What is the weather?").output == f"Hello from {name}"
-        assert sorted(seen) == ["Oslo", "Paris"]
 
 
 def test_the_ledger_has_every_attempt_once(stage: tuple[Running, Upstream, Upstream], tmp_path: Path) -> None:

@@ -8,8 +8,11 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +26,7 @@ import pytest
 from fungible.observe import Snapshot
 from tests.asking import Asker
 from tests.faulty import CHAT, FLOOD, INPUT, MESSAGES, OUTPUT, TEXT, Faulty
-from tests.serving import Running
+from tests.serving import Running, free_port
 from tests.upstream import Upstream
 
 PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
@@ -35,6 +38,9 @@ MORE = "".join(
     for m in ("good", "later", "drip", "echo-400")
 )
 MORE += """
+[route.hinted]
+targets = ["alpha/good", "beta/good"]
+
 [provider.kind]
 dialect = "openai.chat"
 base_url = "{alpha}/v1"
@@ -249,6 +255,16 @@ def _refused(ask: Asker) -> bool:
     return False
 
 
+@pytest.mark.parametrize("client", list(PATHS))
+def test_a_route_hint(stage: Stage, client: str) -> None:
+    for hint, target in (("beta", "beta/good"), ("alpha/good", "alpha/good"), ("beta/good", "beta/good")):
+        outcome = stage.ask(client, "hinted", extra_headers={"x-fungible-route-hint": hint})
+        assert outcome.headers["x-fungible-target"] == target and outcome.text == TEXT
+    outcome = stage.ask(client, "hinted", extra_headers={"x-fungible-route-hint": "gamma"})
+    assert outcome.status == 400 and "alpha/good, beta/good" in outcome.told
+    assert outcome.headers["x-fungible-attempts"] == "0"
+
+
 def test_spending_by_tag(stage: Stage) -> None:
     for tags in ("app=shop,team=blue", "app=shop", "team=red"):
         assert stage.ask("openai", "alpha/good", extra_headers={"x-fungible-tags": tags}).error is None
@@ -430,6 +446,29 @@ def test_two_workers(alone: Callable[[str], Stage]) -> None:
     rows = running.rows()
     assert len({row["attempt"] for row in rows}) == len(rows) >= 40
     assert {row["state"] for row in rows} == {"settled"}
+
+
+def test_without_uvloop_it_runs_on_asyncio_s_own_loop(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['uvloop'] = None; from fungible.http.loop import loop_name\n"
+    code += "from fungible.cli import main; print(loop_name(), file=sys.stderr); main()"
+    port = free_port()
+    command = [sys.executable, "-c", code, "serve", "--port", str(port), "--admin-port", "0"]
+    with (tmp_path / "log").open("w") as log, subprocess.Popen(command, stderr=log, cwd=tmp_path) as process:
+        try:
+            said = eventually(lambda: health(port), 20)
+            assert json.loads(said) == {"status": "ok"}
+            assert (tmp_path / "log").read_text().startswith("asyncio\n")
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+
+
+def health(port: int) -> bytes:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1) as answer:
+            return bytes(answer.read())
+    except OSError:
+        return b""
 
 
 def test_workers_do_not_outlive_their_parent(alone: Callable[[str], Stage]) -> None:

@@ -3,6 +3,8 @@
 import itertools
 import random
 import sqlite3
+import subprocess
+import sys
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -246,6 +248,23 @@ def test_a_store_held_by_another_process_is_waited_for_and_then_named(tmp_path, 
     assert refused.value.kind == "unavailable"
     other.execute("ROLLBACK")
     keys.create(store, "alice", now_ms=1)
+
+
+def test_a_second_store_of_a_process_leaves_the_first_its_locks(tmp_path):
+    """Otherwise another process takes itself for the last, removes the log, and the first never sees it again."""
+    mine = Store(tmp_path)
+    keys.create(mine, "before", now_ms=1)
+    Store(tmp_path).close()  # as the thread does that folds
+    version = mine.keys_version()
+    code = "import sys; from fungible.store import Store; from fungible import keys; s = Store(sys.argv[1]);"
+    code += "s.revoke_key('before', 2); keys.create(s, 'after', now_ms=3); s.close()"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    assert mine.keys_version() != version
+    keys.create(mine, "last", now_ms=4)
+    for store in (mine, Store(tmp_path)):
+        rows = store.keys()
+        told = {key.name: key.revoked_ms for key, _ in rows}
+        assert told == {"before": 2, "after": None, "last": None}
 
 
 def test_the_state_folder_is_its_owners_alone(tmp_path):

@@ -4,6 +4,7 @@ For requests, replies and streams, in every dialect. What counts as exactly is w
 the judge is judged first.
 """
 
+import itertools
 from typing import Any
 
 import msgspec
@@ -93,6 +94,61 @@ def test_the_theorem_whatever_the_quirks(spoken: Dialect) -> None:
     BRIEF(given(strategies.requests, quirks)(lambda x, quirks: holds_for(spoken, x, quirks)))()
 
 
+SAID_BEFORE: tuple[ir.Part, ...] = (
+    ir.Thinking(redacted="sealed"),
+    ir.Thinking(redacted="ours", extras=ir.Extras(dialect="openai.chat", fields={})),
+    ir.Thinking(text="signed", signature="s"),
+    ir.Thinking(text="plain"),
+    ir.Thinking(text=""),
+    ir.Thinking(text="", signature="bare"),
+    ir.Text(text="said"),
+    ir.Text(text=""),
+    ir.Refusal(text="no"),
+    ir.ToolCall(id="1", name="f", arguments="{}"),
+)
+
+
+@pytest.mark.parametrize("length", [1, 2, pytest.param(3, marks=pytest.mark.long)])
+def test_the_theorem_for_every_short_answer_sent_back(spoken: Dialect, length: int) -> None:
+    """All of them, with each quirk and each two: a redacted thought beside others once vanished so."""
+    told = [frozenset(q) for n in (0, 1, 2) for q in itertools.combinations(sorted(spoken.quirks), n)]
+    thinking = [q for q in told if len(q) < 2 or any("reasoning" in name or "thinking" in name for name in q)]
+    for parts in itertools.product(SAID_BEFORE, repeat=length):
+        if len(set(map(id, parts))) < length:
+            continue  # of two equal ones the judge cannot tell which was lost
+        x = asked(ir.Message(role="assistant", parts=parts))
+        for quirks in thinking if length < 3 else told:
+            holds_for(spoken, x, quirks)
+
+
+FOUND: dict[str, tuple[ir.Choice, ...]] = {
+    f"two {kind.__name__.lower()}s with what is left out between them": (
+        ir.Choice(
+            parts=(
+                kind(text="a"),
+                ir.Native(dialect="anthropic.messages", body={"type": "server_tool_use"}),
+                kind(text="b"),
+            ),
+            stop=ir.Stop(reason="end"),
+        ),
+    )
+    for kind in (ir.Text, ir.Refusal)
+} | {
+    "two empty answers, the first of which stopped for an unknown reason": (
+        ir.Choice(stop=ir.Stop(reason="other", raw="x")),
+        ir.Choice(stop=ir.Stop(reason="end")),
+    )
+}
+"""What the theorem found at length."""
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_was_found(spoken: Dialect, name: str) -> None:
+    reply = located(ir.Reply(id="a", model="a", choices=FOUND[name]))
+    holds_for(spoken, reply)
+    holds_streamed(spoken, (reply, ev.disassemble(reply)))
+
+
 @pytest.mark.long
 def test_the_theorem_at_length(spoken: Dialect) -> None:
     LONG(given(strategies.requests)(lambda x: holds_for(spoken, x)))()
@@ -147,6 +203,25 @@ JUDGED = {
     ),
     "moved into another text": (
         asked(user("a", "b")), asked(user("ab")), [lost("messages[0].parts[1]", "changed")], True,
+    ),
+    "auto is no choice beside parallel calls": (
+        asked(user("a"), tool_choice=ir.ToolChoice(mode="auto"), parallel_tool_calls=False),
+        asked(user("a"), parallel_tool_calls=False), [], True,
+    ),
+    "any other choice is": (
+        asked(user("a"), tool_choice=ir.ToolChoice(mode="required"), parallel_tool_calls=False),
+        asked(user("a"), parallel_tool_calls=False), [], False,
+    ),
+    "auto among some is a choice": (
+        asked(user("a"), tool_choice=ir.ToolChoice(mode="auto", allowed=("f",)), parallel_tool_calls=False),
+        asked(user("a"), parallel_tool_calls=False), [], False,
+    ),
+    "auto by itself is told": (
+        asked(user("a"), tool_choice=ir.ToolChoice(mode="auto")), asked(user("a")), [], False,
+    ),
+    "an item with only the nearest in it is still there": (
+        asked(ir.Message(role="developer"), user("a")), asked(user("a")),
+        [lost("messages[0].role", "approximated")], False,
     ),
     "something else in place of what moved": (
         asked(user("a"), user("b")), asked(user("b"), user("zz")), [lost("messages[0]", "changed")], False,

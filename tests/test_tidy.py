@@ -26,11 +26,11 @@ RINGS: tuple[tuple[str, ...], ...] = (
     # 1, pure
     ("frames", "dialects", "providers", "models", "translate", "places", "settings"),
     # 2, one call
-    ("call", "exchange", "attempt", "answer", "policies"),
+    ("call", "exchange", "attempt", "answer", "policies", "repeats"),
     # 3, keepers
     (
         "store", "ledger", "journal", "prices", "recorder", "replay", "evidence", "switch", "tune", "fleet",
-        "risk", "simulator", "keys", "pricelist",
+        "risk", "simulator", "keys", "pricelist", "statement",
     ),
     # 4, edges
     (

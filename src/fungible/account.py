@@ -25,7 +25,7 @@ STATES: dict[str, str] = {
 CLOSED = frozenset(STATES) - {"open"}
 
 
-class Opened(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="o", gc=False):
+class Opened(msgspec.Struct, frozen=True, array_like=True, tag="o", gc=False):
     """An attempt, before it is sent. `n` counts the attempts of one call from 1.
 
     `key` is a virtual key's id, `tags` the caller's `k=v,k=v`, `hold_nanousd` what a budget holds for it.
@@ -45,7 +45,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="o"
     hold_nanousd: Int64 | None = None
 
 
-class Settled(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="s", gc=False):
+class Settled(msgspec.Struct, frozen=True, array_like=True, tag="s", gc=False):
     """How an attempt ended. `state` is one of `CLOSED`; `status` is the provider's HTTP status.
 
     `first_ms` is when its first content event came; `fault` is a row of `faults.KINDS`; `losses` counts

@@ -20,6 +20,7 @@ from .losses import Loss, Report
 from .models import Target
 from .money import usd
 from .policies import retry
+from .translate import tidy
 from .world import Headers
 
 JSON_TYPE = "content-type: application/json\r\n"
@@ -147,6 +148,20 @@ class Translating:
         return self._writer.write(events)
 
 
+def retold(
+    body: bytes, call: Call, target: Target, created: int
+) -> tuple[bytes, Usage | None, tuple[Loss, ...]]:
+    """A plain answer in the client's dialect: (body, usage, losses). Raises `Fault` for one that is none.
+
+    `created`: Unix seconds, for a wire that tells none.
+    """
+    source = DIALECTS[target.dialect]
+    reply = completed(source.read_reply(body), call, target, created)
+    report = Report(source.names)
+    written = call.dialect.write_reply(reply, report)
+    return written, reply.usage, tidy(report.losses) if report.losses else ()
+
+
 def reply_head(
     call: str, target: Target, attempts: int, row: Settled | None, losses: tuple[Loss, ...]
 ) -> bytes:
@@ -174,7 +189,7 @@ def upstream_error(
         return Failure(
             Fault("provider_answer", f"{target.provider} answered {status}, which is not followed.")
         )
-    if status in (401, 403) and fault.kind in ("authentication", "permission"):
+    if fault.kind == "authentication" or (status in (401, 403) and fault.kind == "permission"):
         return Failure(
             Fault(
                 "provider_authentication",

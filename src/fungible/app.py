@@ -31,6 +31,7 @@ from .providers.table import SHIPPED_MODELS
 from .store import Budgets, Store
 
 SHIPPED = Path(__file__).parent / "data"
+PINNED = ("host", "port", "admin_port", "workers", "state", "durable", "body_bytes_max")
 FOLD_IDLE_S = 10.0  # without a call for this long, the journal is folded
 FOLD_EVERY_S = 300.0  # at the latest
 FOLD_CHUNK_BYTES = 256 * 1024  # some hundred attempts: an idle server that is called stops between two
@@ -43,14 +44,16 @@ class Books:
         self._ledger = ledger
         self._state = state
         self._budgets: Budgets | None = None
-        self.rows = 0  # written since the last fold
+        self.open: Callable[[Opened], None] = ledger.open  # the ledger's own: a call in between is two a call
+        self.settle: Callable[[Settled], None] = ledger.settle
 
-    def open(self, row: Opened) -> None:
-        self._ledger.open(row)
-        self.rows += 1
+    @property
+    def rows(self) -> int:
+        """Opened since `folded`."""
+        return self._ledger.unfolded
 
-    def settle(self, row: Settled) -> None:
-        self._ledger.settle(row)
+    def folded(self, left: int = 0) -> None:
+        self._ledger.unfolded = left
 
     def reserve(self, key: Key, attempt: str, nanousd: int, now_ms: int) -> bool:
         if self._budgets is None:
@@ -74,7 +77,7 @@ class App:
         state = Path(config.server.state)
         self.config = config
         self.store = Store(state)
-        self.books = Books(Ledger(state), state)
+        self.books = Books(Ledger(state, durable=config.server.durable), state)
         self.prices = PriceBook.load(state)
         self._compiling: subprocess.Popen[bytes] | None = None
         self._compiled_once = False
@@ -91,6 +94,8 @@ class App:
         self.front = Front(self.gateway, self.gauges)
         self._open = False
         self.said: list[str] = []  # what an operator should read, taken by whoever runs this
+        self.taken_up_ms = self.gateway.wall_ms()  # when the configuration in force was
+        self.refused: str | None = None  # why a changed one is not
         self._stamps = _stamps(config.watched)
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="fungible")
         self._loading: Future[Config] | None = None
@@ -135,6 +140,11 @@ class App:
         except OSError as error:
             self.said.append(f"The metrics of this worker could not be written: {error.strerror}.")
 
+    @property
+    def loading(self) -> bool:
+        """Whether a configuration is being read."""
+        return self._loading is not None
+
     def reload(self) -> None:
         """Begin to read the configuration again, beside the loop: a secret may come from a command."""
         if self._loading is None:
@@ -149,6 +159,7 @@ class App:
         try:
             fresh = loading.result()
         except Fault as fault:
+            self.refused = fault.message
             self.said.append(
                 f"The configuration was not taken up; the old one stays in force.\n{fault.message}"
             )
@@ -157,6 +168,7 @@ class App:
             self.embedded.close()
             self.embedded = self.gateway.embedded = _engine(fresh)
         self.config = fresh
+        self.taken_up_ms, self.refused = self.gateway.wall_ms(), None
         self._stamps = _stamps(fresh.watched)
         anyone = self._open or fresh.server.auth == "open"
         self.local.settings = msgspec.structs.replace(fresh.server.settings(), open=anyone)
@@ -169,7 +181,7 @@ class App:
         idle = self._idle()
         due = idle or now - self._folded > FOLD_EVERY_S
         if self.books.rows and due and (self._folding is None or self._folding.done()):
-            self.books.rows = 0
+            self.books.folded()
             self._folded = now
             go_on = self._idle if idle else _always
             self._folding = self._beside.submit(self._fold, self.config.server.state, go_on)
@@ -186,12 +198,11 @@ class App:
         finally:
             store.close()
         if not go_on():
-            self.books.rows += 1  # it was broken off: there is more
+            self.books.folded(self.books.rows + 1)  # it was broken off: there is more
 
     def _pinned(self) -> Mapping[str, Any]:
-        """What a running process cannot change: where it listens and where it keeps its state."""
-        server = self.config.server
-        return {name: getattr(server, name) for name in ("host", "port", "admin_port", "workers")}
+        """What a running process cannot change: where it listens, where it keeps its state, and how."""
+        return {name: getattr(self.config.server, name) for name in PINNED}
 
     def _compiled(self, process: "subprocess.Popen[bytes]") -> None:
         _, said = process.communicate()

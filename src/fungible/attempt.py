@@ -13,7 +13,9 @@ A row that is `open` belongs to a call under way; after a crash it becomes `unkn
 from typing import Literal
 
 from .account import Settled
+from .call import Call
 from .ir import Usage
+from .models import Target
 from .money import Price, cost
 
 Ending = Literal["settled", "estimated", "void", "unknown"]
@@ -22,13 +24,33 @@ BYTES_PER_TOKEN = 4  # of text, for estimates only; English prose on today's tok
 TOKENS_MAX = 1_000_000_000  # of one attempt; a provider that counts more has miscounted
 
 
+def special(
+    head: bytes, path: str, target: Target, call: Call, attempt: str, name: str | None
+) -> tuple[bytes, str]:
+    """A target's head and path, with what the call's own head adds to them or puts in their place.
+
+    `name`: the header that tells the provider the attempt's id, where one is set.
+    """
+    asking, dialect = call.asking, call.dialect
+    if asking.operation == "count":
+        counting = dialect.address(target.model, "count")
+        head, path = target.head_for(counting), target.path_for(counting)
+    if target.dialect == dialect.name:
+        for ours, theirs in asking.forward:
+            head = head.replace(ours, theirs, 1) if ours is not None else head + theirs
+    return (head if name is None else head + f"{name}: {attempt}\r\n".encode()), path
+
+
 def is_bill(told: Usage | None) -> bool:
     """Whether a provider's usage says enough to be billed by: both totals, and no impossible number."""
-    if told is None or told.input_tokens is None or told.output_tokens is None:
+    if told is None:
+        return False
+    read, said = told.input_tokens, told.output_tokens
+    if read is None or said is None:
         return False
     return (
-        0 <= told.input_tokens <= TOKENS_MAX
-        and 0 <= told.output_tokens <= TOKENS_MAX
+        0 <= read <= TOKENS_MAX
+        and 0 <= said <= TOKENS_MAX
         and (told.cache_read_tokens or 0) >= 0
         and (told.cache_write_tokens or 0) >= 0
         and (told.cache_write_1h_tokens or 0) >= 0
@@ -60,7 +82,6 @@ def close(
     ended_ms: int,
     usage: Usage | None,
     price: Price | None,
-    *,
     provider_request_id: str | None = None,
     status: int = 0,
     fault: str | None = None,
@@ -74,18 +95,9 @@ def close(
     else:
         amount = cost(price, usage) if price is not None else None
     return Settled(
-        attempt=attempt,
-        state=state,
-        ended_ms=ended_ms,
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cache_read_tokens=usage.cache_read_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-        cost_nanousd=amount,
-        price_id=price.id if price is not None and amount is not None and state != "void" else None,
-        provider_request_id=provider_request_id,
-        status=status or None,
-        fault=fault,
-        losses=losses,
-    )
+        attempt, state, ended_ms,
+        usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens,
+        usage.reasoning_tokens,
+        amount, price.id if price is not None and amount is not None and state != "void" else None,
+        provider_request_id, status or None, fault, None, losses,
+    )  # fmt: skip

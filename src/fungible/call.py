@@ -44,52 +44,38 @@ class Settings(msgspec.Struct, frozen=True):
     held_bytes_max: int = 256 * 1024  # of a stream held back until its first content event
 
 
-class Call:
+class Asking(msgspec.Struct, frozen=True):
+    """What a request's head says of the call, whatever its body holds."""
+
+    dialect: Dialect
+    operation: str = "chat"  # or count
+    secret: bytes | None = None  # the virtual key as sent
+    strict: bool = False
+    tags: str = ""
+    hint: str = ""  # the target of the route to try first: `provider/model`, or its provider
+    repeat: bytes | None = None  # the client's word for this very request, `idempotency-key`
+    located: Located | None = None  # what the address says of the call, where it names the model
+    forward: Sequence[tuple[bytes | None, bytes]] = ()
+    """Header lines for a provider of the same dialect: (ours that it replaces, it)."""
+
+    def __repr__(self) -> str:
+        return "Asking(...)"  # it holds a key
+
+
+class Call(msgspec.Struct, eq=False):
     """One call of a client, from its first byte to its last."""
 
-    __slots__ = (
-        "body",
-        "dialect",
-        "forward",
-        "id",
-        "key",
-        "losses",
-        "operation",
-        "peek",
-        "route",
-        "secret",
-        "started",
-        "strict",
-        "tags",
-    )
+    id: str
+    asking: Asking
+    dialect: Dialect
+    body: bytes
+    peek: Peek
+    started: float  # monotonic seconds
+    key: Key | None = None  # set by policies.auth
+    route: Route | None = None  # set by policies.route
 
-    def __init__(
-        self,
-        id: str,
-        dialect: Dialect,
-        body: bytes,
-        *,
-        secret: bytes | None,
-        started: float,
-        strict: bool = False,
-        tags: str = "",
-        forward: Sequence[tuple[bytes | None, bytes]] = (),
-        operation: str = "chat",
-        located: Located | None = None,
-    ) -> None:
-        self.id = id
-        self.dialect = dialect
-        self.body = body
-        self.secret = secret  # the virtual key as sent; cleared once it has been checked
-        self.started = started  # monotonic seconds
-        self.strict = strict
-        self.tags = tags
-        self.forward = forward  # header lines for a provider of the same dialect: (ours that it replaces, it)
-        self.operation = operation  # chat, or count
-        peeked = dialect.peek(body)
-        self.peek: Peek = peeked if located is None else located.complete(peeked)
-        self.key: Key | None = None  # set by policies.auth
-        self.route: Route | None = None  # set by policies.route
+    def __repr__(self) -> str:
+        return f"Call({self.id!r})"  # a prompt stands in no log
 
 
 class Local:

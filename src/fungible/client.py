@@ -57,12 +57,17 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 class _Request:
     """Implements `gateway.Request`."""
 
-    __slots__ = ("body", "headers", "method", "path", "query")
+    __slots__ = ("body", "headers", "method", "note", "path", "query")
 
     def __init__(self, method: bytes, target: str, headers: Mapping[bytes, bytes], body: bytes) -> None:
         self.method, self.headers, self.body = method, headers, body
         self.path, _, query = target.partition("?")
         self.query = query.encode()
+        self.note: Any = None
+
+    @property
+    def head(self) -> "_Request":
+        return self
 
 
 class _Inbox:

@@ -33,17 +33,17 @@ from .answer import (
     Failure,
     Nobody,
     Translating,
-    completed,
     error_reply,
     given_back,
     only_keepalives,
     reply_head,
+    retold,
     shut,
     trailer,
     unread,
     upstream_error,
 )
-from .attempt import BYTES_PER_TOKEN, Ending, close, estimated, is_bill
+from .attempt import BYTES_PER_TOKEN, Ending, close, estimated, is_bill, special
 from .call import Call, Local, Policy
 from .dialects import DIALECTS
 from .dialects.base import Watch
@@ -94,55 +94,58 @@ class World(Protocol):
     def over(self, exchange: "Exchange") -> None: ...
 
 
-class Exchange:
+class Exchange(msgspec.Struct, eq=False):
     """One call under way. Made by whoever has read a request; `begin` starts it."""
 
-    __slots__ = (
-        "_answer", "_answer_bytes", "_attempt", "_back", "_body_bytes", "_client", "_deadline", "_failure",
-        "_flow", "_headers", "_held", "_held_bytes", "_hold", "_local", "_n", "_read", "_request_id",
-        "_row_open", "_status", "_target", "_targets", "_tried", "_watch", "_world", "call", "due",
-        "losses", "state",
-    )  # fmt: skip
-
-    def __init__(self, call: Call, client: Client, local: Local, world: World) -> None:
-        self.call = call
-        self.state: State = "asked"
-        self.due = NEVER  # monotonic seconds at which `on_time` is wanted
-        self.losses: tuple[Loss, ...] = ()  # of the attempt that answers
-        self._client = client
-        self._local = local
-        self._world = world
-        self._read: Request | None = None  # the request in canonical form, once a target needs it
-        self._targets: tuple[Target, ...] = ()
-        self._tried: list[Target] = []
-        self._n = 0
-        self._flow: Flow | None = None
-        self._failure: Failure | None = None
-        self._held: list[bytes] = []  # of a stream, until its first content event
-        self._answer: list[bytes] = []  # a plain answer, or an error's body
-        self._headers: Headers = []  # of an error
-        self._back = b""  # header lines of the provider's that go back to a client of its dialect
-        self._request_id: str | None = None
-        self._watch: Watch | None = None
-        self._row_open = False
-        self._hold: int | None = None
-        self._deadline = call.started + local.settings.deadlines.total_ms / 1000
+    call: Call
+    _client: Client
+    _local: Local
+    _world: World
+    _deadline: float = NEVER  # monotonic seconds at which all patience ends
+    state: State = "asked"
+    due: float = NEVER  # monotonic seconds at which `on_time` is wanted
+    losses: tuple[Loss, ...] = ()  # of the attempt that answers
+    _read: Request | None = None  # the request in canonical form, once a target needs it
+    _targets: tuple[Target, ...] = ()
+    _tried: list[Target] = []
+    _n: int = 0
+    _failure: Failure | None = None
+    _hold: int | None = None
+    # Of the attempt under way:
+    _target: Target = None  # type: ignore[assignment]  # there is one from the first attempt on
+    _attempt: str = ""
+    _row_open: bool = False
+    _flow: Flow | None = None
+    _body_bytes: int = 0
+    _status: int = 0
+    _headers: Headers = []  # of an error
+    _back: bytes = b""  # header lines of the provider's that go back to a client of its dialect
+    _request_id: str | None = None
+    _watch: Watch | None = None
+    _held: list[bytes] = []  # of a stream, until its first content event
+    _held_bytes: int = 0
+    _answer: list[bytes] = []  # a plain answer, or an error's body
+    _answer_bytes: int = 0
 
     # --- admission and routing
 
     def begin(self) -> None:
         call, local, world = self.call, self._local, self._world
         now = call.started
+        self._deadline = now + local.settings.deadlines.total_ms / 1000
         for policy in ADMISSION:
             fault = policy(call, local, now)
             if fault is not None:
                 self._finish_with(Failure(fault))
                 return
         retry.deposit(local, now)
-        assert call.route is not None
-        targets = call.route.targets
+        found = call.route
+        assert found is not None
+        targets = found.targets
         if len(targets) > 1:
-            targets = route.order(call.route, local, now, world.wall_ms(), world.chance())
+            targets = route.order(found, local, now, world.wall_ms(), world.chance())
+        if len(targets) > 1 or targets[0].also:
+            targets = tuple([target.spoken(call.dialect.name) for target in targets])
         self._targets = targets
         self._try_first(now)
 
@@ -150,10 +153,10 @@ class Exchange:
         """The first target that may be asked and can take the request; the refusal of the first, if none."""
         refused: Fault | None = None
         for target in self._targets:
-            if self.call.operation == "count" and target.dialect != self.call.dialect.name:
+            if self.call.asking.operation == "count" and target.dialect != self.call.dialect.name:
                 self._estimate_count(target)
                 return
-            if not breaker.admit(target, self._local, now):
+            if self._local.breakers and not breaker.admit(target, self._local, now):
                 refused = refused or shut(target, *breaker.why(target, self._local, now))
                 continue
             fault = self._try(target)
@@ -173,28 +176,17 @@ class Exchange:
             body = self._body_for(target)
         except Fault as fault:
             return fault
-        attempt = f"{call.id}.{self._n + 1}"
-        refusal = self._set_aside(target, attempt, body)
-        if refusal is not None:
-            return refusal
-        stream = call.peek.stream
-        head, path = (target.stream_head, target.stream_path) if stream else (target.head, target.path)
-        if call.operation == "count":
-            path = call.dialect.address(target.model, "count")
-            head, path = target.head_for(path), target.path_for(path)
-        if target.dialect == call.dialect.name:
-            for ours, theirs in call.forward:
-                head = head.replace(ours, theirs, 1) if ours is not None else head + theirs
-        name = self._local.settings.attempt_header
-        if name is not None:
-            head += f"{name}: {attempt}\r\n".encode()
-        key, peek = call.key, call.peek
-        route_name = call.route.name if call.route is not None else ""
+        n = self._n + 1
+        attempt = f"{call.id}.{n}"
+        key, peek, settings = call.key, call.peek, self._local.settings
+        if key is not None and key.budget_nanousd is not None:
+            refusal = self._set_aside(key, key.budget_nanousd, target, attempt, body)
+            if refusal is not None:
+                return refusal
         row = Opened(
-            attempt=attempt, call=call.id, n=self._n + 1, started_ms=world.wall_ms(),
-            provider=target.provider, model=target.model, dialect=target.dialect,
-            stream=peek.stream, tags=call.tags, route=route_name,
-            key=key.id if key is not None else None, hold_nanousd=self._hold,
+            attempt, call.id, n, world.wall_ms(), target.provider, target.model, target.dialect, peek.stream,
+            key.id if key is not None else None, call.route.name if call.route is not None else "",
+            call.asking.tags, self._hold,
         )  # fmt: skip
         try:
             world.opened(row)
@@ -203,24 +195,34 @@ class Exchange:
                 self._hold = None
                 world.post(attempt, 0)
             return unwritten
-        self._n += 1
+        if self._n:
+            self._forget_attempt()
+        self._n = n
         self._tried.append(target)
         self._target, self._attempt, self._row_open = target, attempt, True
+        self._body_bytes = len(body)
+        self.state = "sent"
+        deadlines = settings.deadlines
+        self.due = self._deadline
+        if peek.stream:
+            self.due = min(world.clock() + deadlines.first_ms / 1000, self._deadline)
+        asking, name, head, path = call.asking, settings.attempt_header, target.sealed.head, target.path
+        if peek.stream:
+            head, path = target.sealed.stream_head, target.stream_path
+        if asking.forward or asking.operation != "chat" or name is not None:
+            head, path = special(head, path, target, call, attempt, name)
+        outgoing = Outgoing(target.origin, path, head, body, deadlines.connect_ms)
+        flow = world.send(target, outgoing, self)
+        if self._n == n and self._row_open:
+            self._flow = flow
+        return None
+
+    def _forget_attempt(self) -> None:
+        """What was known of the last attempt's answer is not true of the next."""
         self._status, self._request_id, self._watch = 0, None, None
         self._back = b""
         self._held, self._held_bytes = [], 0
         self._answer, self._answer_bytes = [], 0
-        self._body_bytes = len(body)
-        self.state = "sent"
-        now = world.clock()
-        first = now + self._local.settings.deadlines.first_ms / 1000
-        self.due = min(first, self._deadline) if peek.stream else self._deadline
-        number = self._n
-        outgoing = Outgoing(target.origin, path, head, body, self._local.settings.deadlines.connect_ms)
-        flow = world.send(target, outgoing, self)
-        if self._n == number and self._row_open:
-            self._flow = flow
-        return None
 
     def _body_for(self, target: Target) -> bytes:
         """Moved where client and provider speak alike, written anew where they do not. Raises `Fault`."""
@@ -241,20 +243,18 @@ class Exchange:
         report = Report(call.dialect.names)
         body = DIALECTS[target.dialect].write_request(request, report, target.quirks)
         self.losses = tidy(report.losses) if report.losses else ()
-        if self.losses and call.strict:
+        if self.losses and call.asking.strict:
             raise lossy(self.losses, target.name)
         return body
 
-    def _set_aside(self, target: Target, attempt: str, body: bytes) -> Fault | None:
-        key = self.call.key
-        if key is None or key.budget_nanousd is None:
-            return None
+    def _set_aside(self, key: Key, cap: int, target: Target, attempt: str, body: bytes) -> Fault | None:
+        """Hold a part of the key's budget for the attempt. A fault: too little is left, or no price known."""
         price = self._local.price(target, self._world.wall_ms())
         amount = budget.hold(price, target.name, len(body), self.call.peek.max_output_tokens)
         if isinstance(amount, Fault):
             return amount
         if not self._world.reserve(key, attempt, amount):
-            return budget.exhausted(key.budget_nanousd)
+            return budget.exhausted(cap)
         self._hold = amount
         return None
 
@@ -262,19 +262,21 @@ class Exchange:
 
     def on_head(self, status: int, headers: Headers) -> None:
         self._status = status
+        client = self.call.dialect
         dialect = DIALECTS[self._target.dialect]
         notable = NOTABLE[dialect.name]
-        for name, value in headers:
+        for field in headers:
+            name = field[0]
             if name in notable:
                 if name in REQUEST_IDS:
-                    self._request_id = value.decode("latin-1")[:128]
-                if dialect is self.call.dialect:
-                    self._back += given_back(dialect, name, value)
+                    self._request_id = field[1].decode("latin-1")[:128]
+                if dialect is client:
+                    self._back += given_back(dialect, name, field[1])
         if status != 200:
             self._headers = headers
             return
         if self.call.peek.stream:
-            if dialect is self.call.dialect:
+            if dialect is client:
                 self._watch = dialect.watch(self.call.peek.stream_usage)
             else:
                 now_s = self._world.wall_ms() // 1000
@@ -284,14 +286,10 @@ class Exchange:
         self._answer_bytes += len(data)
         watch = self._watch
         if watch is None:
-            self._answer.append(data)
-            limit = self._local.settings.answer_bytes_max if self._status == 200 else ERROR_BYTES_MAX
-            if self._answer_bytes > limit:
-                self._give_up(Fault("provider_answer", f"The provider's answer exceeds {limit} bytes."))
-            elif self.state == "sent":
-                self._begin_patience()
+            self._more_of_answer(data)
             return
-        if self.state == "closing":
+        state = self.state
+        if state == "closing":
             return
         try:
             out = watch.feed(data)
@@ -303,10 +301,22 @@ class Exchange:
             raise
         if watch.fault is not None:
             self._stream_fault(watch, out)
-        elif self.state == "streaming":
-            self._pass_on(watch, out)
-        else:
+        elif state != "streaming":
             self._gate(watch, out)
+        elif watch.done or not out or out.startswith(self.call.dialect.keepalives):
+            self._pass_on(watch, out)
+        else:  # nearly every time
+            due = self._world.clock() + self._local.settings.deadlines.idle_ms / 1000
+            self.due = due if due < self._deadline else self._deadline
+            self._client.write(out)
+
+    def _more_of_answer(self, data: bytes) -> None:
+        self._answer.append(data)
+        limit = self._local.settings.answer_bytes_max if self._status == 200 else ERROR_BYTES_MAX
+        if self._answer_bytes > limit:
+            self._give_up(Fault("provider_answer", f"The provider's answer exceeds {limit} bytes."))
+        elif self.state == "sent":
+            self._begin_patience()
 
     def on_end(self) -> None:
         self._flow = None
@@ -333,17 +343,13 @@ class Exchange:
         body = self._answer[0] if len(self._answer) == 1 else b"".join(self._answer)
         try:
             usage: Usage | None
-            if call.operation == "count":
+            if call.asking.operation == "count":
                 usage = NOTHING
             elif target.dialect == call.dialect.name:
                 usage = call.dialect.read_usage(body)
             else:
-                reply = DIALECTS[target.dialect].read_reply(body)
-                reply = completed(reply, call, target, self._world.wall_ms() // 1000)
-                usage, report = reply.usage, Report(DIALECTS[target.dialect].names)
-                body = call.dialect.write_reply(reply, report)
-                if report.losses:
-                    self.losses = self.losses + tidy(report.losses)
+                body, usage, lost = retold(body, call, target, self._world.wall_ms() // 1000)
+                self.losses = self.losses + lost
         except Fault as fault:
             self._failed(fault)
             return
@@ -351,7 +357,8 @@ class Exchange:
             self._failed(unread(target))
             raise
         row = self._settle("settled", usage)
-        breaker.succeeded(target, self._local)
+        if self._local.breakers:
+            breaker.succeeded(target, self._local)
         self.state = "over"
         self._client.reply(200, reply_head(call.id, target, self._n, row, self.losses) + self._back, body)
         self._world.over(self)
@@ -393,8 +400,8 @@ class Exchange:
 
     def _begin_patience(self) -> None:
         """The provider has said something; from now on it may be silent for `idle_ms`."""
-        idle_s = self._local.settings.deadlines.idle_ms / 1000
-        self.due = min(self._world.clock() + idle_s, self._deadline)
+        due = self._world.clock() + self._local.settings.deadlines.idle_ms / 1000
+        self.due = due if due < self._deadline else self._deadline
 
     def _stream_done(self, watch: Watch, out: bytes) -> None:
         row = self._settle("settled", watch.usage)
@@ -563,9 +570,8 @@ class Exchange:
         if state == "estimated":
             usage = estimated(usage, self._body_bytes, self._answer_bytes)
         row = close(
-            self._attempt, state, wall_ms, usage, price,
-            provider_request_id=self._request_id, status=self._status,
-            fault=fault.kind if fault is not None else None, losses=len(self.losses),
+            self._attempt, state, wall_ms, usage, price, self._request_id, self._status,
+            fault.kind if fault is not None else None, len(self.losses),
         )  # fmt: skip
         world.settled(row, call, self._target)
         if self._hold is not None:

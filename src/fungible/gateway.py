@@ -11,20 +11,24 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qs
+
+import msgspec
 
 from .account import Key, Opened, Settled
 from .answer import Client
-from .call import Call, Local
+from .call import Asking, Call, Local
 from .dialects import DIALECTS
-from .dialects.base import MODEL, Dialect, Located
+from .dialects.base import MODEL, Dialect, KeyOf, Located
 from .exchange import Exchange
 from .faults import Fault
 from .models import Catalogue, Target
 from .money import Price
 from .observe import Metrics
 from .prices import LOCAL
+from .providers.signers import EMBEDDED
+from .repeats import Recorder, Repeats
 from .world import Flow, Outgoing, Sink, Upstream
 
 CREDENTIALS: tuple[tuple[bytes, bytes], ...] = (
@@ -34,7 +38,15 @@ CREDENTIALS: tuple[tuple[bytes, bytes], ...] = (
     (b"api-key", b""),
     (b"x-goog-api-key", b""),
 )
+IDEMPOTENCY = b"idempotency-key"
+HINT = b"x-fungible-route-hint"
 TAGS_BYTES_MAX = 512
+
+
+class Noted(Protocol):
+    """A request's head. Requests that have the same head may share it, and with it the gateway's note."""
+
+    note: Any
 
 
 class Request(Protocol):
@@ -50,6 +62,8 @@ class Request(Protocol):
     def headers(self) -> Mapping[bytes, bytes]: ...
     @property
     def body(self) -> bytes: ...
+    @property
+    def head(self) -> Noted: ...
 
 
 class Books(Protocol):
@@ -125,9 +139,12 @@ class Gateway:
         self.last_call = 0.0  # monotonic seconds
         self.draining = False
         self._books = books
+        self.opened = books.open
+        self._settle = books.settle
         self._network = network
         self.embedded = embedded
         self._operations, self._placed = operations()
+        self._repeats = Repeats()
         self._boot = secrets.token_hex(5)
         self.clock = time.monotonic
         self.chance = chance if chance is not None else random.random
@@ -136,29 +153,27 @@ class Gateway:
 
     def on_request(self, request: Request, client: Client) -> Exchange | Finished:
         """A whole request has been read. The answer goes to `client`, now or later."""
-        found, located = self._operations.get(request.path), None
-        if found is None:
-            found, located = self._locate(request)
-        if found is None or request.method != b"POST":
-            raise self._no_such(request, found is not None)
-        dialect, operation, forward, ours = found
-        headers = request.headers
-        self.metrics.calls += 1
-        identity = f"{self._boot}-{self.metrics.calls}"
+        head, body = request.head, request.body
+        asking: Asking = head.note
+        if asking is None:
+            asking = head.note = self._read(request)
+        metrics = self.metrics
+        metrics.calls = count = metrics.calls + 1
         self.last_call = now = self.clock()
+        dialect = asking.dialect
+        identity = f"{self._boot}-{count}"
         try:
-            call = Call(
-                identity,
-                dialect,
-                request.body,
-                secret=credential(headers) if located is None else credential_of(request, dialect),
-                started=now,
-                strict=headers.get(b"x-fungible-strict") == b"1",
-                tags=_tags(headers) if b"x-fungible-tags" in headers else "",
-                forward=[(ours.get(n), b"%b: %b\r\n" % (n, headers[n])) for n in forward if n in headers],
-                operation=operation,
-                located=located,
-            )
+            if asking.secret is None and dialect.signed is not None:
+                asking = self._signed(request, asking, dialect.signed)
+            peek, located = dialect.peek(body), asking.located
+            if located is not None:
+                peek = located.complete(peek)
+            call = Call(identity, asking, dialect, body, peek, now)
+            if asking.repeat is not None:
+                recorder = self._taken(request.path, call, asking.repeat, client)
+                if recorder is None:
+                    return FINISHED
+                client = recorder
         except Fault as fault:
             refuse(client, dialect, fault, identity)
             return FINISHED
@@ -170,6 +185,47 @@ class Gateway:
             self.active.discard(exchange)
             raise
         return exchange
+
+    def _read(self, request: Request) -> Asking:
+        """What the head says. Raises `Fault` where it asks for what is not here."""
+        found, located = self._operations.get(request.path), None
+        if found is None:
+            found, located = self._locate(request)
+        if found is None or request.method != b"POST":
+            raise self._no_such(request, found is not None)
+        dialect, operation, forward, ours = found
+        headers = request.headers
+        return Asking(
+            dialect,
+            operation,
+            secret=credential(headers) if located is None else credential_of(request, dialect),
+            strict=headers.get(b"x-fungible-strict") == b"1",
+            tags=_tags(headers) if b"x-fungible-tags" in headers else "",
+            hint=headers[HINT].decode("latin-1") if HINT in headers else "",
+            located=located,
+            repeat=headers.get(IDEMPOTENCY),
+            forward=tuple((ours.get(n), b"%b: %b\r\n" % (n, headers[n])) for n in forward if n in headers),
+        )
+
+    def _signed(self, request: Request, asking: Asking, key_of: KeyOf) -> Asking:
+        """With the key that signed this request. The head's note keeps none: each body needs its own proof.
+
+        Raises `Fault` (authentication) for a signature that is none.
+        """
+        secret = key_of(
+            request.method, request.path, request.query, request.headers, request.body, self.wall_ms()
+        )
+        return msgspec.structs.replace(asking, secret=secret)
+
+    def _taken(self, path: str, call: Call, key: bytes, client: Client) -> Recorder | None:
+        """As `Repeats.take`; of a caller whose key holds, since an answer that is kept asks no policy."""
+        owner = call.asking.secret or b""
+        if not self.local.settings.open:
+            self.local.keys.check(owner)
+        return self._repeats.take(key, owner, path, call, client, self._under_way)
+
+    def _under_way(self, call: str) -> bool:
+        return any(exchange.call.id == call for exchange in self.active)
 
     def _locate(self, request: Request) -> tuple[Operation | None, Located | None]:
         """What an address means that names the model."""
@@ -187,8 +243,9 @@ class Gateway:
         if found is not None:
             return found.dialect
         for dialect in DIALECTS.values():
+            told = {*dialect.known_by, *(name.lower().encode() for name in dialect.headers)}
             if any(path.startswith(p.partition(MODEL)[0]) for p in dialect.client_paths) or any(
-                name.lower().encode() in headers for name in dialect.headers
+                name in headers for name in told
             ):
                 return dialect
         return next(iter(DIALECTS.values()))
@@ -214,16 +271,13 @@ class Gateway:
         return time.time_ns() // 1_000_000
 
     def send(self, target: Target, outgoing: Outgoing, sink: Sink) -> Flow:
-        if target.embedded:
+        if target.origin.scheme == EMBEDDED:
             assert self.embedded is not None, "the catalogue offers the engine only where there is one"
             return self.embedded.send(outgoing, sink)
         return self._network.send(outgoing, sink)
 
-    def opened(self, row: Opened) -> None:
-        self._books.open(row)
-
     def settled(self, row: Settled, call: Call, target: Target) -> None:
-        self._books.settle(row)
+        self._settle(row)
         self.metrics.attempt(row, target, int((self.clock() - call.started) * 1000))
 
     def reserve(self, key: Key, attempt: str, nanousd: int) -> bool:
@@ -264,17 +318,11 @@ def credential(headers: Mapping[bytes, bytes]) -> bytes | None:
 
 
 def credential_of(request: Request, dialect: Dialect) -> bytes | None:
-    """The same, or the key that the query holds or that signed the call, where the caller's dialect has that.
-
-    Raises `Fault` (authentication) for a signature that is none.
-    """
+    """The same, or the key that the query holds, where the caller's dialect has a place for it there."""
     found = credential(request.headers)
     if found is None and dialect.key_query is not None:
         asked = parse_qs(request.query.decode("latin-1"))
         found = asked.get(dialect.key_query, [""])[0].encode("latin-1", "replace") or None
-    if found is None and dialect.signed is not None:
-        r = request
-        found = dialect.signed(r.method, r.path, r.query, r.headers, r.body, time.time_ns() // 1_000_000)
     return found
 
 

@@ -135,11 +135,13 @@ class Audio(Node, frozen=True, kw_only=True, tag="audio"):
 class Thinking(Node, frozen=True, kw_only=True, tag="thinking"):
     """What a model thought. `signature` is opaque and must return to its maker unchanged.
 
-    A redacted thought has no readable text: `redacted` holds its opaque data.
+    A redacted thought has no readable text: `redacted` holds its opaque data. `signer` is the dialect whose
+    provider made the signature, where no other dialect's takes it; None: the signature may go to any.
     """
 
     text: str = ""
     signature: str | None = None
+    signer: str | None = None
     redacted: str | None = None
     cache: Cache | None = None
 

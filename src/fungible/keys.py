@@ -28,6 +28,7 @@ _LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _ALPHABET = _LETTERS + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 NAME_CHARS_MAX = 128
 INT64_MAX = 2**63 - 1
+SEEN_MAX = 4_096
 
 _MISSING = "This call carries no key. Send one as your client's API key; `fungible keys create` makes one."
 _UNKNOWN = "This key is not known here, or has been revoked. `fungible keys create` makes one."
@@ -121,11 +122,12 @@ def nanousd(text: str) -> int:
 class KeyRing:
     """The keys in force, as they were when it was made. `version` tells whether the store has moved on."""
 
-    __slots__ = ("_by_id", "_keys", "version")
+    __slots__ = ("_by_id", "_keys", "_seen", "version")
 
     def __init__(self, keys: dict[bytes, Key], version: int = 0) -> None:
         self._keys = keys
         self._by_id = {key.id: key for key in keys.values()}
+        self._seen: dict[str | bytes | None, Key] = {}  # secrets that were found: each is hashed once
         self.version = version
 
     @classmethod
@@ -142,6 +144,9 @@ class KeyRing:
 
     def check(self, secret: str | bytes | None) -> Key:
         """Whose key this is. Raises Fault `authentication`: none, unknown, or revoked."""
+        known = self._seen.get(secret)
+        if known is not None:
+            return known
         if not secret:
             raise Fault("authentication", _MISSING)
         if isinstance(secret, str):
@@ -149,4 +154,7 @@ class KeyRing:
         key = self._keys.get(sha256(secret).digest())
         if key is None:
             raise Fault("authentication", _UNKNOWN)
+        if len(self._seen) >= SEEN_MAX:
+            self._seen.clear()
+        self._seen[secret] = key
         return key

@@ -59,6 +59,7 @@ class Ledger:
         self._encode = msgspec.json.Encoder().encode
         self._open: set[str] = set()
         self._late: list[bytes] = []  # endings the disk did not take
+        self.unfolded = 0  # attempts opened since whoever folds has last set this
         self._broken = False
         self._lock = self._fd = self._at = self._size = -1
         try:
@@ -85,23 +86,24 @@ class Ledger:
             line = self._encode(row) + b"\n"
         except (UnicodeEncodeError, OverflowError):
             line = b""
-        if not 0 < len(line) <= LINE_BYTES_MAX:
+        size = len(line)
+        if not 0 < size <= LINE_BYTES_MAX:
             line = self._encode(clipped(row)) + b"\n"
-        is_open = self._open
-        end = self._at + len(line)
-        if end + (len(is_open) + 1) * SETTLED_BYTES_MAX > self._size or self._late or self._broken:
-            self._make_room(len(line))
-            end = self._at + len(line)
+            size = len(line)
+        is_open, at = self._open, self._at
+        if at + size + (len(is_open) + 1) * SETTLED_BYTES_MAX > self._size or self._late or self._broken:
+            self._make_room(size)
+            at = self._at
         try:
-            written = os.pwrite(self._fd, line, self._at)
-            if written != len(line):
+            if os.pwrite(self._fd, line, at) != size:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if self._power:
                 self._sync()
         except OSError as error:
-            self._blank(len(line))
+            self._blank(size)
             raise refused(error) from error
-        self._at = end
+        self._at = at + size
+        self.unfolded += 1
         is_open.add(row.attempt)
 
     def settle(self, row: Settled) -> None:
@@ -118,10 +120,11 @@ class Ledger:
         if not 0 < len(line) <= SETTLED_BYTES_MAX:
             line = self._encode(clipped(row)) + b"\n"
         self._open.discard(attempt)
+        at = self._at
         try:
-            if os.pwrite(self._fd, line, self._at) != len(line):
+            if os.pwrite(self._fd, line, at) != len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            self._at += len(line)
+            self._at = at + len(line)
             if self._power:
                 self._sync()
         except OSError:
@@ -172,6 +175,8 @@ class Ledger:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             lengthen(fd, 0, GROW_BYTES)
+            if self._power:
+                keep_name(self._folder)
         except OSError:
             os.close(fd)
             path.unlink()
@@ -209,6 +214,15 @@ class Ledger:
         except OSError:
             self._at += count
             self._broken = True
+
+
+def keep_name(folder: Path) -> None:
+    """Without its name on the disk a file is lost, whatever was synced of it (fsync(2)). Raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def lengthen(fd: int, at: int, count: int) -> None:

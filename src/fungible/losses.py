@@ -17,6 +17,7 @@ content in another place or form, which a model may read differently."""
 
 WHY: dict[str, str] = {
     "unknown_field": "A field that only the source dialect has, or that fungible does not know.",
+    "conversation": "The provider keeps the earlier conversation; another provider answers without it.",
     "native_block": "A block or tool that only the source dialect's provider understands.",
     "cache_mark": "The target cannot be told what to cache, or not here; prompt caching may cost more.",
     "cache_lifetime": "The target keeps cached prompts for another time than the one asked for.",
@@ -48,7 +49,7 @@ WHY: dict[str, str] = {
     "metadata": "The target takes no such metadata.",
     "service_tier": "The target has no such service tier.",
     "token_limit": "The target needs a token limit; the model's own or a default is used.",
-    "stream_usage": "The target's streams always tell the usage.",
+    "stream_usage": "The target cannot be asked: its streams tell the usage anyway, or never.",
     "usage_detail": "The target's usage has no such count.",
     "empty_text": "The target refuses empty text; the block is left out.",
     "stream_event": "An event that only the source dialect has.",
@@ -62,7 +63,11 @@ class Loss(msgspec.Struct, frozen=True, order=True):
 
 
 class Report:
-    """Collects the losses of one translation. `names` maps a canonical field to the source's spelling."""
+    """Collects the losses of one translation.
+
+    `names` maps a canonical field to the source's spelling; `why:field` is the code of the loss of a field
+    that only the source has, where it is another than `unknown_field`.
+    """
 
     __slots__ = ("losses", "names")
 
@@ -95,5 +100,9 @@ class Report:
         if extras.dialect == dialect:
             return extras.fields
         prefix = f"{node.at}." if node.at else ""
-        self.losses += [Loss(f"{prefix}{name}", "dropped", "unknown_field") for name in extras.fields]
+        whys = self.names
+        self.losses += [
+            Loss(f"{prefix}{name}", "dropped", whys.get(f"why:{name}", "unknown_field"))
+            for name in extras.fields
+        ]
         return {}

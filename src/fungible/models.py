@@ -59,6 +59,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     stream_path, stream_head: the same for a call that streams
     rewrites:   what a request of its dialect must not hold to be moved as it is
     tells_usage: whether it can be asked to tell the usage in a stream
+    also:       the same model in the other dialects that its provider speaks, by their names
     key_name:   where the provider's key came from (`env:NAME`), never the key
     breaker:    (provider, model, key_name)
     local:      on the user's own machines: costs nothing a token
@@ -82,6 +83,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     on_abandon: str
     local: bool
     prices: str
+    also: dict[str, "Target"] = {}
+
+    def spoken(self, dialect: str) -> "Target":
+        """The target as a client of `dialect` is best served: in it, where the provider speaks it."""
+        return self.also.get(dialect, self) if self.also else self
 
     @property
     def head(self) -> bytes:
@@ -142,6 +148,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 class Enabled(msgspec.Struct, frozen=True, kw_only=True):
     """A provider that can be called.
 
+    `also`: the other dialects it speaks, each with what its requests carry.
     `models`: names it is known to serve. `closed`: it serves no others.
     """
 
@@ -149,6 +156,7 @@ class Enabled(msgspec.Struct, frozen=True, kw_only=True):
     dialect: Dialect
     aim: Aim
     key_name: str
+    also: tuple[tuple[Dialect, Aim], ...] = ()
     models: tuple[str, ...] = ()
     closed: bool = False
 
@@ -326,26 +334,33 @@ def _alone(name: str, target: Target) -> Route:
 
 
 def _target(row: Enabled, model: str) -> Target:
-    provider, aim = row.provider, row.aim
-    path, stream_path = row.dialect.address(model), row.dialect.address(model, stream=True)
+    also = {dialect.name: _spoken_to(row, model, dialect, aim, {}) for dialect, aim in row.also}
+    return _spoken_to(row, model, row.dialect, row.aim, also)
+
+
+def _spoken_to(row: Enabled, model: str, dialect: Dialect, aim: Aim, also: dict[str, Target]) -> Target:
+    provider = row.provider
+    path, stream_path = dialect.address(model), dialect.address(model, stream=True)
+    quirks = provider.quirks & dialect.quirks.keys()
     return Target(
         provider=provider.name,
         model=model,
         name=f"{provider.name}/{model}",
-        dialect=row.dialect.name,
+        dialect=dialect.name,
         origin=aim.origin,
         path=aim.path(path),
         stream_path=aim.path(stream_path),
         aim=aim,
         sealed=Sealed(aim.head(path), aim.head(stream_path)),
-        quirks=provider.quirks,
-        rewrites=tuple(row.dialect.rewrites[q] for q in sorted(provider.quirks) if q in row.dialect.rewrites),
-        tells_usage=row.dialect.silent not in provider.quirks,
+        quirks=quirks,
+        rewrites=tuple(dialect.rewrites[q] for q in sorted(quirks) if q in dialect.rewrites),
+        tells_usage=dialect.silent not in quirks,
         key_name=row.key_name,
         breaker=(provider.name, model, row.key_name),
         on_abandon=provider.on_abandon,
         local=provider.local,
         prices="" if provider.local else prices_id(provider),
+        also=also,
     )
 
 

@@ -65,10 +65,13 @@ def cost(price: Price, usage: Usage) -> int | None:
     if price.above is not None and price.above_tokens is not None and tokens_in > price.above_tokens:
         return cost(price.above, usage)
     total = price.request + tokens_in * price.input + tokens_out * price.output
+    read, wrote = usage.cache_read_tokens, usage.cache_write_tokens
+    if not (read or wrote or usage.input_audio_tokens or usage.output_audio_tokens):
+        return -(-total // FEMTO_PER_NANO)
     left = tokens_in
     for count, special in (
-        (usage.cache_read_tokens, price.cache_read),
-        (usage.cache_write_tokens, price.cache_write),
+        (read, price.cache_read),
+        (wrote, price.cache_write),
         (usage.input_audio_tokens, price.input_audio),
     ):
         if count and special is not None:
@@ -77,8 +80,8 @@ def cost(price: Price, usage: Usage) -> int | None:
             total += taken * (special - price.input)
     if usage.cache_write_1h_tokens and price.cache_write_1h is not None:
         short = price.cache_write if price.cache_write is not None else price.input
-        unread = tokens_in - min(usage.cache_read_tokens or 0, tokens_in)
-        hours = min(usage.cache_write_1h_tokens, usage.cache_write_tokens or 0, unread)
+        unread = tokens_in - min(read or 0, tokens_in)
+        hours = min(usage.cache_write_1h_tokens, wrote or 0, unread)
         total += hours * (price.cache_write_1h - short)
     if usage.output_audio_tokens and price.output_audio is not None:
         total += min(usage.output_audio_tokens, tokens_out) * (price.output_audio - price.output)

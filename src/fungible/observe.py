@@ -8,14 +8,12 @@ adds them up.
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TypeAlias
 
 import msgspec
 
 from .account import Settled
 from .models import Target
 
-Labels: TypeAlias = tuple[str, ...]
 BUCKETS_MS = (50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 120_000)
 
 ATTEMPT_LABELS = ("provider", "model", "state", "fault")
@@ -40,34 +38,46 @@ class Snapshot(msgspec.Struct, array_like=True):
     calls: int
 
 
+class Tally:
+    """The counts of one target: by how its attempts ended, and how long they took."""
+
+    __slots__ = ("ends", "model", "provider", "times")
+
+    def __init__(self, provider: str, model: str) -> None:
+        self.provider = provider
+        self.model = model
+        self.ends: dict[tuple[str, str | None], list[int]] = {}  # (state, fault) -> counts
+        self.times = [0] * (len(BUCKETS_MS) + 2)
+
+
 class Metrics:
     """One process's counts. `folder` set: shared with the other workers through snapshots there."""
 
     def __init__(self, folder: Path | None = None, name: str = "") -> None:
-        self._attempts: dict[Labels, list[int]] = {}
-        self._durations: dict[Labels, list[int]] = {}
+        self._tallies: dict[str, Tally] = {}  # by the target's name
         self._folder = folder
         self._name = name
         self.calls = 0
 
     def attempt(self, row: Settled, target: Target, duration_ms: int) -> None:
         """Count one ended attempt."""
-        labels = (target.provider, target.model, row.state, row.fault or "")
-        counts = self._attempts.get(labels)
-        times = self._durations.get(labels[:2])
-        if counts is None or times is None:
-            counts = self._attempts.setdefault(labels, [0] * _PLACES)
-            times = self._durations.setdefault(labels[:2], [0] * (len(BUCKETS_MS) + 2))
+        tally = self._tallies.get(target.name)
+        if tally is None:
+            tally = self._tallies[target.name] = Tally(target.provider, target.model)
+        counts = tally.ends.get((row.state, row.fault))
+        if counts is None:
+            counts = tally.ends[row.state, row.fault] = [0] * _PLACES
         counts[0] += 1
-        if row.input_tokens:
-            counts[1] += row.input_tokens
-        if row.output_tokens:
-            counts[2] += row.output_tokens
-        if row.cost_nanousd is None:
+        counts[1] += row.input_tokens or 0
+        counts[2] += row.output_tokens or 0
+        cost = row.cost_nanousd
+        if cost is None:
             counts[4] += 1
         else:
-            counts[3] += row.cost_nanousd
-        counts[5] += row.losses
+            counts[3] += cost
+        if row.losses:
+            counts[5] += row.losses
+        times = tally.times
         times[bisect_left(BUCKETS_MS, duration_ms)] += 1
         times[-1] += duration_ms
 
@@ -95,11 +105,13 @@ class Metrics:
         return ("\n".join(lines) + "\n").encode()
 
     def _snapshot(self) -> Snapshot:
-        return Snapshot(
-            {SEPARATOR.join(k): v for k, v in self._attempts.items()},
-            {SEPARATOR.join(k): v for k, v in self._durations.items()},
-            self.calls,
-        )
+        attempts, durations = {}, {}
+        for tally in self._tallies.values():
+            name = tally.provider + SEPARATOR + tally.model
+            durations[name] = tally.times
+            for (state, fault), counts in tally.ends.items():
+                attempts[SEPARATOR.join((name, state, fault or ""))] = counts
+        return Snapshot(attempts, durations, self.calls)
 
     def _others(self) -> list[Snapshot]:
         if self._folder is None or not self._folder.is_dir():

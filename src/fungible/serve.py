@@ -15,6 +15,8 @@ import sys
 import time
 from collections.abc import Callable
 
+from .admin import HOST as ADMIN_HOST
+from .admin import Admin
 from .app import App
 from .config import Config
 from .dialects import DIALECTS
@@ -27,6 +29,7 @@ from .http.server import Server
 SWEEP_S = 0.1
 TEND_EVERY = 10  # sweeps
 RESTART_PAUSE_S = 1.0
+ADMIN_BODY_BYTES_MAX = 64 * 1024
 GC_THRESHOLDS = (20_000, 20, 50)  # calls leave no cycles behind; the default looks for them every 700 objects
 
 NAMED_UNDER = tuple(
@@ -43,16 +46,35 @@ Say = Callable[[str], None]
 def serve(config: Config, say: Say) -> int:
     """Serve until told to stop; gives the exit status. Raises `Fault` where it cannot start."""
     server = config.server
+    admin = _admin_socket(server.admin_port, say)
     if server.workers == 1:
         with listen(server.host, server.port) as sock:
-            run(work(config, sock, say, "0"))
+            run(work(config, sock, say, "0", admin=admin))
         return 0
     # Bound here first, so that a port in use is told once and not by every worker.
     held = [listen(server.host, server.port, reuse_port=True) for _ in range(server.workers)]
-    return _watch(config, held, say)
+    return _watch(config, held, say, admin)
 
 
-async def work(config: Config, sock: socket.socket, say: Say, name: str, parent: int | None = None) -> None:
+def _admin_socket(port: int, say: Say) -> socket.socket | None:
+    """Of the worker 0. Calls are served all the same where another server has the port."""
+    if port == 0:
+        return None
+    try:
+        return listen(ADMIN_HOST, port)
+    except Fault as fault:
+        say(f"Without an admin listener: {fault.message.replace('--port', '--admin-port')}")
+        return None
+
+
+async def work(
+    config: Config,
+    sock: socket.socket,
+    say: Say,
+    name: str,
+    parent: int | None = None,
+    admin: socket.socket | None = None,
+) -> None:
     """One worker, until SIGTERM or SIGINT, or until the pipe `parent` ends."""
     loop = asyncio.get_running_loop()
     app = App(config, worker=name, shared=config.server.workers > 1)
@@ -71,6 +93,12 @@ async def work(config: Config, sock: socket.socket, say: Say, name: str, parent:
     edge = Server(app.front, limits, turn=app.pool.turn)
     await edge.start(sock)
     say(f"fungible serves on http://{config.server.host}:{sock.getsockname()[1]}")
+    desk = office = None
+    if admin is not None:
+        desk = Admin(app)
+        office = Server(desk, Limits(body_bytes_max=ADMIN_BODY_BYTES_MAX))
+        await office.start(admin)
+        say(f"Its admin listener is http://{ADMIN_HOST}:{admin.getsockname()[1]}")
     gc.freeze()  # what is there now stays; collections need not look at it again
     gc.set_threshold(*GC_THRESHOLDS)
     ticking = asyncio.create_task(tick(app, say))
@@ -79,6 +107,9 @@ async def work(config: Config, sock: socket.socket, say: Say, name: str, parent:
     finally:
         app.gateway.draining = True
         await edge.stop(config.server.drain_ms / 1000)
+        if office is not None and desk is not None:
+            await office.stop(0)
+            desk.close()
         ticking.cancel()
         app.close()
 
@@ -103,7 +134,7 @@ async def tick(app: App, say: Say) -> None:
             say(app.said.pop(0))
 
 
-def _watch(config: Config, socks: list[socket.socket], say: Say) -> int:
+def _watch(config: Config, socks: list[socket.socket], say: Say, admin: socket.socket | None) -> int:
     """The parent of several workers."""
     children: dict[int, int] = {}
     stopping = False
@@ -119,7 +150,7 @@ def _watch(config: Config, socks: list[socket.socket], say: Say) -> int:
         pid = os.fork()
         if pid == 0:
             os.close(life[1])
-            _child(config, socks, place, say, life[0])
+            _child(config, socks, place, say, life[0], admin)
         children[pid] = place
 
     for place in range(len(socks)):
@@ -143,14 +174,24 @@ def _watch(config: Config, socks: list[socket.socket], say: Say) -> int:
     return 0
 
 
-def _child(config: Config, socks: list[socket.socket], place: int, say: Say, parent: int) -> None:
+def _child(
+    config: Config,
+    socks: list[socket.socket],
+    place: int,
+    say: Say,
+    parent: int,
+    admin: socket.socket | None,
+) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     try:
         for other, sock in enumerate(socks):
             if other != place:
                 os.close(sock.fileno())
-        run(work(config, socks[place], say, str(place), parent))
+        if admin is not None and place != 0:
+            os.close(admin.fileno())
+            admin = None
+        run(work(config, socks[place], say, str(place), parent, admin))
         os._exit(0)
     except Fault as fault:
         say(fault.message)

@@ -23,7 +23,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 
 from .account import Key, Opened, Settled
-from .call import Call, Local
+from .call import Asking, Call, Local
 from .dialects import DIALECTS
 from .dialects.base import Dialect
 from .events import Begin, Done, End, Failed, PartBegin, PartEnd, StreamEvent, TextDelta, UsageSeen
@@ -245,7 +245,8 @@ class Simulation:
         story = Story(number)
         story.started = self.now
         self.stories.append(story)
-        call = Call(f"s{self.seed}-{number}", dialect, body, secret=self.secret, started=self.now)
+        asking = Asking(dialect, secret=self.secret)
+        call = Call(f"s{self.seed}-{number}", asking, dialect, body, dialect.peek(body), self.now)
         exchange = Exchange(call, SimulatedClient(story), self.local, self)
         self._active[exchange] = story
         exchange.begin()

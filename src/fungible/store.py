@@ -527,7 +527,8 @@ def _connect(state: Path, name: str, steps: tuple[str, ...], synchronous: str) -
     path = state / name
     try:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        if not path.exists():  # closing a descriptor drops every lock that this process has on the file
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
         raise Fault("internal", ledger.unwritable(state, error)) from error
     with _mapped(state):

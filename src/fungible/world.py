@@ -15,7 +15,7 @@ from .faults import Fault
 Headers: TypeAlias = list[tuple[bytes, bytes]]  # names in lower case, in the order received
 
 
-class Origin(msgspec.Struct, frozen=True):
+class Origin(msgspec.Struct, frozen=True, cache_hash=True):
     """One address to connect to. `host` is a name or an IP without brackets."""
 
     scheme: str  # http or https

@@ -3,13 +3,12 @@
 import json
 import time
 from datetime import UTC, datetime
-from typing import Any
 
 import click
 from rich.table import Table
 
-from .. import keys
-from ..account import WINDOWS, Key
+from .. import keys, statement
+from ..account import WINDOWS
 from ..money import usd
 from .options import config_option, console, json_option, store_of
 
@@ -63,7 +62,7 @@ def create(
         team=team,
     )
     if as_json:
-        click.echo(json.dumps({"key": secret, **shown(row)}))
+        click.echo(json.dumps({"key": secret, **statement.key(row)}))
         return
     click.echo("Keep it now: it is not shown again.", err=True)
     click.echo(secret)
@@ -76,7 +75,7 @@ def list_keys(config_path: str | None, as_json: bool) -> None:
     """All keys, revoked ones included."""
     rows = [key for key, _ in store_of(config_path).keys()]  # noqa: SIM118 - a store is no dict
     if as_json:
-        click.echo(json.dumps({"keys": [shown(key) for key in rows]}))
+        click.echo(json.dumps({"keys": [statement.key(key) for key in rows]}))
         return
     if not rows:
         click.echo("There are no keys yet: fungible keys create --name NAME")
@@ -100,24 +99,7 @@ def list_keys(config_path: str | None, as_json: bool) -> None:
 def revoke(name_or_id: str, config_path: str | None, as_json: bool) -> None:
     """Take a key back; running servers refuse it within about a second."""
     row = store_of(config_path).revoke_key(name_or_id, time.time_ns() // 1_000_000)
-    click.echo(json.dumps(shown(row)) if as_json else f"Revoked {row.name} ({row.id}).")
-
-
-def shown(key: Key) -> dict[str, Any]:
-    """A key's row for a program; never its secret."""
-    budget = usd(key.budget_nanousd) if key.budget_nanousd is not None else None
-    return {
-        "id": key.id,
-        "name": key.name,
-        "team": key.team,
-        "models": list(key.models),
-        "rpm": key.rpm,
-        "tpm": key.tpm,
-        "budget_usd": budget,
-        "window": key.window,
-        "created_ms": key.created_ms,
-        "revoked_ms": key.revoked_ms,
-    }
+    click.echo(json.dumps(statement.key(row)) if as_json else f"Revoked {row.name} ({row.id}).")
 
 
 def _day(ms: int) -> str:

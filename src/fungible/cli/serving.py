@@ -18,9 +18,7 @@ from .options import config_option
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="Port for calls.  [default: 4000]")
 @click.option("--workers", type=int, help="Processes that share the port.  [default: 1]")
-@click.option(
-    "--admin-port", type=int, help="Kept for the admin listener and console, which are not there yet."
-)
+@click.option("--admin-port", type=int, help="Port of the admin API, on 127.0.0.1.  [default: 4001; 0: none]")
 def command(
     config_path: str | None, host: str | None, port: int | None, workers: int | None, admin_port: int | None
 ) -> None:

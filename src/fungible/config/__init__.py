@@ -34,6 +34,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     workers: int
     auth: str
     state: str
+    durable: str
     attempt_header: str | None
     body_bytes_max: int
     connect_ms: int

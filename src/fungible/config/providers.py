@@ -148,7 +148,7 @@ def _merged(doc: Document, where: Place, values: dict[str, Any]) -> Provider | N
             (*where, "dialect"), f"{title(where)} dialect {dialect!r} is none.{meant(dialect, DIALECTS)}"
         )
         return None
-    own = known is None or dialect != known.dialect
+    own = known is None or dialect not in known.dialects
     missing = " and ".join(
         s for s in ("dialect", "base_url") if (dialect if s == "dialect" else values[s]) is None
     )
@@ -157,7 +157,8 @@ def _merged(doc: Document, where: Place, values: dict[str, Any]) -> Provider | N
         near = nearest_name(name, PROVIDERS) if known is None else ""
         doc.wrong(where, f"{title(where)} {why} needs {missing}.{near}")
         return None
-    quirks = _quirks(doc, where, str(dialect), values["quirks"])
+    spoken = known.dialects if known is not None and not own else (str(dialect),)
+    quirks = _quirks(doc, where, spoken, values["quirks"])
     said = {s: values[s] for s in OVERRIDES if values[s] is not None}
     if quirks is not None:
         said["quirks"] = quirks
@@ -171,23 +172,28 @@ def _merged(doc: Document, where: Place, values: dict[str, Any]) -> Provider | N
     elif own:
         said = {
             "dialect": dialect,
+            "also": (),
             "signer": SIGNER_OF[str(dialect)],
             "quirks": frozenset(),
             "headers": {},
             **said,
         }
+    elif values["dialect"] is not None:
+        said |= {"dialect": dialect, "also": ()}  # whoever names one wants no other
     return msgspec.structs.replace(row, **said)
 
 
 def _quirks(
-    doc: Document, where: Place, dialect: str, names: tuple[str, ...] | None
+    doc: Document, where: Place, dialects: tuple[str, ...], names: tuple[str, ...] | None
 ) -> frozenset[str] | None:
     if names is None:
         return None
-    there = DIALECTS[dialect].quirks
+    there = {quirk: says for name in dialects for quirk, says in DIALECTS[name].quirks.items()}
     for number, name in enumerate(names):
         if name not in there:
-            what = f"{title(where)} quirks: {dialect} has no quirk {name!r}.{meant(name, there)}"
+            what = (
+                f"{title(where)} quirks: {' and '.join(dialects)} has no quirk {name!r}.{meant(name, there)}"
+            )
             doc.wrong((*where, "quirks", number), what)
     return frozenset(names)
 
@@ -290,6 +296,7 @@ def _enabled(
         provider=row,
         dialect=dialect,
         aim=aim(row, dialect, key, headers),
+        also=tuple((DIALECTS[d], aim(row, DIALECTS[d], key, headers)) for d in row.also),
         key_name=source or "none",
         models=served,
         closed=is_embedded(row),

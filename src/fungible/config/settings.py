@@ -162,12 +162,17 @@ COUNT = whole(1, 1_000_000_000)
 SERVER: dict[str, Setting] = {
     "host": Setting(text, "127.0.0.1", "The address to listen on."),
     "port": Setting(PORT, 4000, "The data port. 0: any free one."),
-    "admin_port": Setting(PORT, 4001, "Kept for the console and the admin API, which are not there yet."),
+    "admin_port": Setting(PORT, 4001, "The admin API, on 127.0.0.1. 0: none."),
     "workers": Setting(whole(1, 256), 1, "Server processes that share the port."),
     "auth": Setting(
         choice("keys", "open"), "keys", "`keys`, or `open`: no key is asked for, on a loopback host only."
     ),
     "state": Setting(text, None, "The folder of ledger and keys. Without it: `.fungible` here."),
+    "durable": Setting(
+        choice("process", "power"),
+        "process",
+        "What the ledger survives: `process`, its process being killed; `power`, a power cut too.",
+    ),
     "attempt_header": Setting(header, None, "A header that tells the provider each attempt's id."),
     "body_bytes_max": Setting(whole(1024, 1024 * MIB), 32 * MIB, "The longest request body."),
     "connect_ms": Setting(TIME, 5_000, "How long connecting to a provider may take, TLS included."),

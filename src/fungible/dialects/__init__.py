@@ -4,9 +4,14 @@ from ..faults import Fault
 from .anthropic_messages import DIALECT as ANTHROPIC_MESSAGES
 from .base import Dialect
 from .bedrock_converse import DIALECT as BEDROCK_CONVERSE
+from .gemini_generate_content import DIALECT as GEMINI_GENERATE_CONTENT
 from .openai_chat import DIALECT as OPENAI_CHAT
+from .openai_responses import DIALECT as OPENAI_RESPONSES
 
-DIALECTS: dict[str, Dialect] = {d.name: d for d in (OPENAI_CHAT, ANTHROPIC_MESSAGES, BEDROCK_CONVERSE)}
+DIALECTS: dict[str, Dialect] = {
+    d.name: d
+    for d in (OPENAI_CHAT, OPENAI_RESPONSES, ANTHROPIC_MESSAGES, GEMINI_GENERATE_CONTENT, BEDROCK_CONVERSE)
+}
 
 
 def dialect(name: str) -> Dialect:

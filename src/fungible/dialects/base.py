@@ -115,8 +115,10 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     stream_path:    the same for a call that streams, where that is another
     client_paths:   where fungible serves it; those with `{model}` are for people to read, `locate` reads them
     models_path:    where fungible lists its models in this dialect
+    known_by:       request headers (lower case) that only its clients send
     key_query:      the query parameter that may hold the caller's key
-    names:          canonical field -> this wire's spelling, for the paths of losses
+    names:          canonical field -> this wire's spelling, for the paths of losses; `why:field` -> the code
+                    of the loss of a field that only this wire has
     quirks:         the named differences that providers of this dialect may have -> what each means
     rewrites:       quirk -> what a request holds that has to be written otherwise for such a provider; bytes
                     of the same dialect are moved only where none of it stands in them
@@ -154,6 +156,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     stream_path: str | None = None
     client_paths: tuple[str, ...]
     models_path: str = MODELS
+    known_by: frozenset[bytes] = frozenset()
     key_query: str | None = None
     locate: Callable[[str, bytes], Located | None] | None = None
     signed: KeyOf | None = None

@@ -116,6 +116,7 @@ class Wire(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_complete",
+        "_fields",
         "_headers",
         "_inflate",
         "_large",
@@ -129,6 +130,7 @@ class Wire(asyncio.BufferedProtocol):
         "alive",
         "fetch",
         "on_body",
+        "on_header",
         "since",
         "site",
         "transport",
@@ -142,6 +144,8 @@ class Wire(asyncio.BufferedProtocol):
         self._view = pool.view
         self._status = 0  # of the answer; 0 until its head is whole
         self._headers: Headers = []
+        self._fields: dict[bytes, bytes] = {}  # of the head under way, as spelled; of a name, the last
+        self.on_header = self._fields.__setitem__  # as `on_body`
         self._pieces: list[bytes] = []  # this very list, always
         self.on_body = self._pieces.append  # told by llhttp for every chunk, so no Python stands between
         self._parser = httptools.HttpResponseParser(self)
@@ -206,10 +210,10 @@ class Wire(asyncio.BufferedProtocol):
                 self.alive = False  # bytes after the end: the next answer could be one to nothing
             else:
                 fault = Fault("provider_answer", f"{self.site} sent what is not HTTP/1.1: {error}.")
-        if begun and fault is None and not self._complete and self._inflate is None:
+        if begun and not self._complete and fault is None and self._inflate is None:
             pieces = self._pieces  # in the midst of an answer: the one thing to do is to pass it on
             if pieces:
-                data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                data = pieces.pop() if len(pieces) == 1 else b"".join(pieces)
                 pieces.clear()
                 fetch.sink.on_body(data)
             return
@@ -235,16 +239,13 @@ class Wire(asyncio.BufferedProtocol):
 
     # --- called by llhttp ---
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._status:  # later ones are trailers
-            self._headers.append((name.lower(), value))
-
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
+        fields = self._fields
         if status >= 200:
             self._status = status
-        else:
-            self._headers = []  # 1xx: another head follows
+            self._headers = [(name.lower(), value) for name, value in fields.items()]
+        fields.clear()  # after a 1xx another head follows; what follows this one are trailers
 
     def on_message_begin(self) -> None:
         if self._complete:

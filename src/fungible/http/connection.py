@@ -13,7 +13,8 @@ One `Connection` per socket. Its states and what ends them:
 
 One request at a time: bytes of a next one are kept until the answer to this one has been sent. A head is
 read when it is whole, by the two expressions of `framing`; its length or its chunks then say what the
-body is, and nothing else does.
+body is, and nothing else does. A head that was in order is remembered by its bytes, all but the digits of
+its one content-length, and not read again.
 
 A client that closes its sending side while a call is under way has left: nobody can tell that from a
 closed connection in time, and work for nobody costs money. So half-closed clients get no answer.
@@ -30,6 +31,7 @@ from .framing import (
     BARE,
     CONTINUE,
     FIELDS,
+    LENGTH_DIGITS_MAX,
     STATUS_LINES,
     Asked,
     Refusal,
@@ -38,12 +40,14 @@ from .framing import (
     looks_wrong,
     why_no_head,
 )
-from .gate import ANSWER, BEHIND, CLOSING, FRESH, IDLE, LINGER, NOTHING, READING_BODY, READING_HEAD, Gate
+from .gate import ANSWER, BEHIND, CLOSING, FRESH, IDLE, LINGER, NO_HEAD, READING_BODY, READING_HEAD, Gate
 from .loop import tune
-from .responder import COPY_BYTES_MAX, Call, Request, Responder
+from .responder import COPY_BYTES_MAX, Call, Head, Request, Responder
 
 SMALL_BODY_BYTES: Final = 256 * 1024  # bodies up to this are not counted against `bodies_bytes_max`
 PENDING_BYTES_MAX: Final = 64 * 1024  # of requests sent before their turn
+LENGTH: Final = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")  # as clients spell it
+LENGTH_BYTES: Final = len(LENGTH[0])
 
 
 class Connection(asyncio.Protocol):
@@ -51,13 +55,12 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_answering",
-        "_asked",
         "_body",
         "_body_left",
         "_call",
         "_chunks",
         "_gate",
-        "_headers",
+        "_head",
         "_part",
         "_peer",
         "_pending",
@@ -89,8 +92,7 @@ class Connection(asyncio.Protocol):
         self._part = bytearray()  # of a head
         self._skipped = False  # the empty line that may stand before it
         self._pending = b""  # what came after the request that is being answered
-        self._headers: dict[bytes, bytes] = {}
-        self._asked: Asked = NOTHING
+        self._head: Head = NO_HEAD
         self._body = b""
         self._pieces: list[bytes] = []  # of a body that did not come at once
         self._body_left = 0
@@ -214,12 +216,40 @@ class Connection(asyncio.Protocol):
         """Returns what follows the request, None where it is not whole yet. Raises `Refusal`."""
         gate = self._gate
         end = data.find(b"\r\n\r\n") + 2  # of the fields
+        key = b""
+        at = data.find(LENGTH[0], 0, end)
+        if at < 0:
+            at = data.find(LENGTH[1], 0, end)
+        if at >= 0:
+            at += LENGTH_BYTES
+            stop = data.find(b"\r\n", at, end)
+            key, digits = data[:at] + data[stop:end], data[at:stop]
+            head = gate.heads.get(key)
+            if head is not None and digits.isdigit() and stop - at <= LENGTH_DIGITS_MAX:
+                return self._again(head, data, end + 2, int(digits))
+        return self._read_new_head(data, end, key)
+
+    def _again(self, head: Head, data: bytes, start: int, length: int) -> bytes | None:
+        """A request whose head is known: only its body's length is new."""
+        self._head = head
+        self.method = head.asked.method
+        self.old = self._skipped = False
+        gate = self._gate
+        self.keep = not gate.draining
+        stop = start + length
+        if stop > len(data) or length > gate.body_bytes_max:
+            return self._begin_body(data[start:], length)
+        self._body = data[start:stop]
+        return data[stop:]
+
+    def _read_new_head(self, data: bytes, end: int, key: bytes) -> bytes | None:
+        gate = self._gate
         line = data[: data.find(b"\r\n")]
         if end < 2 or not line:
             self._part_of_head(data)
             return None
         self._skipped = False
-        self._asked = asked = gate.known.get(line) or self._new_line(line, data)
+        asked = gate.known.get(line) or self._new_line(line, data)
         self.method = asked.method
         self.old = old = asked.old
         found = FIELDS.findall(data, 0, end)
@@ -233,7 +263,7 @@ class Connection(asyncio.Protocol):
             headers[name.lower()] = value.strip()
         if len(headers) != count:
             headers = joined(found)
-        self._headers = headers
+        self._head = head = Head(asked, headers)
         get = headers.get
         host = get(b"host")
         if host != gate.last_host or asked.where.authority is not None:
@@ -242,14 +272,22 @@ class Connection(asyncio.Protocol):
         connection = get(b"connection")
         self.keep = not (old or gate.draining or (connection and b"close" in connection.lower()))
         start = end + 2
-        if left is None or left > len(data) - start or b"expect" in headers:
+        if (
+            key
+            and self.keep
+            and left is not None
+            and asked.where.authority is None
+            and b"expect" not in headers
+        ):
+            gate.remember(key, head)
+        if left is None or left > min(len(data) - start, gate.body_bytes_max) or b"expect" in headers:
             return self._begin_body(data[start:], left)
         end = start + left
         self._body = data[start:end]
         return data[end:]
 
     def _new_line(self, line: bytes, data: bytes) -> Asked:
-        self._asked = NOTHING  # for the refusal, if there is one
+        self._head = NO_HEAD  # for the refusal, if there is one
         asked = self._gate.read_line(line)
         if asked is None:
             raise why_no_head(data, self._gate.head_bytes_max)
@@ -257,7 +295,7 @@ class Connection(asyncio.Protocol):
 
     def _begin_body(self, rest: bytes, left: int | None) -> bytes | None:
         """The rarer ways: a body in pieces, in chunks, or one that waits to be asked for."""
-        expect = self._headers.get(b"expect")
+        expect = self._head.headers.get(b"expect")
         if expect is not None and expect.lower() != b"100-continue":
             raise Refusal(417, "The only expectation known here is `100-continue`.")
         if left is None:
@@ -312,11 +350,7 @@ class Connection(asyncio.Protocol):
 
     def _dispatch(self, rest: bytes) -> bytes:
         """Hands a whole request over. Returns `rest` where it was answered at once, else keeps it."""
-        asked = self._asked
-        where = asked.where
-        request = Request(
-            asked.method, asked.target, where.path, where.query, self._headers, self._body, self._peer
-        )
+        request = Request(self._head, self._body, self._peer)
         self._body = b""
         self._responder = responder = Responder(self)
         self.state = ANSWER
@@ -397,7 +431,7 @@ class Connection(asyncio.Protocol):
     def refuse(self, refusal: Refusal) -> None:
         """Answers with an error and closes, in a way that lets the client read it (RFC 9112 section 9.6)."""
         self.flush()
-        body = self._gate.handler.refuse(refusal.status, refusal.message, self._asked.where.path)
+        body = self._gate.handler.refuse(refusal.status, refusal.message, self._head.asked.where.path)
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(
             body
         )

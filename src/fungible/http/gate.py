@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from .framing import LINE, METHODS, Asked, Refusal, Target, is_host, read_target
 from .limits import Limits
-from .responder import Handler
+from .responder import Handler, Head
 from .turn import Turn
 
 try:
@@ -40,8 +40,10 @@ TIME_MS: Final[dict[int, Callable[[Limits], int]]] = {
 
 KNOWN_LINES_MAX: Final = 1024
 KNOWN_LINE_BYTES: Final = 256
+KNOWN_HEADS_MAX: Final = 512
+KNOWN_HEAD_BYTES: Final = 4096
 FOREVER: Final = 1 << 62
-NOTHING: Final = Asked(b"", b"", Target("", b""), False)
+NO_HEAD: Final = Head(Asked(b"", b"", Target("", b""), False), {})
 
 
 class Member(Protocol):
@@ -67,6 +69,7 @@ class Gate:
         self.turn = turn
         self.head_bytes_max = limits.head_bytes_max
         self.header_count_max = limits.header_count_max
+        self.body_bytes_max = limits.body_bytes_max
         self.members: set[Member] = set()
         self.members_max = min(limits.connections_max, _connections_possible())
         self.draining = False
@@ -75,6 +78,7 @@ class Gate:
         self._loop = loop
         self._bodies_bytes = 0
         self.known: dict[bytes, Asked] = {}  # request lines that were found to be in order
+        self.heads: dict[bytes, Head] = {}  # by their bytes without the content-length's digits
         self.last_host = b"\n"  # the last that was found to be in order; no Host is a line feed
         self._limit_ticks = tuple(
             limits.ticks(TIME_MS[state](limits)) if state in TIME_MS else FOREVER
@@ -116,6 +120,13 @@ class Gate:
                 self.known.clear()
             self.known[line] = asked
         return asked
+
+    def remember(self, key: bytes, head: Head) -> None:
+        """A head that was in order, of a request with a body of known length on a connection that stays."""
+        if len(key) <= KNOWN_HEAD_BYTES:
+            if len(self.heads) >= KNOWN_HEADS_MAX:
+                self.heads.clear()
+            self.heads[key] = head
 
     def too_long(self) -> Refusal:
         bytes_max, count_max = self.head_bytes_max, self.header_count_max

@@ -5,29 +5,62 @@ same shapes as protocols of their own and never see this file.
 """
 
 import asyncio
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
-from .framing import LAST_CHUNK, NO_BODY, STATUS_LINES, fields
+from .framing import LAST_CHUNK, NO_BODY, STATUS_LINES, Asked, fields
 
 COPY_BYTES_MAX: Final = 16 * 1024  # above this a body is written beside its head rather than joined to it
 
 
-class Request(msgspec.Struct, gc=False):
-    """One whole request. Names of `headers` are in lower case; repeated lists are joined by a comma.
+class Head(msgspec.Struct, eq=False):
+    """A request's head, read. A client repeats its head with every request, so it is kept and read once.
 
-    `target` is as sent; `path` is its path, percent-encoding kept, without `.`, `..` and empty segments;
-    `query` is what follows the question mark. `peer` is the client's address without its port.
+    Names of `headers` are in lower case; repeated lists are joined by a comma. `note` is for the handler,
+    which finds there what it wrote when a request last came with this head.
     """
 
-    method: bytes
-    target: bytes
-    path: str
-    query: bytes
+    asked: Asked
     headers: dict[bytes, bytes]
+    note: Any = None
+
+    def __repr__(self) -> str:
+        return f"Head({self.asked!r})"  # the headers hold a key
+
+
+class Request(msgspec.Struct, eq=False):
+    """One whole request. `peer` is the client's address without its port."""
+
+    head: Head
     body: bytes
-    peer: str | None
+    peer: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Request({self.head!r})"
+
+    @property
+    def method(self) -> bytes:
+        return self.head.asked.method
+
+    @property
+    def target(self) -> bytes:
+        """As sent."""
+        return self.head.asked.target
+
+    @property
+    def path(self) -> str:
+        """The target's path, percent-encoding kept, without `.`, `..` and empty segments."""
+        return self.head.asked.where.path
+
+    @property
+    def query(self) -> bytes:
+        """What follows the question mark."""
+        return self.head.asked.where.query
+
+    @property
+    def headers(self) -> dict[bytes, bytes]:
+        return self.head.headers
 
 
 class Call(Protocol):

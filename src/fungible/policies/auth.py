@@ -13,8 +13,7 @@ MISSING = (
 
 def identify(call: Call, local: Local, _now: float) -> Fault | None:
     """Sets `call.key`. With `auth = "open"` no key is asked for and every call is nobody's."""
-    secret = call.secret
-    call.secret = None
+    secret = call.asking.secret
     if local.settings.open:
         return None
     if not secret:

@@ -18,10 +18,29 @@ TYPICAL = Usage(input_tokens=3_000, output_tokens=1_000)  # to compare prices by
 
 def find(call: Call, local: Local, _now: float) -> Fault | None:
     try:
-        call.route = local.catalogue.route(call.peek.model)
+        found = local.catalogue.route(call.peek.model)
+        call.route = preferring(found, call.asking.hint) if call.asking.hint else found
     except Fault as fault:
         return fault
     return None
+
+
+def preferring(route: Route, hint: str) -> Route:
+    """The route with the hinted targets first and the others behind them, all as listed.
+
+    Raises `Fault` (bad_request) where none is meant: a hint that did nothing would be a silent loss.
+    """
+    meant = tuple(t for t in route.targets if hint in (t.name, t.provider))
+    if not meant:
+        names = ", ".join(t.name for t in route.targets)
+        raise Fault(
+            "bad_request",
+            f"The header x-fungible-route-hint is {hint[:200]!r}, which is no target of {route.name!r}."
+            f" Send one of: {names}; or the provider's name alone.",
+            path="headers.x-fungible-route-hint",
+        )
+    others = tuple(t for t in route.targets if t not in meant)
+    return Route(route.name, (*meant, *others))
 
 
 def failover(route: Route, _local: Local, _wall_ms: int, _chance: float) -> tuple[Target, ...]:

@@ -7,10 +7,11 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Who serves models.
 
     dialect:     the wire API it is spoken to in
+    also:        others it speaks at the same address, for clients of theirs
     base_url:    what the provider's own SDK takes; `{name}` parts are filled from `variables`
     env:         environment variables that hold its key, in the order they are tried
     signer:      a row of `signers.SIGNERS`: how the key goes on a request
-    quirks:      named quirks of its dialect
+    quirks:      named quirks of its dialects; a name that two of them have means the same in both
     prices:      the provider's id in the price data, where it differs from the name
     on_abandon:  when a client leaves: `cancel` the attempt, or `drain` it to learn what it cost
     local:       runs on the user's own machines, so it needs no key and costs nothing a token
@@ -18,6 +19,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     dialect: str
+    also: tuple[str, ...] = ()
     base_url: str
     env: tuple[str, ...] = ()
     signer: str = "bearer"
@@ -28,3 +30,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     on_abandon: str = "cancel"
     local: bool = False
     site: str = ""
+
+    @property
+    def dialects(self) -> tuple[str, ...]:
+        """In order of preference: a client of none of them is served in the first."""
+        return (self.dialect, *self.also)

@@ -64,6 +64,10 @@ def _api_key(key: str) -> dict[str, str]:
     return {"api-key": key}
 
 
+def _x_goog_api_key(key: str) -> dict[str, str]:
+    return {"x-goog-api-key": key}
+
+
 def _none(_key: str) -> dict[str, str]:
     return {}
 
@@ -72,6 +76,7 @@ SIGNERS: dict[str, Callable[[str], dict[str, str]]] = {
     "bearer": _bearer,  # RFC 6750
     "x-api-key": _x_api_key,
     "api-key": _api_key,
+    "x-goog-api-key": _x_goog_api_key,
     "none": _none,
 }
 

@@ -1,7 +1,7 @@
 """The providers fungible knows, one row each. Adding a provider is adding a row; CONTRIBUTING says how.
 
 A row's address and variable are those of the provider's own documentation or SDK, which `site` names. A
-quirk is a difference that its dialect has a name for; a row has those that were seen in the provider's
+quirk is a difference that its dialects have a name for; a row has those that were seen in the provider's
 documentation or in its recorded answers. `docs/providers.md` is made from this table.
 
 A row is on when its variable is set, but for those marked `local`: servers that users run themselves need
@@ -19,7 +19,9 @@ SHIPPED_MODELS = ("llama",)  # what the embedded engine serves without any confi
 
 SIGNER_OF: dict[str, str] = {  # dialect -> how its owner takes a key, for providers of one's own
     "openai.chat": "bearer",
+    "openai.responses": "bearer",
     "anthropic.messages": "x-api-key",
+    "gemini.generate_content": "x-goog-api-key",
     "bedrock.converse": "bearer",
 }
 
@@ -31,8 +33,10 @@ ROWS: tuple[Provider, ...] = (
     Provider(
         name="openai",
         dialect="openai.chat",
+        also=("openai.responses",),
         base_url="https://api.openai.com/v1",
         env=("OPENAI_API_KEY",),
+        quirks=frozenset({"checks_ids"}),
         site="https://platform.openai.com/docs/api-reference/chat",
     ),
     Provider(
@@ -55,21 +59,22 @@ ROWS: tuple[Provider, ...] = (
     Provider(
         name="azure",
         dialect="openai.chat",
+        also=("openai.responses",),
         base_url="{endpoint}/openai/v1",
         env=("AZURE_OPENAI_API_KEY",),
         signer="api-key",
         variables={"endpoint": "AZURE_OPENAI_ENDPOINT"},
-        quirks=frozenset({"no_cache_marks"}),
+        quirks=frozenset({"no_cache_marks", "checks_ids"}),
         site="https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle",
     ),
     Provider(
         name="gemini",
-        dialect="openai.chat",
-        base_url="https://generativelanguage.googleapis.com/v1beta/openai",
+        dialect="gemini.generate_content",
+        base_url="https://generativelanguage.googleapis.com",
         env=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        signer="x-goog-api-key",
         prices="google",
-        quirks=COMPATIBLE,
-        site="https://ai.google.dev/gemini-api/docs/openai",
+        site="https://ai.google.dev/api/generate-content",
     ),
     Provider(
         name="mistral",
@@ -106,6 +111,7 @@ ROWS: tuple[Provider, ...] = (
     Provider(
         name="deepseek",
         dialect="openai.chat",
+        also=("openai.responses",),
         base_url="https://api.deepseek.com",
         env=("DEEPSEEK_API_KEY",),
         quirks=COMPATIBLE | {"no_json_schema", "reasoning_content", "thinking_object"},
@@ -114,15 +120,17 @@ ROWS: tuple[Provider, ...] = (
     Provider(
         name="xai",
         dialect="openai.chat",
+        also=("openai.responses",),
         base_url="https://api.x.ai/v1",
         env=("XAI_API_KEY",),
         prices="x-ai",
-        quirks=frozenset({"no_developer_role", "no_cache_marks"}),
+        quirks=frozenset({"no_developer_role", "no_cache_marks", "checks_ids"}),
         site="https://docs.x.ai/docs/api-reference",
     ),
     Provider(
         name="openrouter",
         dialect="openai.chat",
+        also=("openai.responses",),
         base_url="https://openrouter.ai/api/v1",
         env=("OPENROUTER_API_KEY",),
         quirks=frozenset(
@@ -265,6 +273,7 @@ ROWS: tuple[Provider, ...] = (
     Provider(
         name="llamacpp",
         dialect="openai.chat",
+        also=("openai.responses",),
         base_url="http://127.0.0.1:8080/v1",
         env=("LLAMA_API_KEY",),
         local=True,

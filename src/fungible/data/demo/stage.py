@@ -14,6 +14,16 @@ import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
+from ...keys import create
+from ...store import Store
+
+CAST = """\
+Two official SDKs talk to fungible; fungible talks to three targets:
+[bold]alpha[/] and [bold]beta[/], scripted providers on this machine, one with OpenAI's API,
+one with Anthropic's; and [bold]local/llama[/], a small real model in fungible
+itself. No key, no account, no network."""
+
+NEEDS = ("openai", "anthropic", "xllamacpp")  # the SDKs that ask, and the engine of local/llama
 PROVIDERS = {"alpha": "openai.chat", "beta": "anthropic.messages"}
 START_SECONDS_MAX = 20.0
 
@@ -48,7 +58,10 @@ targets = ["alpha/alpha-1", "beta/beta-1", "local/llama"]
 
 
 class Stage:
-    """Set up in a fresh `folder`. `url` is the server's address, `key` a virtual key for it."""
+    """Set up in a fresh `folder`. `url` is the server's address, `key` a virtual key for it.
+
+    Its processes start beside whoever made it; `ready` waits for the server.
+    """
 
     def __init__(self, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -58,22 +71,35 @@ class Stage:
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._env = {**os.environ, "NO_PROXY": "127.0.0.1"}
         (folder / "provider.key").write_text("a-key-that-opens-nothing\n")
-        ports = {name: self._provider(name) for name in PROVIDERS}
-        self.port = _free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.config.write_text(CONFIG.format(port=self.port, **ports))
-        self.key = json.loads(self.program("keys", "create", "--name", "demo", "--json"))["key"]
-        began = time.monotonic()
-        self._start_server()
-        self.started_s = time.monotonic() - began
+        try:
+            for name in PROVIDERS:
+                self._start_provider(name)
+            self.port = _free_port()
+            self.url = f"http://127.0.0.1:{self.port}"
+            store = self.store()
+            _, self.key = create(store, "demo", now_ms=time.time_ns() // 1_000_000)
+            store.close()
+            ports = {name: self._port_of(name) for name in PROVIDERS}
+            self.config.write_text(CONFIG.format(port=self.port, **ports))
+            self._start_server()
+        except BaseException:
+            self.close()
+            raise
 
-    def program(self, *words: str) -> str:
-        """Run a command of `fungible` on the demo's state; gives what it printed."""
-        command = [sys.executable, "-m", "fungible", *words, "--config", str(self.config)]
-        done = subprocess.run(command, env=self._env, capture_output=True, text=True, check=False)  # noqa: S603
-        if done.returncode:
-            raise RuntimeError(f"fungible {' '.join(words)}: {done.stderr.strip()}")
-        return done.stdout
+    def store(self) -> Store:
+        """What `fungible spend` and `fungible calls` read."""
+        return Store(self.folder / "state")
+
+    def ready(self) -> None:
+        """Wait until the server answers."""
+        process = self._processes["server"]
+        last = time.monotonic() + START_SECONDS_MAX
+        while time.monotonic() < last and process.poll() is None:
+            with suppress(OSError), urllib.request.urlopen(f"{self.url}/healthz", timeout=1) as answer:  # noqa: S310
+                if answer.status == 200:
+                    return
+            time.sleep(0.01)
+        raise RuntimeError(f"the server did not start: {(self.folder / 'server.log').read_text().strip()}")
 
     def bill(self, name: str) -> list[dict[str, object]]:
         """What a provider says that it has served, an entry an attempt."""
@@ -98,38 +124,27 @@ class Stage:
             if process.stdout is not None:
                 process.stdout.close()
 
-    def _provider(self, name: str) -> int:
-        words = [
-            "-m",
-            "fungible.data.demo.provider",
-            PROVIDERS[name],
-            "0",
-            name,
-            str(self.folder / f"{name}.log"),
-        ]
-        process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True)  # noqa: S603
-        self._processes[name] = process
-        assert process.stdout is not None
-        return int(process.stdout.readline())
+    def _start_provider(self, name: str) -> None:
+        log = str(self.folder / f"{name}.log")
+        words = ["-m", "fungible.data.demo.provider", PROVIDERS[name], "0", name, log]
+        self._processes[name] = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True)  # noqa: S603
+
+    def _port_of(self, name: str) -> int:
+        said = self._processes[name].stdout
+        assert said is not None
+        line = said.readline()
+        if not line:
+            raise RuntimeError(f"the scripted provider {name} did not start; what it said is above")
+        return int(line)
 
     def _start_server(self) -> None:
-        log = (self.folder / "server.log").open("w")
         words = ["-m", "fungible", "serve", "--config", str(self.config), "--admin-port", "0"]
-        process = subprocess.Popen([sys.executable, *words], env=self._env, stderr=log, text=True)  # noqa: S603
-        log.close()
+        with (self.folder / "server.log").open("w") as log:
+            process = subprocess.Popen([sys.executable, *words], env=self._env, stderr=log, text=True)  # noqa: S603
         self._processes["server"] = process
-        last = time.monotonic() + START_SECONDS_MAX
-        while time.monotonic() < last and process.poll() is None:
-            with suppress(OSError), urllib.request.urlopen(f"{self.url}/healthz", timeout=1) as answer:  # noqa: S310
-                if answer.status == 200:
-                    return
-            time.sleep(0.02)
-        self.close()
-        raise RuntimeError(f"the server did not start: {(self.folder / 'server.log').read_text().strip()}")
 
 
 def _free_port() -> int:
-
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]

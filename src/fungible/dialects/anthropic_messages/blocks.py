@@ -84,9 +84,9 @@ class Blocks:
             case Thinking():
                 return self._thinking(part)
             case Image():
-                return self._image(part)
+                return self._image(part) if self.asking else self._lost(part, "image")
             case Document():
-                return self._document(part)
+                return self._document(part) if self.asking else self._lost(part, "document")
             case Refusal():
                 if self.asking and not part.text.strip():
                     return self._lost(part, "empty_text")
@@ -189,9 +189,14 @@ class Blocks:
             if part.signature is not None:
                 self.report.lose(part, "signature", "dropped", "thinking_signature")
             return self._finish(part, {"type": "redacted_thinking", "data": part.redacted}, None)
-        if part.signature is None and self.asking and "unsigned_thinking" not in self.quirks:
+        signature = part.signature
+        if signature is not None and part.signer not in (None, NAME):
+            signature = None
+        if signature is None and self.asking and "unsigned_thinking" not in self.quirks:
             return self._lost(part, "thinking")
-        block = {"type": "thinking", "thinking": part.text, "signature": part.signature or ""}
+        if signature != part.signature:
+            self.report.lose(part, "signature", "dropped", "thinking_signature")
+        block = {"type": "thinking", "thinking": part.text, "signature": signature or ""}
         return self._finish(part, block, None)
 
     def _image(self, part: Image) -> Block | None:

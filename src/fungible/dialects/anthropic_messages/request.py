@@ -405,7 +405,11 @@ def _write_choice(request: Request, wire: Block, report: Report) -> None:
         else:
             written["disable_parallel_tool_use"] = not parallel
     if choice.mode == "auto" and parallel is not None and not mine:
-        report.lose(request, "tool_choice", "dropped", "tool_choice")
+        # `auto` is written either way, and a reader takes it for no choice: nothing of it is lost alone.
+        if choice.allowed is not None:
+            report.lose(request, "tool_choice", "dropped", "tool_choice")
+        else:
+            report.extras(choice, NAME)
     else:
         if choice.allowed is not None:
             report.lose(choice, "allowed", "approximated", "tool_choice")

@@ -7,6 +7,8 @@ ended, and comes out then, with all that was said of it meanwhile. Blocks are nu
 the end, for usage often follows the stop. A client of this wire is always told the usage.
 """
 
+import re
+
 import msgspec
 
 from ...events import (
@@ -27,7 +29,7 @@ from ...events import (
     UsageSeen,
     revise,
 )
-from ...ir import Choice, Json, Part, Refusal, Text, Thinking, ToolCall, Usage
+from ...ir import Choice, Extras, Json, Part, Refusal, Text, Thinking, ToolCall, Usage
 from ...losses import Report
 from .blocks import Blocks
 from .errors import write_stream_error
@@ -37,6 +39,8 @@ from .usage import write_usage_object
 
 _encode = msgspec.json.encode
 _replace = msgspec.structs.replace
+
+_LISTED = re.compile(r"\w+\[\d+\]")  # a choice in the list of them
 
 _BESIDE = frozenset({"context_management"})
 """Fields that `message_delta` has beside its delta, not in it (SDK, BetaRawMessageDeltaEvent)."""
@@ -51,6 +55,7 @@ class StreamWriter:
         "_begin",
         "_blocks",
         "_end",
+        "_foreign",
         "_head",
         "_number",
         "_open",
@@ -72,6 +77,7 @@ class StreamWriter:
         self._end: End | None = None
         self._number = -1  # of the block that is open, or was last
         self._open: int | None = None  # the part under way
+        self._foreign: Thinking | None = None  # it, where another dialect's provider signs it
         self._head = b""  # what a text delta of it begins with
         self._waiting: dict[int, list[StreamEvent]] = {}
         self._skipped: set[int] = set()
@@ -97,7 +103,7 @@ class StreamWriter:
             case Begin():
                 self._begin = event
                 if event.created is not None:
-                    self._lose("created")
+                    self._lose(self._report.names.get("created", "created"))
                 if event.extras is not None:
                     lose_fields(event.extras, self._report)
             case UsageSeen():
@@ -142,7 +148,7 @@ class StreamWriter:
             return
         index = event.index
         if isinstance(event, TextDelta) and event.logprobs is not None:
-            self._lose(f"{self._choice(0)}.logprobs", "logprobs")
+            self._lose(self._report.path(Choice(at=self._choice(0)), "logprobs"), "logprobs")
         if isinstance(event, PartBegin):
             if self._open is None:
                 self._begin_part(event.part, index, out)
@@ -178,6 +184,7 @@ class StreamWriter:
             return
         self._number += 1
         self._open = index
+        self._foreign = part if type(part) is Thinking and part.signer not in (None, NAME) else None
         number = str(self._number).encode()
         self._head = (
             b'event: content_block_delta\ndata: {"type":"content_block_delta","index":'
@@ -199,6 +206,9 @@ class StreamWriter:
             case ThinkingDelta(text=text):
                 delta = {"type": "thinking_delta", "thinking": text}
             case SignatureDelta(signature=signature):
+                if self._foreign is not None:
+                    self._report.lose(self._foreign, "signature", "dropped", "thinking_signature")
+                    return
                 delta = {"type": "signature_delta", "signature": signature}
             case CitationDelta(citation=citation):
                 if citation.dialect != NAME:
@@ -262,22 +272,22 @@ class StreamWriter:
         word, sequence = stop_words(end.stop if end else None, self._report)
         delta: dict[str, Json] = {"stop_reason": word, "stop_sequence": sequence}
         body: dict[str, Json] = {"type": "message_delta", "delta": delta}
-        for name, value in (self._late(end) if end is not None else {}).items():
+        for name, value in self._late(end.extras if end else None).items():
             (body if name in _BESIDE else delta)[name] = value
         body["usage"] = self._wire_usage(self._report)
         out.append(frame("message_delta", body))
         out.append(frame("message_stop", {"type": "message_stop"}))
         self._over = True
 
-    def _late(self, end: End) -> dict[str, Json]:
-        if end.extras is None:
+    def _late(self, extras: Extras | None) -> dict[str, Json]:
+        if extras is None:
             return {}
-        if end.extras.dialect != NAME:
+        if extras.dialect != NAME:
             # A source without a list of choices has the fields of its only one at the top.
-            listed = end.stop.at.startswith("choices[")
-            lose_fields(end.extras, self._report, f"{self._choice(0)}." if listed else "")
+            listed = _LISTED.match(self._end.stop.at) if self._end is not None else None
+            lose_fields(extras, self._report, f"{listed[0]}." if listed is not None else "")
             return {}
-        return end.extras.fields
+        return extras.fields
 
 
 def _held(part: Part, index: int) -> list[StreamEvent]:

@@ -29,7 +29,7 @@ from ...losses import Report
 from ..base import Quirks
 from . import thoughts
 from .blocks import Blocks, as_ttl
-from .names import EFFORT_OF_BUDGET, NAME, SERVICE_TIERS, THINKING_QUIRKS, UNNAMED_SCHEMA
+from .names import EFFORT_OF_BUDGET, NAME, SERVICE_TIERS, UNNAMED_SCHEMA
 from .parts import MEDIA
 from .request import allowed_tools
 from .shape import Wire, encode, is_ours, merge
@@ -79,8 +79,11 @@ def write_request(request: Request, report: Report, quirks: Quirks) -> bytes:
         report.lose(request, "cache", "dropped", "cache_mark")
     if request.stream:
         body["stream"] = True
-    if request.stream_usage is not None and "no_stream_options" not in quirks:
-        body["stream_options"] = {"include_usage": request.stream_usage}
+    if request.stream_usage is not None:
+        if "no_stream_options" in quirks:
+            report.lose(request, "stream_usage", "dropped", "stream_usage")
+        else:
+            body["stream_options"] = {"include_usage": request.stream_usage}
     if request.extras is not None:
         _unknown(body, report.extras(request, NAME))
     return encode(body)
@@ -196,7 +199,7 @@ class _Messages(Blocks):
         """Whether an assistant's message has a field for it; sound only for one that its provider keeps."""
         match part:
             case Thinking():
-                if is_ours(part) or self.quirks & THINKING_QUIRKS:
+                if thoughts.is_taken(part, self.quirks):
                     return True
                 self.lost(part, "thinking")
             case Native():
@@ -216,7 +219,7 @@ class _Messages(Blocks):
         return False
 
     def _rank(self, part: Part) -> int:
-        if type(part) is Thinking and "thinking_parts" in self.quirks:
+        if type(part) is Thinking and part.redacted is None and "thinking_parts" in self.quirks:
             return 1
         return 0 if thoughts.is_item(part) else _RANK[type(part)]
 
@@ -224,6 +227,9 @@ class _Messages(Blocks):
         """A part that stands behind one it must come before. Whether anything is left of it to move."""
         if type(part) is Text and not part.text:
             self.lost(part, "empty_text")
+            return False
+        if type(part) is Thinking and not part.text and thoughts.is_plain(part):
+            self.lost(part, "thinking")
             return False
         self.report.lose(part, None, "changed", "part_order")
         return True
@@ -312,6 +318,9 @@ class _Messages(Blocks):
             self.lost(part, _why(part))
             return
         self.report.lose(part, None, "changed", "tool_result_media")
+        source = getattr(part, "source", None)
+        if source is not None and source.url is not None and source.media_type is not None:
+            self.report.lose(source, "media_type", "dropped", _why(part))
         intro = f"From the result of tool call {result.call_id}: {_label(part)}"
         self.media += [{"type": "text", "text": intro}, block]
 

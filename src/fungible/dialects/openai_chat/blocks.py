@@ -180,8 +180,11 @@ class Blocks:
             self.report.lose(source, "media_type", "dropped", "document")
         return {"file_id": source.file_id} if source.file_id is not None else {"file_data": source.url}
 
-    def _thinking(self, part: Thinking) -> Wire:
-        """As Mistral has it; only its provider's quirk leads here."""
+    def _thinking(self, part: Thinking) -> Wire | None:
+        """As Mistral has it, who has no redacted ones."""
+        if part.redacted is not None:
+            self.lost(part, "thinking")
+            return None
         block: Wire = {"type": "thinking", "thinking": [{"type": "text", "text": part.text}]}
         if part.signature is not None:
             block["signature"] = part.signature

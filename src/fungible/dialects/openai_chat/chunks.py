@@ -6,6 +6,8 @@ an empty one, are told apart by a delta with a `type` beside its empty text, whi
 it pass over; two thoughts in a row by an item of `reasoning_details` that only closes the first.
 """
 
+import re
+
 from ...events import (
     ArgumentsDelta,
     AudioDelta,
@@ -55,6 +57,8 @@ _END = b"\n\n"
 _DONE = b"data: [DONE]\n\n"
 _OPEN = b',"finish_reason":null}]}\n\n'
 _WHY: dict[type, str] = {Image: "image", Document: "document", ToolResult: "role"}
+
+_LISTED = re.compile(r"\w+\[\d+\]")  # a choice in the list of them
 
 
 class _Part:
@@ -130,7 +134,12 @@ class Writer:
             case PartEnd():
                 self._end_part(event, out)
             case SignatureDelta():
-                self._part(event.choice, event.index).signature += event.signature
+                held = self._part(event.choice, event.index)
+                part = held.part
+                if type(part) is Thinking and part.signer not in (None, NAME):
+                    self._report.lose(part, "signature", "dropped", "thinking_signature")
+                else:
+                    held.signature += event.signature
             case CitationDelta():
                 self._cite(event, out)
             case AudioDelta():
@@ -201,7 +210,9 @@ class Writer:
         number, part = event.choice, event.part
         choice = self._choice(number, out)
         held = choice.parts[event.index] = _Part(part, choice.calls)
-        before, choice.last = choice.last, held
+        before = choice.last
+        if type(part) not in _WHY and not (type(part) is Native and part.dialect != NAME):
+            choice.last = held  # of what is left out a reader sees nothing: its neighbours become such
         choice.said.append(part)
         if type(part) in (Text, Thinking, ToolCall) and getattr(part, "cache", None) is not None:
             self._report.lose(part, "cache", "dropped", "cache_mark")
@@ -296,7 +307,7 @@ class Writer:
         if not thoughts.is_plain(part) and part.signature is None:
             self._details(number, thoughts.as_item(Thinking(extras=part.extras)), out)
             held.told = True
-        held.signature = part.signature or ""
+        held.signature = thoughts.unsealed(part, self._report).signature or ""
         if part.text:
             self._thought_text(held, part.text, number, out)
 
@@ -368,7 +379,8 @@ class Writer:
         number = event.choice
         choice = self._choice(number, out)
         # A source without a list of choices has the fields of its only one at the top.
-        at = f"choices[{number}]" if event.stop.at.startswith("choices[") else ""
+        listed = _LISTED.match(event.stop.at)
+        at = listed[0] if listed is not None else ""
         held = Choice(at=at, extras=event.extras)
         fields = self._report.extras(held, NAME)
         word = write_stop(event.stop, choice.said, self._report)

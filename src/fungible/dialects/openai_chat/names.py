@@ -91,7 +91,12 @@ NEAREST_FINISH: dict[StopReason, str] = {
     "other": "stop",
 }
 
-SERVICE_TIERS: dict[str, str] = {"standard": "default", "standard_only": "default", "batch": "default"}
+SERVICE_TIERS: dict[str, str] = {
+    "standard": "default",
+    "standard_only": "default",
+    "batch": "default",
+    "provisioned": "default",
+}
 """Tiers of other dialects -> the nearest here."""
 
 OWN_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})

@@ -5,6 +5,9 @@ that the model waits for their results (Gemini, Ollama), `stop` beside a refusal
 """
 
 from collections.abc import Sequence
+from typing import Annotated, TypeAlias
+
+import msgspec
 
 from ...faults import Fault
 from ...ir import (
@@ -79,8 +82,58 @@ def answered(node: Wire) -> list[Json]:
     return choices
 
 
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _In(msgspec.Struct, gc=False):
+    cached_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
+    audio_tokens: Count | None = None
+
+
+class _Out(msgspec.Struct, gc=False):
+    reasoning_tokens: Count | None = None
+    audio_tokens: Count | None = None
+
+
+class _Usage(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    prompt_tokens: Count
+    completion_tokens: Count
+    total_tokens: Count
+    prompt_tokens_details: _In | None = None
+    completion_tokens_details: _Out | None = None
+
+
+class _Plain(msgspec.Struct, gc=False):
+    choices: list[msgspec.Raw]
+    usage: _Usage
+    error: None = None
+
+
+_NO_IN, _NO_OUT = _In(), _Out()
+_plain = msgspec.json.Decoder(_Plain).decode
+
+
 def read_plain_usage(body: bytes) -> Usage | None:
-    """The usage alone. Raises as `read_reply` does."""
+    """The counts alone, nothing that rides along. Raises as `read_reply` does."""
+    try:
+        told = _plain(body).usage
+        if told.prompt_tokens + told.completion_tokens == told.total_tokens:
+            read, wrote = told.prompt_tokens_details, told.completion_tokens_details
+            if read is None and wrote is None:
+                return Usage(input_tokens=told.prompt_tokens, output_tokens=told.completion_tokens)
+            read, wrote = read or _NO_IN, wrote or _NO_OUT
+            return Usage(
+                input_tokens=told.prompt_tokens,
+                output_tokens=told.completion_tokens,
+                cache_read_tokens=read.cached_tokens,
+                cache_write_tokens=read.cache_write_tokens,
+                input_audio_tokens=read.audio_tokens,
+                reasoning_tokens=wrote.reasoning_tokens,
+                output_audio_tokens=wrote.audio_tokens,
+            )
+    except BROKEN:
+        pass  # not as OpenAI itself tells it: looked at more closely
     node = parse_answer(body)
     answered(node)
     return usage_of(node.get("usage"))

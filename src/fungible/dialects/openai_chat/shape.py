@@ -60,15 +60,18 @@ def too_deep(body: bytes) -> bool:
 
 def _has_few_brackets(body: bytes) -> bool:
     """By hops from one to the next, for counting reads every byte by itself."""
-    left = JSON_DEPTH_MAX
-    for bracket in (b"{", b"["):
-        at = body.find(bracket)
-        while at >= 0:
-            left -= 1
-            if left < 0:
-                return False
-            at = body.find(bracket, at + 1)
-    return True
+    left, at, find = JSON_DEPTH_MAX, -1, body.find
+    while left:
+        at = find(b"{", at + 1)
+        if at < 0:
+            break
+        left -= 1
+    while left:
+        at = find(b"[", at + 1)
+        if at < 0:
+            break
+        left -= 1
+    return left > 0
 
 
 def deep() -> Fault:

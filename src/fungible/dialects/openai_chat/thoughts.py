@@ -11,10 +11,12 @@ written back whoever asks. A thought from elsewhere goes only where a quirk says
 
 from collections.abc import Sequence
 
+import msgspec
+
 from ...ir import Json, Native, Part, Thinking
 from ...losses import Report
 from ..base import Quirks
-from .names import NAME
+from .names import NAME, THINKING_QUIRKS
 from .shape import OURS, Wire, an_object, is_ours, may, merge, ours, rest, wrong
 
 STRINGS = ("reasoning_content", "reasoning")
@@ -119,8 +121,17 @@ def is_plain(thought: Thinking) -> bool:
     )
 
 
+def is_taken(thought: Thinking, quirks: Quirks) -> bool:
+    """Whether an earlier thought has a place in a request; a redacted one only among the details."""
+    spellings = quirks & THINKING_QUIRKS
+    if not spellings:
+        return is_ours(thought)
+    return thought.redacted is None or "reasoning_details" in spellings
+
+
 def answered(parts: Sequence[Part], report: Report) -> Wire:
     """The thoughts of an answer: the text for every client, the details for one that sends them back."""
+    parts = [unsealed(p, report) if type(p) is Thinking else p for p in parts]
     thoughts = [p for p in parts if type(p) is Thinking]
     _foreign(thoughts, report)
     if not parts:
@@ -138,6 +149,14 @@ def _items(parts: Sequence[Part]) -> list[Json]:
     ]
 
 
+def unsealed(thought: Thinking, report: Report) -> Thinking:
+    """Without a signature that only another dialect's provider takes."""
+    if thought.signature is None or thought.signer in (None, NAME):
+        return thought
+    report.lose(thought, "signature", "dropped", "thinking_signature")
+    return msgspec.structs.replace(thought, signature=None)
+
+
 def _foreign(thoughts: Sequence[Thinking], report: Report) -> None:
     for thought in thoughts:
         if thought.cache is not None:
@@ -151,7 +170,7 @@ def asked(parts: Sequence[Part], report: Report, quirks: Quirks) -> Wire:
     kept: list[Part] = []
     for part in parts:
         if details or name or type(part) is not Thinking or is_ours(part):
-            kept.append(part)
+            kept.append(unsealed(part, report) if type(part) is Thinking else part)
         else:
             report.lose(part, None, "dropped", "thinking")
     if not kept:
@@ -162,17 +181,15 @@ def asked(parts: Sequence[Part], report: Report, quirks: Quirks) -> Wire:
     if details:
         _foreign([p for p in kept if type(p) is Thinking], report)
         return {"reasoning_details": _items(kept)}
-    return {name or "reasoning_content": _text(kept, report)}
+    text = _text(kept, report)
+    return {} if text is None else {name or "reasoning_content": text}
 
 
-def _text(parts: Sequence[Part], report: Report) -> str:
-    """One string of all, for a provider that takes no more."""
-    text = ""
+def _text(parts: Sequence[Part], report: Report) -> str | None:
+    """One string of all, for a provider that takes no more; None where nothing is left to say."""
+    text: str | None = None
     for part in parts:
-        if type(part) is not Thinking:
-            report.lose(part, None, "dropped", "thinking")
-            continue
-        if part.redacted is not None or (not part.text and len(parts) > 1):
+        if type(part) is not Thinking or (not part.text and len(parts) > 1):
             report.lose(part, None, "dropped", "thinking")
             continue
         if part.signature is not None:
@@ -183,5 +200,5 @@ def _text(parts: Sequence[Part], report: Report) -> str:
             report.lose(part, field, "dropped", "unknown_field")
         if text:
             report.lose(part, None, "changed", "part_order")
-        text += part.text
+        text = (text or "") + part.text
     return text

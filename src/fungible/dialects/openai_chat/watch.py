@@ -24,6 +24,7 @@ ERROR_EVENT = b"event: error"
 DONE = b"[DONE]"
 END_MARK = b"data: [DONE]\n\n"
 FINISH = (b'"finish_reason":"', b'"finish_reason": "')
+SIGNS = (b"error", TOKENS, DONE, *FINISH)  # without any of these an event is a piece of the answer
 BLANK = b"\n\n"
 PLAIN = b"data: {"  # the first bytes of nearly every event
 LAST_EVENTS = 5
@@ -67,6 +68,12 @@ class Watcher:
         self._ended = False  # a choice has told why it ended
 
     def feed(self, data: bytes) -> bytes:
+        if self.began and not self._rest and len(data) < SHORT_BYTES and data.endswith(BLANK):
+            for sign in SIGNS:
+                if sign in data:
+                    break
+            else:
+                return data  # no more than a piece of the answer
         if self._rest:
             data = self._rest + data
         if data.endswith(BLANK):
