@@ -10,6 +10,7 @@ from tests.upstream import JSON, Seen, Step, answer
 EVENT_STREAM = "application/vnd.amazon.eventstream"
 CITIES = ("Paris", "Oslo")
 USAGE = {"inputTokens": 11, "outputTokens": 7, "totalTokens": 18}
+BEFORE_IT_BREAKS_S = 0.2
 
 
 def frame(headers: dict[str, str], payload: bytes) -> bytes:
@@ -89,4 +90,7 @@ def streamed(content: list[Any], stop: str, breaks: bool) -> list[Step]:
         frames.append(event("messageStop", {"stopReason": stop}))
         frames.append(event("metadata", {"usage": USAGE, "metrics": {"latencyMs": 5}}))
     head = f"HTTP/1.1 200 OK\r\ncontent-type: {EVENT_STREAM}\r\ntransfer-encoding: chunked\r\n\r\n"
-    return [head.encode(), *[b"%x\r\n%b\r\n" % (len(f), f) for f in frames], b"0\r\n\r\n"]
+    steps: list[Step] = [head.encode(), *[b"%x\r\n%b\r\n" % (len(f), f) for f in frames], b"0\r\n\r\n"]
+    if breaks:  # what came before has been shown by then
+        steps.insert(-2, BEFORE_IT_BREAKS_S)
+    return steps

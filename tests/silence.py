@@ -101,6 +101,11 @@ ALWAYS = {
     ("gemini.generate_content", "include_usage", "True"): "every stream of the target tells the usage",
     ("gemini.generate_content", "include_usage", "False"): "it does so all the same, which is reported",
     ("gemini.generate_content", "media_type", "'text/plain'"): "a text of the target is plain text",
+    (
+        "gemini.generate_content",
+        "format",
+        "'md'",
+    ): "it is written as plain text, which is reported as changed",
     ("gemini.generate_content", "strict", "False"): "a function of the target is held to nothing stricter",
     ("bedrock.converse", "include_usage", "True"): "every stream of the target tells the usage",
     ("bedrock.converse", "include_usage", "False"): "it does so all the same, which is reported as changed",

@@ -50,7 +50,10 @@ def readable(target: str, wire: str) -> dict[str, str]:
         return {f"to-{target}.sse": wire}
     buffer = EventStreamBuffer()
     buffer.add_data(base64.b64decode(wire))
-    lines = [f"{e.headers[':event-type']} {e.payload.decode()}\n" for e in buffer]
+    lines = [
+        f"{e.headers.get(':event-type') or e.headers[':exception-type']} {e.payload.decode()}\n"
+        for e in buffer
+    ]
     return {f"to-{target}.events": "".join(lines)}
 
 

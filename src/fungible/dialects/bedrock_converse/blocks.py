@@ -193,11 +193,14 @@ class Blocks:
                 self.report.lose(part, "redacted", "changed", "thinking")
                 data = base64.b64encode(data.encode()).decode()
             return self._finish("reasoningContent", part, {"redactedContent": data})
-        if part.signature is None and self.asking and "signed_thinking" in self.quirks:
+        signature = part.signature if part.signer in (None, NAME) else None
+        if signature is None and self.asking and "signed_thinking" in self.quirks:
             return self._lost(part, "thinking")
         said = {"text": part.text}
-        if part.signature is not None:
-            said["signature"] = part.signature
+        if signature is not None:
+            said["signature"] = signature
+        elif part.signature is not None:
+            self.report.lose(part, "signature", "dropped", "thinking_signature")
         return self._finish("reasoningContent", part, {"reasoningText": said})
 
     # --- tools -----------------------------------------------------------------------------------

@@ -76,6 +76,7 @@ class StreamWriter:
         "_begin",
         "_blocks",
         "_end",
+        "_foreign",
         "_number",
         "_open",
         "_over",
@@ -98,6 +99,7 @@ class StreamWriter:
         self._number = -1  # of the block that is open, or was last
         self._open: int | None = None  # the part under way
         self._silent: Block | None = None  # the delta that begins it, while none has been written
+        self._foreign: Thinking | None = None  # the open thought, where its signature is not for this wire
         self._waiting: dict[int, list[StreamEvent]] = {}
         self._skipped: set[int] = set()
         self._said: set[str] = set()
@@ -193,6 +195,7 @@ class StreamWriter:
         self._blocks.point(begun)
         self._number += 1
         self._open = index
+        self._foreign = part if type(part) is Thinking and part.signer not in (None, NAME) else None
         self._open_block(begun, block, out)
         for delta in _held(part, index):
             self._delta(delta, out)
@@ -244,6 +247,9 @@ class StreamWriter:
             case ThinkingDelta(text=text):
                 delta = {"reasoningContent": {"text": text}}
             case SignatureDelta(signature=signature):
+                if self._foreign is not None:
+                    self._report.lose(self._foreign, "signature", "dropped", "thinking_signature")
+                    return
                 delta = {"reasoningContent": {"signature": signature}}
             case CitationDelta(citation=citation):
                 if citation.dialect != NAME:

@@ -19,6 +19,7 @@ NAMES: dict[str, str] = {
     "parts": "output",
     "ToolChoice.name": "tool_choice.name",
     "ToolChoice.allowed": "tool_choice.tools",
+    "Reply.id": "id",
     "created": "created_at",
     "reason": "incomplete_details.reason",
     "raw": "incomplete_details.reason",
