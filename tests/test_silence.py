@@ -189,6 +189,26 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
             "strict": OWN,
         },
         "an-answer-with-text-calls-and-probabilities": {**ANSWER, "bytes": "the token's text shows them"},
+        "a-converse-answer-that-reasons-cites-and-was-guarded": {
+            **ANSWER,
+            "created_at": OWN,
+            "model": OWN,
+            "reason": NEAR,
+            "text": TWICE,
+            "start_index": NEAR,
+            "end_index": NEAR,
+            "title": NEAR,
+            "url": NEAR,
+            "cached_tokens": TWICE,
+            "reasoning_tokens": OWN,
+        },
+        "cache-points-guards-and-results-in-json": {
+            "mode": OWN,
+            "ttl": NEAR,
+            "text": NEAR,
+            "call_id": TWICE,
+            "output": NEAR,
+        },
     },
     "gemini.generate_content": {
         "a-conversation-the-provider-keeps": {"id": STAYS, "name": STAYS},
@@ -242,6 +262,21 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
         },
         "tool-history-without-tools-and-an-odd-id": {"id": STAYS, "name": STAYS, "response": OWN},
         "tools-in-parallel-answered-out-of-order": {"id": STAYS, "name": STAYS},
+        "a-converse-answer-that-reasons-cites-and-was-guarded": {
+            "thought": TWICE,
+            "promptTokenCount": DERIVES,
+            "candidatesTokenCount": DERIVES,
+            "cachedContentTokenCount": DERIVES,
+            "totalTokenCount": OWN,
+        },
+        "cache-points-guards-and-results-in-json": {
+            "mimeType": NEAR,
+            "thought": OWN,
+            "id": STAYS,
+            "name": STAYS,
+            "responseMimeType": OWN,
+            "includeThoughts": OWN,
+        },
     },
     "bedrock.converse": {
         "an-answer-that-thought-searched-and-cited": {
@@ -276,7 +311,45 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
             "properties": STANDS_IN,
         },
         "tools-in-parallel-answered-out-of-order": {"properties": OWN},
-    }
+        "a-conversation-the-provider-keeps": {
+            "name": STANDS_IN,
+            "description": STANDS_IN,
+            "properties": STANDS_IN,
+        },
+        "a-response-that-ran-out-of-tokens": {
+            "text": "an empty one, which still says that there was some",
+            "inputTokens": TWICE,
+            "outputTokens": TWICE,
+            "totalTokens": TWICE,
+            "cacheReadInputTokens": TWICE,
+        },
+        "a-signed-call-and-its-result-without-ids": {
+            "format": "the bytes show it",
+            "bytes": "an image of other bytes is left out, which is reported",
+            "text": OWN,
+            "toolUseId": STAYS,
+            "name": STAYS,
+            "type": "it was `nullable`",
+        },
+        "built-in-tools-and-their-items": {
+            "stopReason": TWICE,
+            "inputTokens": TWICE,
+            "outputTokens": TWICE,
+            "totalTokens": TWICE,
+            "cacheReadInputTokens": TWICE,
+            "cacheWriteInputTokens": TWICE,
+        },
+        "custom-tools-called-and-answered": {
+            "name": STANDS_IN,
+            "description": STANDS_IN,
+            "properties": STANDS_IN,
+        },
+        "everything-a-response-can-be-asked": {
+            "ttl": NEAR,
+            "format": "the bytes show it",
+            "name": TWICE,  # of the one tool that may be called
+        },
+    },
 }  # fmt: skip
 
 
