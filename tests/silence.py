@@ -9,9 +9,12 @@ what was reported as changed or approximated has to make a difference, too.
 The exceptions are few and written down: `GRAMMAR`, `DERIVED` and `ALWAYS`.
 """
 
+import base64
 import copy
 import json
 import re
+import struct
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
@@ -46,6 +49,14 @@ def detailed(message: dict[str, Any]) -> list[Any]:
 
 
 DERIVED: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "totalTokens": lambda u: (
+        u["totalTokens"]
+        == sum(u.get(f"{n}Tokens", 0) for n in ("input", "output", "cacheReadInput", "cacheWriteInput"))
+    ),
+    # the same count under its older name
+    "cacheReadInputTokenCount": lambda u: u["cacheReadInputTokenCount"] == u.get("cacheReadInputTokens"),
+    "cacheWriteInputTokenCount": lambda u: u["cacheWriteInputTokenCount"] == u.get("cacheWriteInputTokens"),
+    "serverToolUsage": lambda u: not u["serverToolUsage"],  # none was used
     "total_tokens": lambda u: (
         u["total_tokens"]
         == u.get("prompt_tokens", u.get("input_tokens", 0))
@@ -72,6 +83,8 @@ DERIVED: dict[str, Callable[[dict[str, Any]], bool]] = {
     "prompt_tokens": lambda u: (
         u["prompt_tokens"] < ((u.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
     ),
+    # told in an unusual place; where it is lost, the loss names the usual one
+    "reasoning_tokens": lambda u: "prompt_tokens" in u,
     # A mark has no other mode; that it is there says the rest of it.
     "mode": lambda mark: mark["mode"] == "explicit",
     # A result with an id has the name of the call it answers.
@@ -94,7 +107,14 @@ ALWAYS = {
     ("gemini.generate_content", "include_usage", "True"): "every stream of the target tells the usage",
     ("gemini.generate_content", "include_usage", "False"): "it does so all the same, which is reported",
     ("gemini.generate_content", "media_type", "'text/plain'"): "a text of the target is plain text",
+    (
+        "gemini.generate_content",
+        "format",
+        "'md'",
+    ): "it is written as plain text, which is reported as changed",
     ("gemini.generate_content", "strict", "False"): "a function of the target is held to nothing stricter",
+    ("bedrock.converse", "include_usage", "True"): "every stream of the target tells the usage",
+    ("bedrock.converse", "include_usage", "False"): "it does so all the same, which is reported as changed",
     ("openai.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
     ("cohere.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
     ("ollama.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
@@ -103,6 +123,9 @@ ALWAYS = {
     ("ollama.chat", "media_type", "'image/webp'"): "the image's own first bytes say it",
     ("ollama.chat", "media_type", "'image/gif'"): "the image's own first bytes say it",
     ("ollama.chat", "mimeType", "'image/png'"): "the image's own first bytes say it",
+    ("bedrock.converse", "media_type", "'text/plain'"): "a text of the target is plain text",
+    ("anthropic.messages", "format", "'txt'"): "a text of the target is plain text",
+    ("anthropic.messages", "format", "'md'"): "it is written as plain text, which is reported as changed",
 }
 """What the target does unasked: (target, name, value)."""
 
@@ -128,6 +151,10 @@ FAMILIES = (
     ("STOP", "MAX_TOKENS", "SAFETY"),
     ("application/json", "text/plain"),
     ("user", "model"),
+    ("png", "jpeg", "gif", "webp"),
+    ("pdf", "csv", "txt", "md"),
+    ("success", "error"),
+    ("end_turn", "guardrail_intervened", "content_filtered", "max_tokens", "tool_use"),
 )
 """Words that can stand in each other's place."""
 
@@ -191,7 +218,7 @@ def says_nothing(value: Any, steps: Steps) -> bool:
         return True
     if (steps == ("created",) and value == 0) or (steps == ("service_tier",) and value == ""):
         return True
-    if value == {} and steps[-1:] in (("generationConfig",), ("content",)):
+    if value == {} and steps[-1:] in (("generationConfig",), ("content",), ("inferenceConfig",)):
         return True
     return value in ("", 0) and not isinstance(value, bool) and bool(EMPTIED & set(steps))
 
@@ -216,7 +243,11 @@ def others(value: Any) -> list[list[Any]]:
         case str():
             family = [word for words in FAMILIES if value in words for word in words if word != value]
             # A longer text comes first: where it makes no difference, the end of texts is cut.
-            return [family, [value + "~q", value + "q"], [value[:-4] if len(value) >= 8 else "q"]]
+            held = ['{"q": 1}'] if json_inside(value) is not None else []
+            more = [value + "~q", value + "q"]
+            if value.endswith("="):  # base64, perhaps
+                more.append(value.rstrip("=") + "A" * (len(value) - len(value.rstrip("="))))
+            return [held, family, more, [value[:-4] if len(value) >= 8 else "q"]]
         case _:
             return [[{"q": "q"}]]
 
@@ -354,7 +385,8 @@ def carried(body: Any, leaf: Leaf, words: Translator, done: Translation) -> bool
 
 def alone(body: Any, leaf: Leaf) -> bool:
     """Such a leaf may say no more than that its object is there: `{"type": "ephemeral"}`."""
-    return leaf.steps[-1] in ("type", "mode") and not leaf.inner and len(at(body, leaf.steps[:-1])) == 1
+    says_little = leaf.steps[-1] in ("type", "mode") or leaf.value == {}
+    return says_little and not leaf.inner and len(at(body, leaf.steps[:-1])) == 1
 
 
 def excepted(body: Any, leaf: Leaf, words: Translator, done: Translation) -> bool:
@@ -371,7 +403,7 @@ def excepted(body: Any, leaf: Leaf, words: Translator, done: Translation) -> boo
             name in GRAMMAR
             or name == "status"  # its word for what went wrong is the kind, which the target has a word for
             or name in WORDS_OF_ERRORS
-            or str(leaf.value) in json.dumps(done.body, ensure_ascii=False)
+            or str(leaf.value) in said_in(done.body)
         )
     if (
         words.kind == "stream"
@@ -388,6 +420,13 @@ def excepted(body: Any, leaf: Leaf, words: Translator, done: Translation) -> boo
         return True  # an answer has only one
     in_schema = SCHEMAS & set(leaf.steps[:-2])  # where `type` is a word of somebody's schema
     return name in GRAMMAR and len(around) > 1 and not in_schema
+
+
+def said_in(body: Any) -> str:
+    """A translation as text, also of a binary stream."""
+    if isinstance(body, str) and "\n" not in body:
+        return base64.b64decode(body).decode("utf-8", "replace")
+    return json.dumps(body, ensure_ascii=False)
 
 
 # --- streams -------------------------------------------------------------------------------------
@@ -433,6 +472,35 @@ class Stream:
         return found
 
 
+class BinaryStream(Stream):
+    """The same of AWS event-stream frames in base64."""
+
+    def __init__(self, wire: str) -> None:
+        data, at = base64.b64decode(wire), 0
+        self.heads: list[bytes] = []
+        self.payloads: list[bytes] = []
+        self.frames: dict[int, tuple[str, Any]] = {}
+        while at < len(data):
+            length, headers = struct.unpack_from("!II", data, at)
+            self.heads.append(data[at + 12 : at + 12 + headers])
+            self.payloads.append(data[at + 12 + headers : at + length - 4])
+            self.frames[len(self.frames)] = "", json.loads(self.payloads[-1])
+            at += length
+
+    def text(self, changed: int | None = None, frame: Any = None) -> str:
+        wire = b""
+        for i, (head, payload) in enumerate(zip(self.heads, self.payloads, strict=True)):
+            told = json.dumps(frame).encode() if i == changed else payload
+            begin = struct.pack("!II", len(head) + len(told) + 16, len(head))
+            framed = begin + struct.pack("!I", zlib.crc32(begin)) + head + told
+            wire += framed + struct.pack("!I", zlib.crc32(framed))
+        return base64.b64encode(wire).decode()
+
+
+def stream_of(wire: str) -> Stream:
+    return Stream(wire) if "\n" in wire else BinaryStream(wire)
+
+
 Alias = Callable[[Any, str], str]  # a frame, a path in it -> the path in the answer
 
 ONCE = {
@@ -448,7 +516,7 @@ def silent_in_stream(
     wire: str, words: Translator, alias: Alias, wanted: Callable[[Leaf], bool] = lambda leaf: True
 ) -> list[str]:
     """As `silent`, for a stream. `alias` turns a path in a frame into the one that losses speak of."""
-    stream = Stream(wire)
+    stream = stream_of(wire)
     done = words.translate(stream.text())
     assert done is not None
     losses = [msgspec.structs.replace(loss, path=grown(loss.path)) for loss in done.losses]

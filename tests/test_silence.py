@@ -256,6 +256,7 @@ MISSED: dict[tuple[str, str], dict[str, str]] = {
 }
 
 DERIVES = "the API's own count is made of it and the others"
+STANDS_IN = "it stands in for a tool that was called and not listed; its name is told twice"
 STAYS = "it stands in a call and in its result, and one of them is enough"
 
 MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
@@ -289,6 +290,30 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
             "type": "it was `nullable`",
             "reasoning_effort": NEAR,
         },
+        "a-converse-answer-that-reasons-cites-and-was-guarded": {
+            "id": OWN,
+            "model": OWN,
+            "content": TWICE,
+            "reasoning_content": TWICE,
+            "text": TWICE,
+            "start_index": NEAR,
+            "end_index": NEAR,
+            "title": NEAR,
+            "url": NEAR,
+            "finish_reason": NEAR,
+            "prompt_tokens": TWICE,
+            "completion_tokens": TWICE,
+            "total_tokens": OWN,
+            "cached_tokens": TWICE,
+            "cache_write_tokens": TWICE,
+        },
+        "cache-points-guards-and-results-in-json": {
+            "mode": OWN,
+            "ttl": NEAR,
+            "text": NEAR,
+            "tool_call_id": TWICE,
+            "content": NEAR,
+        },
     },
     "anthropic.messages": {
         "a-signed-call-and-its-result-without-ids": {
@@ -299,6 +324,14 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
             "name": STAYS,
             "type": "it was `nullable`",
         },
+        "a-converse-answer-that-reasons-cites-and-was-guarded": {
+            "id": OWN,
+            "model": OWN,
+            "cache_creation_input_tokens": TWICE,
+            "ephemeral_5m_input_tokens": TWICE,
+            "ephemeral_1h_input_tokens": TWICE,
+        },
+        "cache-points-guards-and-results-in-json": {"media_type": NEAR, "model": OWN},
     },
     "openai.responses": {
         "a-signed-call-and-its-result-without-ids": {
@@ -309,6 +342,26 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
             "strict": OWN,
         },
         "an-answer-with-text-calls-and-probabilities": {**ANSWER, "bytes": "the token's text shows them"},
+        "a-converse-answer-that-reasons-cites-and-was-guarded": {
+            **ANSWER,
+            "created_at": OWN,
+            "model": OWN,
+            "reason": NEAR,
+            "text": TWICE,
+            "start_index": NEAR,
+            "end_index": NEAR,
+            "title": NEAR,
+            "url": NEAR,
+            "cached_tokens": TWICE,
+            "reasoning_tokens": OWN,
+        },
+        "cache-points-guards-and-results-in-json": {
+            "mode": OWN,
+            "ttl": NEAR,
+            "text": NEAR,
+            "call_id": TWICE,
+            "output": NEAR,
+        },
     },
     "gemini.generate_content": {
         "a-conversation-the-provider-keeps": {"id": STAYS, "name": STAYS},
@@ -385,7 +438,94 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
         },
         "tool-history-without-tools-and-an-odd-id": {"id": STAYS, "name": STAYS, "response": OWN},
         "tools-in-parallel-answered-out-of-order": {"id": STAYS, "name": STAYS},
-    }
+        "a-converse-answer-that-reasons-cites-and-was-guarded": {
+            "thought": TWICE,
+            "promptTokenCount": DERIVES,
+            "candidatesTokenCount": DERIVES,
+            "cachedContentTokenCount": DERIVES,
+            "totalTokenCount": OWN,
+        },
+        "cache-points-guards-and-results-in-json": {
+            "mimeType": NEAR,
+            "thought": OWN,
+            "id": STAYS,
+            "name": STAYS,
+            "responseMimeType": OWN,
+            "includeThoughts": OWN,
+        },
+    },
+    "bedrock.converse": {
+        "an-answer-that-thought-searched-and-cited": {
+            "inputTokens": TWICE,
+            "outputTokens": TWICE,
+            "totalTokens": TWICE,
+            "cacheReadInputTokens": TWICE,
+            "cacheWriteInputTokens": TWICE,
+            "ttl": NEAR,
+        },
+        "an-answer-with-text-calls-and-probabilities": {
+            "inputTokens": TWICE,
+            "outputTokens": TWICE,
+            "totalTokens": TWICE,
+            "cacheReadInputTokens": TWICE,
+        },
+        "every-knob-there-is": {"stopSequences": NEAR},
+        "media-inside-a-tool-result": {
+            "format": "the bytes show it",
+            "name": STANDS_IN,
+            "description": STANDS_IN,
+            "properties": STANDS_IN,
+        },
+        "roles-names-and-media-anywhere": {"format": "the bytes show it"},
+        "server-tools-and-citations": {
+            "format": "a text is plain text",
+            "any": "without it the tools are there all the same",
+        },
+        "tool-history-without-tools-and-an-odd-id": {
+            "name": STANDS_IN,
+            "description": STANDS_IN,
+            "properties": STANDS_IN,
+        },
+        "tools-in-parallel-answered-out-of-order": {"properties": OWN},
+        "a-conversation-the-provider-keeps": {
+            "name": STANDS_IN,
+            "description": STANDS_IN,
+            "properties": STANDS_IN,
+        },
+        "a-response-that-ran-out-of-tokens": {
+            "text": "an empty one, which still says that there was some",
+            "inputTokens": TWICE,
+            "outputTokens": TWICE,
+            "totalTokens": TWICE,
+            "cacheReadInputTokens": TWICE,
+        },
+        "a-signed-call-and-its-result-without-ids": {
+            "format": "the bytes show it",
+            "bytes": "an image of other bytes is left out, which is reported",
+            "text": OWN,
+            "toolUseId": STAYS,
+            "name": STAYS,
+            "type": "it was `nullable`",
+        },
+        "built-in-tools-and-their-items": {
+            "stopReason": TWICE,
+            "inputTokens": TWICE,
+            "outputTokens": TWICE,
+            "totalTokens": TWICE,
+            "cacheReadInputTokens": TWICE,
+            "cacheWriteInputTokens": TWICE,
+        },
+        "custom-tools-called-and-answered": {
+            "name": STANDS_IN,
+            "description": STANDS_IN,
+            "properties": STANDS_IN,
+        },
+        "everything-a-response-can-be-asked": {
+            "ttl": NEAR,
+            "format": "the bytes show it",
+            "name": TWICE,  # of the one tool that may be called
+        },
+    },
 }  # fmt: skip
 
 
