@@ -107,22 +107,18 @@ ALWAYS = {
     ("gemini.generate_content", "include_usage", "True"): "every stream of the target tells the usage",
     ("gemini.generate_content", "include_usage", "False"): "it does so all the same, which is reported",
     ("gemini.generate_content", "media_type", "'text/plain'"): "a text of the target is plain text",
-    (
-        "gemini.generate_content",
-        "format",
-        "'md'",
-    ): "it is written as plain text, which is reported as changed",
+    ("gemini.generate_content", "format", "'md'"): "it is written as plain text, which is reported",
     ("gemini.generate_content", "strict", "False"): "a function of the target is held to nothing stricter",
     ("bedrock.converse", "include_usage", "True"): "every stream of the target tells the usage",
     ("bedrock.converse", "include_usage", "False"): "it does so all the same, which is reported as changed",
     ("openai.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
     ("cohere.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
     ("ollama.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
-    ("ollama.chat", "media_type", "'image/png'"): "the image's own first bytes say it",
-    ("ollama.chat", "media_type", "'image/jpeg'"): "the image's own first bytes say it",
-    ("ollama.chat", "media_type", "'image/webp'"): "the image's own first bytes say it",
-    ("ollama.chat", "media_type", "'image/gif'"): "the image's own first bytes say it",
-    ("ollama.chat", "mimeType", "'image/png'"): "the image's own first bytes say it",
+    **{
+        ("ollama.chat", name, f"'{head}{kind}'"): "the image's own first bytes say it"
+        for name, head in (("media_type", "image/"), ("mimeType", "image/"), ("format", ""))
+        for kind in ("png", "jpeg", "webp", "gif")
+    },
     ("bedrock.converse", "media_type", "'text/plain'"): "a text of the target is plain text",
     ("anthropic.messages", "format", "'txt'"): "a text of the target is plain text",
     ("anthropic.messages", "format", "'md'"): "it is written as plain text, which is reported as changed",

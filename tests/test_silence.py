@@ -261,6 +261,7 @@ STAYS = "it stands in a call and in its result, and one of them is enough"
 
 MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
     "ollama.chat": {
+        "a-converse-answer-that-reasons-cites-and-was-guarded": {"model": OWN, "done_reason": OWN},
         "an-answer-with-text-calls-and-probabilities": {"bytes": "the token's text shows them"},
         "a-signed-call-and-its-result-without-ids": {
             "model": OWN,
@@ -273,6 +274,19 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
         },
     },
     "cohere.chat": {
+        "a-converse-answer-that-reasons-cites-and-was-guarded": {
+            "id": OWN,
+            "finish_reason": OWN,
+            "input_tokens": DERIVES,
+            "output_tokens": DERIVES,
+            "cached_tokens": TWICE,
+        },
+        "cache-points-guards-and-results-in-json": {
+            "model": OWN,
+            "text": OWN,
+            "content": OWN,
+            "tool_call_id": TWICE,
+        },
         "a-signed-call-and-its-result-without-ids": {
             "model": OWN,
             "tool_choice": NEAR,
@@ -455,6 +469,17 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
         },
     },
     "bedrock.converse": {
+        "an-answer-with-a-plan-and-what-is-billed": {
+            "inputTokens": DERIVES,
+            "outputTokens": DERIVES,
+            "totalTokens": OWN,
+        },
+        "calls-and-results-without-ids": {
+            "toolUseId": STAYS,
+            "name": STAYS,
+            "format": "the image's own first bytes say it",
+        },
+        "documents-given-and-cited": {"format": OWN},
         "an-answer-that-thought-searched-and-cited": {
             "inputTokens": TWICE,
             "outputTokens": TWICE,
