@@ -231,23 +231,22 @@ async def judge(engine: Embedded, case: Case) -> tuple[bool, str]:
         return False, json.dumps(message)
 
 
-async def measure(model: Path, misses: bool) -> None:
-    engine = Embedded({"llama": model}, context_tokens=1024)
-    rng, table, began = Chance(SEED), {}, time.monotonic()
-    cases = [*talk(), *usual(rng), *records(rng), *calls(rng)]
-    for case, (right, said) in zip(
-        cases, await asyncio.gather(*(judge(engine, c) for c in cases)), strict=True
-    ):
-        row = table.setdefault(case.group, [0, 0])
-        row[0] += right
-        row[1] += 1
+def cases() -> list[Case]:
+    """Everything that is asked, the same each time."""
+    rng = Chance(SEED)
+    return [*talk(), *usual(rng), *records(rng), *calls(rng)]
+
+
+async def measure(engine: Embedded, asked: list[Case], misses: bool = False) -> dict[str, tuple[int, int]]:
+    """Ask, and count the right answers and all, by group."""
+    table: dict[str, tuple[int, int]] = {}
+    answers = await asyncio.gather(*(judge(engine, c) for c in asked))
+    for case, (right, said) in zip(asked, answers, strict=True):
+        rights, count = table.get(case.group, (0, 0))
+        table[case.group] = rights + right, count + 1
         if misses and not right:
             print(f"- {case.group}: {case.body['messages'][0]['content']}\n    {said}")
-    print("| unseen | right | of |\n|---|---|---|")
-    for group, (right_count, count) in table.items():
-        print(f"| {group} | {right_count} | {count} |")
-    print(f"{len(cases)} requests in {time.monotonic() - began:.1f} s")
-    engine.close()
+    return table
 
 
 def main() -> None:
@@ -257,7 +256,13 @@ def main() -> None:
     options = parser.parse_args()
     if leaked := leaks():
         raise SystemExit(f"held-out phrasings that training may show: {leaked}")
-    asyncio.run(measure(options.model, options.misses))
+    engine, asked, began = Embedded({"llama": options.model}, context_tokens=1024), cases(), time.monotonic()
+    table = asyncio.run(measure(engine, asked, options.misses))
+    engine.close()
+    print("| unseen | right | of |\n|---|---|---|")
+    for group, (right, count) in table.items():
+        print(f"| {group} | {right} | {count} |")
+    print(f"{len(asked)} requests in {time.monotonic() - began:.1f} s")
 
 
 if __name__ == "__main__":

@@ -33,13 +33,14 @@ from torch.nn import functional
 SEED = 20261123
 
 
-STEPS, WARMUP_STEPS, COOLDOWN_STEPS = 100_000, 30, 300
-BATCH_TOKENS = 4096
+STEPS, WARMUP_STEPS, COOLDOWN_STEPS = 540, 30, 270
+BATCH_TOKENS = 3072
 TOKENS_MAX = 640
 VOCABULARY = 1024
 TOKENIZER_CONVERSATIONS = 12_000
 POOL = 1024  # conversations sorted by length together
-MATRIX_RATE, OTHER_RATE = 0.02, 0.004
+MATRIX_RATE, LAID_RATE, OTHER_RATE = 0.02, 0.002, 0.0015  # of the layers, of the copying circuit, of the rest
+LAID = ("blk.0.", "blk.1.attn")  # what `start_copying` laid is not to be washed away
 SAVE_EVERY = 50  # steps
 OUT = Path(__file__).with_name("out")
 
@@ -118,14 +119,19 @@ def pace(step: int) -> float:
     return min(1.0, (step + 1) / WARMUP_STEPS, (STEPS - step) / COOLDOWN_STEPS)
 
 
-def make_optimizers(model: Llama) -> tuple[Muon, torch.optim.AdamW]:
-    matrices = [p for p in model.blk.parameters() if p.ndim == 2]
-    chosen = {id(p) for p in matrices}
-    others = [p for p in model.parameters() if id(p) not in chosen]
-    return (
-        Muon(matrices, lr=MATRIX_RATE, decay=0.1),
+def make_optimizers(model: Llama) -> tuple[Muon, Muon, torch.optim.AdamW]:
+    """The optimizers of the layers, of the copying circuit and of the rest; each knows its full rate."""
+    layers, laid, others = [], [], []
+    for name, p in model.named_parameters():
+        (others if p.ndim == 1 or "embd" in name else laid if name.startswith(LAID) else layers).append(p)
+    optimizers = (
+        Muon(layers, lr=MATRIX_RATE, decay=0.1),
+        Muon(laid, lr=LAID_RATE),
         torch.optim.AdamW(others, lr=OTHER_RATE, betas=(0.9, 0.98), weight_decay=0.0),
     )
+    for optimizer in optimizers:
+        optimizer.param_groups[0]["rate"] = optimizer.param_groups[0]["lr"]
+    return optimizers
 
 
 def train(model: Llama, tokenizer: Tokenizer, device: torch.device, out: Path, resume: bool) -> None:
@@ -137,15 +143,16 @@ def train(model: Llama, tokenizer: Tokenizer, device: torch.device, out: Path, r
         done = state["step"]
         for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(kept)
-    others = optimizers[1].param_groups[0]["params"]
+    others = optimizers[-1].param_groups[0]["params"]
     began, tokens, mean = time.monotonic(), 0, 0.0
     drawn = islice(batches(tokenizer, SEED), done, STEPS)
     for step, (inputs, targets, said) in enumerate(drawn, done):
         loss = loss_of(model, inputs.to(device), targets.to(device), said.to(device), device)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(others, 1.0)
-        for optimizer, rate in zip(optimizers, (MATRIX_RATE, OTHER_RATE), strict=True):
-            optimizer.param_groups[0]["lr"] = rate * pace(step)
+        for optimizer in optimizers:
+            group = optimizer.param_groups[0]
+            group["lr"] = group["rate"] * pace(step)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         tokens += inputs.numel()
