@@ -24,9 +24,12 @@ sys.path.append(str(Path(__file__).parents[1] / "training"))
 import measure
 
 MODEL = Path(fleet.__file__).parents[1] / "data" / "llama.gguf"
-# What the model card claims, less a margin: a seventh of the held-out requests is asked here.
+# What the model card says can be relied on, less a margin for what it may miss.
 CLAIMED = {
-    "about itself, greetings": 0.9,
+    "about itself, greetings": 0.8,
+    "questions about fungible": 0.7,
+    "refuses what is outside": 0.8,
+    "get_weather, the demo's wording": 1.0,
 }
 WEATHER = {
     "type": "function",
@@ -203,7 +206,7 @@ def test_copies_fields_into_a_schema(engine):
 def test_is_as_reliable_as_its_card_says(engine):
     """Phrasings, names and tools that training never had: `training/held.py` and the held rows."""
     assert not measure.leaks()
-    asked = [case for case in measure.cases()[::7] if case.group in CLAIMED]
+    asked = [case for case in measure.cases() if case.group in CLAIMED]
     table = run(measure.measure(engine, asked))
     assert table.keys() == CLAIMED.keys()
     short = {g: f"{right} of {of}" for g, (right, of) in table.items() if right < CLAIMED[g] * of}
