@@ -239,7 +239,7 @@ def test_damage_in_the_middle_of_the_database_is_found_by_the_check(tmp_path):
 
 
 def test_a_store_held_by_another_process_is_waited_for_and_then_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("fungible.store.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("fungible.store.database.BUSY_SECONDS", 0.05)
     store = Store(tmp_path)
     other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

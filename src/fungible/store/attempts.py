@@ -1,39 +1,25 @@
-"""The store: the only SQL. What the journals say, folded into SQLite; virtual keys; budgets.
+"""Attempts at rest, and the keys: `ledger.db`, which journals are folded into.
 
-How it thinks. `ledger.db` is where rows rest: attempts come from the journals (`ledger`), in transactions
-that also move the journal's offset, so that folding twice, or from several processes at once, or dying in
-the middle, counts nothing twice. It commits with synchronous=FULL, because a journal is removed after its
-last commit, and a commit that a power cut takes back would then have no second copy.
-
-`budget.db` is apart because it is on the path of a call: a hold must not wait for a fold. It commits with
-synchronous=NORMAL: a killed process loses nothing, a power cut may take back the last commits, whole.
-
-A hold is taken before the attempt is opened, and posted or released after it is settled; the holds of a
-process that died are closed by `fold`, by what the ledger says of their attempts.
-
-Every statement is a literal with bound values. Not here: prices, secrets, policy, any clock.
+It commits with synchronous=FULL, because a journal is removed after its last commit, and a commit that a
+power cut takes back would then have no second copy.
 """
 
-import os
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from . import ledger
-from .account import Budget, Key, Opened, Spend, window_end_ms, window_start_ms
-from .faults import Fault
+from .. import ledger
+from ..account import Key, Opened, Spend, window_end_ms
+from ..faults import Fault
+from .budgets import Budgets
+from .database import connect, mapped, transaction
 
 CHUNK_BYTES = 512 * 1024
-BUSY_SECONDS = 5.0
-DATA = Path(__file__).parent / "data"
 
 LEDGER_STEPS = ("ledger.1.sql",)
-BUDGET_STEPS = ("budget.1.sql",)
 """Files in `data/`: each leads to the schema version of its place, from 1. A released one never changes."""
 
 _INTO = """
@@ -140,7 +126,7 @@ class Store:
 
     def __init__(self, state: str | Path) -> None:
         self.state = Path(state)
-        self._db = _connect(self.state, "ledger.db", LEDGER_STEPS, "FULL")
+        self._db = connect(self.state, "ledger.db", LEDGER_STEPS, "FULL")
         self._budgets: Budgets | None = None
 
     def close(self) -> None:
@@ -157,7 +143,7 @@ class Store:
         asked before each chunk: where it says no, what is left waits for another fold.
         """
         total = Folded()
-        with _mapped(self.state):
+        with mapped(self.state):
             for boot_id in ledger.boots(self.state):
                 boot = ledger.Boot(self.state / ledger.FOLDER, boot_id)
                 try:
@@ -199,7 +185,7 @@ class Store:
                 for records, offset, damaged in ledger.lines(path, start, chunk_bytes):
                     if not go_on():
                         return total, False
-                    with _transaction(self._db):
+                    with transaction(self._db):
                         if self._offset(path) != start:
                             break  # another process was faster: go on from where it is
                         opened, settled, refused = self._apply(boot, records)
@@ -263,12 +249,12 @@ class Store:
                     budgets.release(attempt)
                 else:
                     budgets.post(attempt, row[1])
-        with _transaction(self._db):
+        with transaction(self._db):
             return self._db.execute(
                 "UPDATE attempt SET state = 'unknown' WHERE boot = ? AND state = 'open'", (boot,)
             ).rowcount
 
-    def _budget(self) -> "Budgets | None":
+    def _budget(self) -> Budgets | None:
         if self._budgets is None and (self.state / "budget.db").exists():
             self._budgets = Budgets(self.state, "fold")
         return self._budgets
@@ -281,7 +267,7 @@ class Store:
 
     def attempts(self, *, call: str | None = None) -> Iterator[dict[str, Any]]:
         """Every attempt as a dict, in the order they were folded; of one call in the order they were made."""
-        with _mapped(self.state):
+        with mapped(self.state):
             cursor = self._db.execute(_EVERY) if call is None else self._db.execute(_OF_CALL, (call,))
             names = [column[0] for column in cursor.description]
             for row in cursor:
@@ -290,7 +276,7 @@ class Store:
 
     def calls(self, limit: int = 20) -> list[dict[str, Any]]:
         """The latest calls, newest first, each as `call` gives it."""
-        with _mapped(self.state):
+        with mapped(self.state):
             rows = self._db.execute(_LATEST, (limit,)).fetchall()
         return [found for (call,) in rows if (found := self.call(call)) is not None]
 
@@ -325,7 +311,7 @@ class Store:
         """
         if by not in SPEND_BY:
             raise Fault("bad_request", f"Spending can be told by {', '.join(SPEND_BY)}; not by {by!r}.")
-        with _mapped(self.state):
+        with mapped(self.state):
             rows = self._db.execute(_SPEND, (by, since_ms)).fetchall()
         sums: dict[str | None, list[int]] = {}
         for who, *numbers in rows:
@@ -339,7 +325,7 @@ class Store:
     def check(self) -> list[str]:
         """What is wrong with the store, in words; empty when nothing is. Reads every row."""
         found = []
-        with _mapped(self.state):
+        with mapped(self.state):
             for (said,) in self._db.execute("PRAGMA integrity_check"):
                 if said != "ok":
                     found.append(f"ledger.db: {said}")
@@ -353,7 +339,7 @@ class Store:
                 found += self._unposted(budgets)
         return found
 
-    def _unposted(self, budgets: "Budgets") -> list[str]:
+    def _unposted(self, budgets: Budgets) -> list[str]:
         """Where a budget's books and the ledger's differ. Only said of keys that hold nothing now."""
         windows = {key.id: key.window for key, _ in self.keys()}
         found = []
@@ -372,7 +358,7 @@ class Store:
 
     def add_key(self, key: Key, digest: bytes) -> None:
         """Raises Fault `conflict` where a key of this name is in force."""
-        with _mapped(self.state), _transaction(self._db):
+        with mapped(self.state), transaction(self._db):
             taken = self._db.execute("SELECT 1 FROM key WHERE name = ? AND revoked_ms IS NULL", (key.name,))
             if taken.fetchone():
                 raise Fault(
@@ -384,7 +370,7 @@ class Store:
 
     def revoke_key(self, name_or_id: str, now_ms: int) -> Key:
         """Raises Fault `not_found` where no key in force has this name or id."""
-        with _mapped(self.state), _transaction(self._db):
+        with mapped(self.state), transaction(self._db):
             row = self._db.execute(
                 "UPDATE key SET revoked_ms = ?1 WHERE ?2 IN (id, name) AND revoked_ms IS NULL RETURNING id",
                 (now_ms, name_or_id),
@@ -398,7 +384,7 @@ class Store:
 
     def keys(self) -> list[tuple[Key, bytes]]:
         """Every key with the SHA-256 of its secret, oldest first, revoked ones too."""
-        with _mapped(self.state):
+        with mapped(self.state):
             rows = self._db.execute(_KEYS).fetchall()
         fields = Key.__struct_fields__
         return [
@@ -414,187 +400,6 @@ class Store:
 
     def keys_version(self) -> int:
         """A number that grows with every change to a key. About 5 us: ask once a second."""
-        with _mapped(self.state):
+        with mapped(self.state):
             row = self._db.execute("SELECT value FROM counter WHERE name = 'keys'").fetchone()
         return int(row[0])
-
-
-class Budgets:
-    """Hard caps, exact across the processes of one machine: hold, then post or release. About 0.1 ms each.
-
-    `boot` is the writing process's (`Ledger.boot`). Money in nano-dollars, times in Unix milliseconds.
-    """
-
-    def __init__(self, state: str | Path, boot: str) -> None:
-        self._state = Path(state)
-        self._boot = boot
-        self._db = _connect(self._state, "budget.db", BUDGET_STEPS, "NORMAL")
-
-    def close(self) -> None:
-        self._db.close()
-
-    def reserve(self, key: Key, attempt: str, hold: int, now_ms: int) -> bool:
-        """Hold money for an attempt. False: the cap would be passed, and nothing is held."""
-        assert key.budget_nanousd is not None
-        assert hold >= 0, hold
-        start = window_start_ms(key.window, now_ms)
-        with _mapped(self._state), _transaction(self._db):
-            self._db.execute(
-                "INSERT INTO budget (key, window_start, cap) VALUES (?, ?, ?)"
-                " ON CONFLICT DO UPDATE SET cap = excluded.cap WHERE cap != excluded.cap",
-                (key.id, start, key.budget_nanousd),
-            )
-            admitted = self._db.execute(
-                "UPDATE budget SET pending = pending + ?1"
-                " WHERE key = ?2 AND window_start = ?3 AND posted + pending + ?1 <= cap",
-                (hold, key.id, start),
-            ).rowcount
-            if admitted:
-                self._db.execute(
-                    "INSERT INTO hold VALUES (?, ?, ?, ?, ?)", (attempt, key.id, start, hold, self._boot)
-                )
-        return bool(admitted)
-
-    def post(self, attempt: str, cost: int | None) -> bool:
-        """Spend what an attempt cost; None, not known: what was held. False: nothing is held for it.
-
-        A cost above its hold is posted whole: the books say what is owed, and the next hold is refused.
-        """
-        with _mapped(self._state), _transaction(self._db):
-            held = self._take(attempt)
-            if held is not None:
-                key, start, nanousd = held
-                self._db.execute(
-                    "UPDATE budget SET pending = pending - ?, posted = posted + ?"
-                    " WHERE key = ? AND window_start = ?",
-                    (nanousd, nanousd if cost is None else cost, key, start),
-                )
-        return held is not None
-
-    def release(self, attempt: str) -> bool:
-        """Give back what was held for an attempt that cost nothing. False: nothing is held for it."""
-        return self.post(attempt, 0)
-
-    def left(self, key: Key, now_ms: int) -> Budget:
-        """How a key stands in the window of `now_ms`."""
-        assert key.budget_nanousd is not None
-        start = window_start_ms(key.window, now_ms)
-        with _mapped(self._state):
-            row = self._db.execute(
-                "SELECT posted, pending FROM budget WHERE key = ? AND window_start = ?", (key.id, start)
-            ).fetchone()
-        posted, pending = row or (0, 0)
-        return Budget(
-            key=key.id, window_start_ms=start, cap=key.budget_nanousd, posted=posted, pending=pending
-        )
-
-    def holds(self, boot: str) -> list[tuple[str, int]]:
-        """(attempt, nano-dollars) that a process holds, or held when it died."""
-        with _mapped(self._state):
-            return self._db.execute("SELECT attempt, nanousd FROM hold WHERE boot = ?", (boot,)).fetchall()
-
-    def budgets(self) -> list[Budget]:
-        with _mapped(self._state):
-            rows = self._db.execute("SELECT key, window_start, cap, posted, pending FROM budget").fetchall()
-        return [Budget(**dict(zip(Budget.__struct_fields__, row, strict=True))) for row in rows]
-
-    def check(self) -> list[str]:
-        """What is wrong with the budgets by themselves, in words."""
-        with _mapped(self._state):
-            found = [
-                f"budget.db: {said}" for (said,) in self._db.execute("PRAGMA integrity_check") if said != "ok"
-            ]
-            rows = self._db.execute(
-                "SELECT b.key, b.pending, coalesce(sum(h.nanousd), 0) AS held FROM budget AS b"
-                " LEFT JOIN hold AS h ON h.key = b.key AND h.window_start = b.window_start"
-                " GROUP BY b.key, b.window_start HAVING b.pending != held"
-            ).fetchall()
-        return found + [
-            f"budget.db: key {key} has {pending} pending but holds {held}" for key, pending, held in rows
-        ]
-
-    def _take(self, attempt: str) -> tuple[str, int, int] | None:
-        rows = self._db.execute(
-            "DELETE FROM hold WHERE attempt = ? RETURNING key, window_start, nanousd", (attempt,)
-        ).fetchall()
-        return rows[0] if rows else None
-
-
-# --- SQLite, and its errors as ours -----------------------------------------------------------------
-
-
-def _connect(state: Path, name: str, steps: tuple[str, ...], synchronous: str) -> sqlite3.Connection:
-    path = state / name
-    try:
-        state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not path.exists():  # closing a descriptor drops every lock that this process has on the file
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    except OSError as error:
-        raise Fault("internal", ledger.unwritable(state, error)) from error
-    with _mapped(state):
-        db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute(_SYNCHRONOUS[synchronous])
-            db.execute("PRAGMA foreign_keys = ON")
-            _migrate(db, state, steps)
-        except BaseException:
-            db.close()
-            raise
-    return db
-
-
-_SYNCHRONOUS = {"FULL": "PRAGMA synchronous = FULL", "NORMAL": "PRAGMA synchronous = NORMAL"}
-
-
-def _migrate(db: sqlite3.Connection, state: Path, steps: tuple[str, ...]) -> None:
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version > len(steps):
-        raise Fault(
-            "internal",
-            f"The state folder {state} was written by a newer fungible (schema {version}; this one knows"
-            f" {len(steps)}): upgrade fungible, or point [server] state elsewhere.",
-        )
-    if version == len(steps):
-        return
-    with _transaction(db):
-        (version,) = db.execute("PRAGMA user_version").fetchone()  # another process may have been first
-        for step in steps[version:]:
-            for statement in (DATA / step).read_text().split(";"):
-                db.execute(statement)
-
-
-@contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-    db.execute("COMMIT")
-
-
-@contextmanager
-def _mapped(state: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            text = (
-                f"The store in {state} has been held by another process for {BUSY_SECONDS:.0f} s: try again."
-            )
-            raise Fault("unavailable", text, retry_after_ms=1_000) from error
-        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL:
-            text = (
-                f"The disk of the state folder {state} is full: free space, or set [server] state elsewhere."
-            )
-            raise Fault("unavailable", text, retry_after_ms=5_000) from error
-        raise Fault("internal", f"The store in {state} cannot be used ({error}).") from error
-    except sqlite3.DatabaseError as error:
-        raise Fault(
-            "internal",
-            f"The store in {state} is damaged or no fungible store ({error}): restore the folder from a"
-            " backup, or move it away and start with a fresh one.",
-        ) from error

@@ -1,0 +1,14 @@
+"""The store: the only SQL. What the journals say, folded into SQLite; virtual keys; budgets.
+
+How it thinks. `ledger.db` (`attempts`) is where rows rest: they come from the journals (`ledger`), in
+transactions that also move the journal's offset, so that folding twice, or from several processes at once,
+or dying in the middle, counts nothing twice. `budget.db` (`budgets`) is apart because it is on the path of
+a call. `database` opens either.
+
+Every statement is a literal with bound values. Not here: prices, secrets, policy, any clock.
+"""
+
+from .attempts import SPEND_BY, Folded, Store
+from .budgets import Budgets
+
+__all__ = ["SPEND_BY", "Budgets", "Folded", "Store"]
