@@ -45,7 +45,17 @@ context_tokens = 128000
 targets = ["alpha/529.command", "beta/good"]
 """
 EMBEDDED = Path(fungible.__file__).parent / "data" / "llama.gguf"
-REPORTING = ("models", "keys create", "keys list", "keys revoke", "spend", "calls", "doctor", "chat")
+REPORTING = (
+    "models",
+    "keys create",
+    "keys list",
+    "keys revoke",
+    "spend",
+    "calls",
+    "doctor",
+    "chat",
+    "switch judge",
+)
 
 
 class Done(NamedTuple):
@@ -113,7 +123,7 @@ def called(run: Run) -> Run:
 # --- all of them ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "keys create", "keys list", "keys revoke"])
+@pytest.mark.parametrize("command", [*COMMANDS, "keys create", "keys list", "keys revoke", "switch judge"])
 def test_every_command_has_help(run: Run, command: str) -> None:
     done = run(*command.split(), "--help")
     assert (

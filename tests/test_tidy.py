@@ -24,12 +24,12 @@ RINGS: tuple[tuple[str, ...], ...] = (
     # 0, values
     ("ir", "losses", "events", "faults", "money", "world", "account", "version"),
     # 1, pure
-    ("frames", "dialects", "providers", "models", "translate", "places", "settings"),
+    ("frames", "dialects", "providers", "models", "translate", "places", "settings", "evidence"),
     # 2, one call
     ("call", "exchange", "attempt", "answer", "policies", "repeats"),
     # 3, keepers
     (
-        "store", "ledger", "journal", "prices", "recorder", "replay", "evidence", "switch", "tune", "fleet",
+        "store", "ledger", "journal", "prices", "recorder", "replay", "switch", "tune", "fleet",
         "risk", "simulator", "keys", "pricelist", "statement",
     ),
     # 4, edges

@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "keys": ("keyring", "Make, list and revoke keys."),
     "spend": ("spending", "What was spent, exactly, by key, team, provider, model, route, tag or day."),
     "calls": ("calling", "Recent calls; one call with its attempts, losses and cost."),
+    "switch": ("switching", "From one model to another, with evidence."),
     "doctor": ("doctoring", "Check the configuration, keys, providers, prices and the ledger."),
 }
 

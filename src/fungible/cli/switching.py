@@ -1,0 +1,120 @@
+"""`fungible switch`: from one model to another, with evidence."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from ..evidence import Pair, Verdict, judge, read_pairs
+from ..evidence.verdict import Sense
+from ..faults import Fault
+from .options import console, json_option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WORDS = {
+    "safe": ("[bold green]safe[/]", "the candidate is not worse by more than the margin of {margin:g}"),
+    "not_safe": ("[bold red]not safe[/]", "the candidate is worse by more than the margin of {margin:g}"),
+    "not_yet_known": (
+        "[bold yellow]not yet known[/]",
+        "the interval still holds the margin of {margin:g}; more pairs are needed",
+    ),
+}
+"""Verdict -> how it is said, and what it means."""
+
+
+@click.group("switch")
+def command() -> None:
+    """Move from one model to another, with evidence.
+
+    `judge` gives a verdict on scores that you already have; nothing is sent anywhere.
+    """
+
+
+@command.command("judge")
+@click.option(
+    "--pairs", "path", required=True, metavar="FILE", help="One pair a line, in order of arrival; - is stdin."
+)
+@click.option(
+    "--margin",
+    type=float,
+    default=0.02,
+    show_default=True,
+    help="How much worse is still good enough, in the scores' unit.",
+)
+@click.option(
+    "--alpha",
+    type=float,
+    default=0.05,
+    show_default=True,
+    help="The probability of error, over all looks together.",
+)
+@click.option(
+    "--higher-is",
+    type=click.Choice(["better", "worse"]),
+    default="better",
+    show_default=True,
+    help="What a higher score means: better (1 is passed) or worse (1 is an error).",
+)
+@json_option
+def judge_pairs(path: str, margin: float, alpha: float, higher_is: Sense, as_json: bool) -> None:
+    """Judge scores of the same requests answered by both models: safe, not safe, or not yet known.
+
+    Each line is one JSON object: {"id": "r1", "incumbent": 0..1, "candidate": 0..1, "group": "c7"};
+    the group may be left out. A look after every pair is allowed: judge the file again as it grows, and stop
+    when you know enough. The difference is candidate less incumbent.
+    """
+    verdict = judge(_read(path), margin, alpha, higher_is=higher_is)
+    if as_json:
+        click.echo(json.dumps(verdict.said()))
+    else:
+        _show(console(), verdict)
+
+
+def _read(path: str) -> list[Pair]:
+    if path == "-":
+        return read_pairs(_lines(sys.stdin, "standard input"))
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            return read_pairs(_lines(file, path))
+    except OSError as error:
+        raise Fault("not_found", f"{path} cannot be read: {error.strerror}.") from None
+
+
+def _lines(file: TextIO, name: str) -> list[str]:
+    try:
+        return list(file)
+    except UnicodeDecodeError as error:
+        raise Fault("bad_request", f"{name} is no UTF-8 text: {error.reason}. Save it as UTF-8.") from None
+
+
+def _show(out: "Console", verdict: Verdict) -> None:
+    said, meaning = WORDS[verdict.verdict]
+    out.print(f"{said}: {meaning.format(margin=verdict.margin)}", highlight=False)
+    from rich.table import Table  # noqa: PLC0415 - as in `console`
+
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim")
+    table.add_column()
+    low, high = verdict.interval
+    rows = {
+        "pairs": f"{verdict.pairs:,}"
+        + (f" in {verdict.groups:,} blocks" if verdict.groups != verdict.pairs else ""),
+        "difference": "-" if verdict.difference is None else f"{verdict.difference:+.4f}",
+        "interval": f"{low:+.4f} to {high:+.4f} (with {1 - verdict.alpha:.4g} at all looks together)",
+    }
+    if verdict.decided_at is not None:
+        rows["decided at"] = f"pair {verdict.decided_at:,}"
+    elif verdict.pairs:
+        rows["needed"] = (
+            "beyond forecast: the difference lies at the margin"
+            if verdict.needed is None
+            else f"about {verdict.needed:,} more pairs, if they are like these"
+        )
+    rows["a higher score is"] = verdict.higher_is
+    for name, value in rows.items():
+        table.add_row(name, value)
+    out.print(table, highlight=False)
