@@ -5,6 +5,7 @@ changes a body in place to the one of several spellings that says the same, and 
 """
 
 import copy
+import json
 import re
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
@@ -367,6 +368,43 @@ def nothing_held_is_absent(kind: str, body: dict[str, Any]) -> None:
                 del node[name]
 
 
+# --- bedrock.converse ----------------------------------------------------------------------------
+
+
+def nothing_configured_is_absent(kind: str, body: dict[str, Any]) -> None:
+    if kind == "request":
+        config = body.get("inferenceConfig", {})
+        if config.get("stopSequences") == []:
+            del config["stopSequences"]
+        for name in ("system", "inferenceConfig"):
+            if body.get(name) in ([], {}):
+                del body[name]
+
+
+def a_schema_is_the_json_in_its_string(kind: str, body: dict[str, Any]) -> None:
+    for node in objects(body):
+        if isinstance(node.get("schema"), str):
+            node["schema"] = json.loads(node["schema"])
+
+
+def reasoning_config_is_thinking(kind: str, body: dict[str, Any]) -> None:
+    more = body.get("additionalModelRequestFields", {})
+    if "reasoning_config" in more:
+        more["thinking"] = more.pop("reasoning_config")
+
+
+def a_count_told_twice_is_told_once(kind: str, body: dict[str, Any]) -> None:
+    usage = body.get("usage", {})
+    for name in ("cacheReadInputToken", "cacheWriteInputToken"):
+        if usage.get(f"{name}Count") == usage.get(f"{name}s"):
+            usage.pop(f"{name}Count", None)
+
+
+def no_server_tools_used_is_absent(kind: str, body: dict[str, Any]) -> None:
+    if body.get("usage", {}).get("serverToolUsage") == {}:
+        del body["usage"]["serverToolUsage"]
+
+
 NORMALISATIONS: dict[str, dict[str, Row]] = {
     "openai.chat": {
         "null is absent": null_is_absent,
@@ -425,5 +463,12 @@ NORMALISATIONS: dict[str, dict[str, Row]] = {
         "a candidate's index is its place": a_candidates_index_is_its_place,
         "times are to the second": times_are_to_the_second,
         "the total is told": the_total_is_told,
+    },
+    "bedrock.converse": {
+        "nothing configured is absent": nothing_configured_is_absent,
+        "a schema is the JSON in its string": a_schema_is_the_json_in_its_string,
+        "reasoning_config is thinking": reasoning_config_is_thinking,
+        "a count told twice is told once": a_count_told_twice_is_told_once,
+        "serverToolUsage: {} is absent": no_server_tools_used_is_absent,
     },
 }

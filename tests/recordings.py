@@ -4,6 +4,7 @@ Each record is one real exchange: `request` and `response`, each with `body_kind
 dialect it was spoken in. Without the folder the tests that need it skip and say so.
 """
 
+import base64
 import json
 from collections.abc import Iterator
 from functools import cache
@@ -11,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from fungible.dialects import DIALECTS
+from fungible.translate import TEXT_TYPES
+
+from .converse_wire import frame
 
 ROOT = Path(__file__).resolve().parent.parent
 WIRE = ROOT.parent / "shared" / "wire"
@@ -30,7 +36,7 @@ def exchanges(dialect: str) -> tuple[dict[str, Any], ...]:
     for path in sorted(WIRE.glob("*.jsonl")):
         with path.open(encoding="utf-8") as lines:
             named = RECORDED_AS.get(dialect, dialect)
-            records += [r for r in map(json.loads, lines) if r["dialect"] == named]
+            records += [r for r in map(json.loads, lines) if r["dialect"] in (named, named + "_stream")]
     return tuple(records)
 
 
@@ -50,14 +56,34 @@ def replies(dialect: str) -> Iterator[tuple[str, Any]]:
 
 
 def streams(dialect: str) -> Iterator[tuple[str, str]]:
-    """(id, wire text) of every streamed answer."""
+    """(id, wire text) of every streamed answer; base64 where the wire is binary."""
     for record in exchanges(dialect):
         answer = record["response"]
-        if answer["body_kind"] in ("sse", "ndjson"):
+        if answer["body_kind"] == "ndjson" and is_binary(dialect):
+            yield record["id"], framed(answer["body"])
+        elif answer["body_kind"] in ("sse", "ndjson", "eventstream_b64"):
             yield record["id"], answer["body"]
         elif answer["body_kind"] == "json" and answer["status"] < 300 and isinstance(answer["body"], list):
             # A stream that was not asked for as events; the same frames, as a list.
             yield record["id"], "".join(f"data: {json.dumps(item)}\n\n" for item in answer["body"])
+
+
+def is_binary(dialect: str) -> bool:
+    return not DIALECTS[dialect].stream_type.startswith(TEXT_TYPES)
+
+
+def framed(lines: str) -> str:
+    """The frames of a binary stream of which only names and payloads were kept, `{name: payload}` a line."""
+    wire = b""
+    for line in filter(None, lines.split("\n")):
+        ((name, payload),) = json.loads(line).items()
+        wire += frame({":event-type": name, ":message-type": "event"}, json.dumps(payload).encode())
+    return base64.b64encode(wire).decode()
+
+
+def wire_bytes(text: str, dialect: str) -> bytes:
+    """A stream as `streams` or `fungible.translate` tell it, as it goes over the wire."""
+    return base64.b64decode(text) if is_binary(dialect) else text.encode()
 
 
 def errors(dialect: str) -> Iterator[tuple[str, int, Any]]:

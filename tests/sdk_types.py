@@ -4,15 +4,20 @@ A request must validate against the SDK's parameters, and have no field that the
 each stream event must validate against the SDK's models.
 """
 
+import base64
 import json
 import re
 from typing import Annotated, Any, Literal
 
 import anthropic.types as an
+import botocore.session
 import cohere
 import ollama
 import openai.types.chat as oa
 from anthropic.types.message_create_params import MessageCreateParams
+from botocore.eventstream import EventStreamBuffer
+from botocore.parsers import EventStreamJSONParser, RestJSONParser
+from botocore.validate import ParamValidator
 from google.genai import types as gt
 from openai.types.chat.completion_create_params import CompletionCreateParams
 from openai.types.responses import Response, ResponseStreamEvent
@@ -126,9 +131,54 @@ UNTYPED: dict[str, re.Pattern[str]] = {
 NEWER = {("openai.chat", "stream"): "type: Input should be 'function' (custom)"}
 """What the API streams and the types do not know yet: calls of custom tools."""
 
+SERVICE = botocore.session.get_session().get_service_model("bedrock-runtime")
+CONVERSE = SERVICE.operation_model("Converse")
+STREAMED = SERVICE.operation_model("ConverseStream").output_shape.members["stream"]
+
+ALLOWED = ('parameter in input: "metrics"', 'parameter in input: "call"')
+"""Only the service itself can say how long it took; the SDK does without."""
+
+
+def converse_complaints(kind: str, body: Any) -> list[str]:
+    """What botocore's validation of parameters has against a body, and what its parser makes of an answer."""
+    if kind == "request":
+        return _validated({**body, "modelId": "m"}, CONVERSE.input_shape)
+    if kind == "response":
+        wire = {"status_code": 200, "headers": {}, "body": json.dumps(body).encode()}
+        unread = _unread(RestJSONParser().parse(wire, CONVERSE.output_shape))
+        return unread + _validated(body, CONVERSE.output_shape)
+    found = []
+    for event in converse_events(body):
+        parsed = EventStreamJSONParser().parse(event.to_response_dict(), STREAMED)
+        name = event.headers[":event-type"]
+        told = {n: v for n, v in json.loads(event.payload).items() if n != "p"}
+        found += _unread(parsed) if name in parsed else [f"{name}: no such event"]
+        found += _validated(told, STREAMED.members[name])
+    return found
+
+
+def converse_events(wire: str) -> list[Any]:
+    buffer = EventStreamBuffer()
+    buffer.add_data(base64.b64decode(wire))
+    return list(buffer)
+
+
+def _validated(body: Any, shape: Any) -> list[str]:
+    report = ParamValidator().validate(body, shape).generate_report()
+    return [line for line in report.splitlines() if not line.endswith(ALLOWED)]
+
+
+def _unread(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        unknown = ["a member that the SDK does not know"] if "SDK_UNKNOWN_MEMBER" in value else []
+        return unknown + [c for inner in value.values() for c in _unread(inner)]
+    return [c for inner in value for c in _unread(inner)] if isinstance(value, list) else []
+
 
 def complaints(dialect: str, kind: str, body: Any) -> list[str]:
     """What the SDK's types have against `body`: parsed JSON, or for a stream its wire text."""
+    if dialect == "bedrock.converse":
+        return converse_complaints(kind, body)
     if kind == "stream":
         told = lines(body) if dialect in LINED else frames(body)
         found = [c for frame in told for c in _complaints(dialect, kind, frame)]

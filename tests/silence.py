@@ -9,13 +9,12 @@ what was reported as changed or approximated has to make a difference, too.
 The exceptions are few and written down: `GRAMMAR`, `DERIVED` and `ALWAYS`.
 """
 
+import base64
 import copy
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
-
-import msgspec
 
 from fungible.faults import Fault
 from fungible.losses import Loss
@@ -46,6 +45,14 @@ def detailed(message: dict[str, Any]) -> list[Any]:
 
 
 DERIVED: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "totalTokens": lambda u: (
+        u["totalTokens"]
+        == sum(u.get(f"{n}Tokens", 0) for n in ("input", "output", "cacheReadInput", "cacheWriteInput"))
+    ),
+    # the same count under its older name
+    "cacheReadInputTokenCount": lambda u: u["cacheReadInputTokenCount"] == u.get("cacheReadInputTokens"),
+    "cacheWriteInputTokenCount": lambda u: u["cacheWriteInputTokenCount"] == u.get("cacheWriteInputTokens"),
+    "serverToolUsage": lambda u: not u["serverToolUsage"],  # none was used
     "total_tokens": lambda u: (
         u["total_tokens"]
         == u.get("prompt_tokens", u.get("input_tokens", 0))
@@ -72,6 +79,8 @@ DERIVED: dict[str, Callable[[dict[str, Any]], bool]] = {
     "prompt_tokens": lambda u: (
         u["prompt_tokens"] < ((u.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
     ),
+    # told in an unusual place; where it is lost, the loss names the usual one
+    "reasoning_tokens": lambda u: "prompt_tokens" in u,
     # A mark has no other mode; that it is there says the rest of it.
     "mode": lambda mark: mark["mode"] == "explicit",
     # A result with an id has the name of the call it answers.
@@ -94,17 +103,33 @@ ALWAYS = {
     ("gemini.generate_content", "include_usage", "True"): "every stream of the target tells the usage",
     ("gemini.generate_content", "include_usage", "False"): "it does so all the same, which is reported",
     ("gemini.generate_content", "media_type", "'text/plain'"): "a text of the target is plain text",
+    ("gemini.generate_content", "format", "'txt'"): "a text of the target is plain text",
+    ("gemini.generate_content", "format", "'md'"): "it is written as plain text, which is reported",
     ("gemini.generate_content", "strict", "False"): "a function of the target is held to nothing stricter",
+    ("bedrock.converse", "include_usage", "True"): "every stream of the target tells the usage",
+    ("bedrock.converse", "include_usage", "False"): "it does so all the same, which is reported as changed",
     ("openai.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
     ("cohere.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
     ("ollama.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
-    ("ollama.chat", "media_type", "'image/png'"): "the image's own first bytes say it",
-    ("ollama.chat", "media_type", "'image/jpeg'"): "the image's own first bytes say it",
-    ("ollama.chat", "media_type", "'image/webp'"): "the image's own first bytes say it",
-    ("ollama.chat", "media_type", "'image/gif'"): "the image's own first bytes say it",
-    ("ollama.chat", "mimeType", "'image/png'"): "the image's own first bytes say it",
+    **{
+        ("ollama.chat", name, f"'{head}{kind}'"): "the image's own first bytes say it"
+        for name, head in (("media_type", "image/"), ("mimeType", "image/"), ("format", ""))
+        for kind in ("png", "jpeg", "webp", "gif")
+    },
+    ("bedrock.converse", "media_type", "'text/plain'"): "a text of the target is plain text",
+    ("anthropic.messages", "format", "'txt'"): "a text of the target is plain text",
+    ("anthropic.messages", "format", "'md'"): "it is written as plain text, which is reported as changed",
 }
 """What the target does unasked: (target, name, value)."""
+
+ELSEWHERE = {
+    "random_seed": "seed",
+    "usage.cached_tokens": "usage.prompt_tokens_details.cached_tokens",
+    "usage.prompt_cache_hit_tokens": "usage.prompt_tokens_details.cached_tokens",
+    "usage.cache_read_input_tokens": "usage.prompt_tokens_details.cached_tokens",
+    "usage.reasoning_tokens": "usage.completion_tokens_details.reasoning_tokens",
+}
+"""Fields under a name of a provider's own -> the path that losses name, as the normalisations say."""
 
 PADDING = {"obfuscation", "p", "padding"}
 """Random text that evens out sizes; it says nothing."""
@@ -128,6 +153,10 @@ FAMILIES = (
     ("STOP", "MAX_TOKENS", "SAFETY"),
     ("application/json", "text/plain"),
     ("user", "model"),
+    ("png", "jpeg", "gif", "webp"),
+    ("pdf", "csv", "txt", "md"),
+    ("success", "error"),
+    ("end_turn", "guardrail_intervened", "content_filtered", "max_tokens", "tool_use"),
 )
 """Words that can stand in each other's place."""
 
@@ -191,7 +220,7 @@ def says_nothing(value: Any, steps: Steps) -> bool:
         return True
     if (steps == ("created",) and value == 0) or (steps == ("service_tier",) and value == ""):
         return True
-    if value == {} and steps[-1:] in (("generationConfig",), ("content",)):
+    if value == {} and steps[-1:] in (("generationConfig",), ("content",), ("inferenceConfig",)):
         return True
     return value in ("", 0) and not isinstance(value, bool) and bool(EMPTIED & set(steps))
 
@@ -216,7 +245,11 @@ def others(value: Any) -> list[list[Any]]:
         case str():
             family = [word for words in FAMILIES if value in words for word in words if word != value]
             # A longer text comes first: where it makes no difference, the end of texts is cut.
-            return [family, [value + "~q", value + "q"], [value[:-4] if len(value) >= 8 else "q"]]
+            held = ['{"q": 1}'] if json_inside(value) is not None else []
+            more = [value + "~q", value + "q"]
+            if value.endswith("="):  # base64, perhaps
+                more.append(value.rstrip("=") + "A" * (len(value) - len(value.rstrip("="))))
+            return [held, family, more, [value[:-4] if len(value) >= 8 else "q"]]
         case _:
             return [[{"q": "q"}]]
 
@@ -354,7 +387,8 @@ def carried(body: Any, leaf: Leaf, words: Translator, done: Translation) -> bool
 
 def alone(body: Any, leaf: Leaf) -> bool:
     """Such a leaf may say no more than that its object is there: `{"type": "ephemeral"}`."""
-    return leaf.steps[-1] in ("type", "mode") and not leaf.inner and len(at(body, leaf.steps[:-1])) == 1
+    says_little = leaf.steps[-1] in ("type", "mode") or leaf.value == {}
+    return says_little and not leaf.inner and len(at(body, leaf.steps[:-1])) == 1
 
 
 def excepted(body: Any, leaf: Leaf, words: Translator, done: Translation) -> bool:
@@ -371,7 +405,7 @@ def excepted(body: Any, leaf: Leaf, words: Translator, done: Translation) -> boo
             name in GRAMMAR
             or name == "status"  # its word for what went wrong is the kind, which the target has a word for
             or name in WORDS_OF_ERRORS
-            or str(leaf.value) in json.dumps(done.body, ensure_ascii=False)
+            or str(leaf.value) in said_in(done.body)
         )
     if (
         words.kind == "stream"
@@ -390,148 +424,8 @@ def excepted(body: Any, leaf: Leaf, words: Translator, done: Translation) -> boo
     return name in GRAMMAR and len(around) > 1 and not in_schema
 
 
-# --- streams -------------------------------------------------------------------------------------
-
-
-class Stream:
-    """A wire text as its blocks; those that hold JSON can be varied. A text that begins with JSON is lines of it."""
-
-    def __init__(self, wire: str) -> None:
-        self.lined = wire[:1] == "{"
-        self.frames: dict[int, tuple[str, Any]] = {}  # block -> the lines before its data, its JSON
-        if self.lined:
-            self.blocks = [line for line in wire.split("\n") if line.strip()]
-            self.frames = {i: ("", json.loads(line)) for i, line in enumerate(self.blocks)}
-            return
-        self.blocks = [b for b in wire.replace("\r\n", "\n").replace("\r", "\n").split("\n\n") if b.strip()]
-        for i, block in enumerate(self.blocks):
-            before, found, data = block.partition("data:")
-            try:
-                alone_in_line = found and "\n" not in data and before[-1:] in ("", "\n")
-                held = json.loads(data) if alone_in_line else None
-            except ValueError:
-                continue
-            if isinstance(held, dict) and held != {"type": "ping"}:
-                self.frames[i] = before, held
-
-    def text(self, changed: int | None = None, frame: Any = None) -> str:
-        blocks = list(self.blocks)
-        for i, (before, held) in self.frames.items():
-            said = frame if i == changed else held
-            data = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
-            blocks[i] = data if self.lined else f"{before}data: {data}"
-        end = "\n" if self.lined else "\n\n"
-        return end.join(blocks) + end
-
-    def said(self) -> dict[tuple[str, str], list[tuple[int, Leaf]]]:
-        """Everything the frames say: the same thing said again and again is said once."""
-        found: dict[tuple[str, str], list[tuple[int, Leaf]]] = {}
-        for i, (_, held) in self.frames.items():
-            for leaf in leaves(held):
-                if not leaf.inner:
-                    found.setdefault((leaf.pattern, repr(leaf.value)), []).append((i, leaf))
-        return found
-
-
-Alias = Callable[[Any, str], str]  # a frame, a path in it -> the path in the answer
-
-ONCE = {
-    "id", "model", "created", "created_at", "choices.*.delta.role", "choices.*.finish_reason",
-    "responseId", "modelVersion", "createTime", "candidates[*].finishReason",
-}  # fmt: skip
-"""What is told once of a stream, or of a choice; some providers tell it again, and otherwise."""
-
-EACH_MAX = 4  # different values of one pattern that are tried; the text of all deltas is compared as a whole
-
-
-def silent_in_stream(
-    wire: str, words: Translator, alias: Alias, wanted: Callable[[Leaf], bool] = lambda leaf: True
-) -> list[str]:
-    """As `silent`, for a stream. `alias` turns a path in a frame into the one that losses speak of."""
-    stream = Stream(wire)
-    done = words.translate(stream.text())
-    assert done is not None
-    losses = [msgspec.structs.replace(loss, path=grown(loss.path)) for loss in done.losses]
-    tried: dict[str, int] = {}
-    found = []
-    for (pattern, value), places in stream.said().items():
-        if not wanted(places[0][1]):
-            continue
-        tried[pattern] = tried.get(pattern, 0) + 1
-        if places[-1][1].value in ("", {}) or all(repeated(stream, i, leaf) for i, leaf in places):
-            continue
-        if all(superseded(stream, i, leaf, alias) or retold(stream, i, leaf, alias) for i, leaf in places):
-            continue
-        told = any(covered(grown(alias(stream.frames[i][1], leaf.path)), losses) for i, leaf in places)
-        if tried[pattern] > EACH_MAX or told:
-            continue
-        if not any(
-            _carried_in_stream(stream, i, leaf, words, done)
-            for i, leaf in dict(places[:3] + places[-1:]).items()
-        ):
-            found.append(f"{places[0][1].path} = {value}")
-    return found
-
-
-GROWING = re.compile(r"(reasoning_details|annotations|citations|parts)\[\d+\]")
-"""Lists of which each frame holds the next items, counted from 0 again."""
-
-
-ELSEWHERE = {
-    "random_seed": "seed",
-    "usage.cached_tokens": "usage.prompt_tokens_details.cached_tokens",
-    "usage.prompt_cache_hit_tokens": "usage.prompt_tokens_details.cached_tokens",
-    "usage.cache_read_input_tokens": "usage.prompt_tokens_details.cached_tokens",
-    "usage.reasoning_tokens": "usage.completion_tokens_details.reasoning_tokens",
-}
-"""Fields under a name of a provider's own -> the path that losses name, as the normalisations say."""
-
-
-def grown(path: str) -> str:
-    return GROWING.sub(r"\1[*]", path)
-
-
-def repeated(stream: Stream, block: int, leaf: Leaf) -> bool:
-    """Told before; or a name of a stream that failed, which may have had no time to tell it."""
-    if leaf.pattern not in ONCE:
-        return False
-    return any("error" in frame for _, frame in stream.frames.values()) or any(
-        other.pattern == leaf.pattern and other.value
-        for i, (_, frame) in stream.frames.items()
-        if i < block or (i > block and leaf.pattern.endswith("finish_reason"))
-        for other in leaves(frame)
-    )
-
-
-def retold(stream: Stream, block: int, leaf: Leaf, alias: Alias) -> bool:
-    """Whether an earlier frame has said the same of the same place in the answer."""
-    path = alias(stream.frames[block][1], leaf.path)
-    return any(
-        earlier.value == leaf.value and alias(frame, earlier.path) == path
-        for i, (_, frame) in stream.frames.items()
-        if i < block
-        for earlier in leaves(frame)
-    )
-
-
-def superseded(stream: Stream, block: int, leaf: Leaf, alias: Alias) -> bool:
-    """Counts of usage, or the answer so far, are told again and again; the last holds."""
-    path = alias(stream.frames[block][1], leaf.path)
-    return (path.startswith("usage") or leaf.steps[0] in ("response", "item")) and any(
-        alias(frame, later.path) == path
-        for i, (_, frame) in stream.frames.items()
-        if i > block
-        for later in leaves(frame)
-    )
-
-
-def _carried_in_stream(stream: Stream, block: int, leaf: Leaf, words: Translator, done: Translation) -> bool:
-    frame = stream.frames[block][1]
-    if excepted(frame, leaf, words, done):
-        return True
-    for variants in varied(frame, leaf):
-        for variant in variants:
-            other = words.translate(stream.text(block, variant))
-            if other is not None and other.body != done.body:
-                return True
-    return False
+def said_in(body: Any) -> str:
+    """A translation as text, also of a binary stream."""
+    if isinstance(body, str) and "\n" not in body:
+        return base64.b64decode(body).decode("utf-8", "replace")
+    return json.dumps(body, ensure_ascii=False)

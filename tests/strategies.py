@@ -20,7 +20,7 @@ from .judge import located
 
 DIALECT_NAMES = (
     "openai.chat", "openai.responses", "anthropic.messages", "gemini.generate_content",
-    "ollama.chat", "cohere.chat",
+    "bedrock.converse",     "ollama.chat", "cohere.chat",
 )  # fmt: skip
 
 words = st.sampled_from(["a", "hello there", "naïve 🌊", "line\nbreak", 'quo"te \\', "\u2028", "0", "null"])
@@ -160,6 +160,11 @@ NATIVE_BLOCKS: dict[str, list[dict[str, Any]]] = {
         {"xHologram": {"depth": 3}},
     ],
     "cohere.chat": [{"type": "x_hologram", "hologram": "h"}],
+    "bedrock.converse": [
+        {"toolUse": {"toolUseId": "t1", "name": "grounding", "input": {"q": 1}, "type": "server_tool_use"}},
+        {"toolResult": {"toolUseId": "t1", "content": [{"text": "found"}], "type": "grounding_result"}},
+        {"xHologram": {"depth": 3}},
+    ],
 }
 """A dialect whose messages have no blocks has none of its own."""
 NATIVE_TOOLS: dict[str, list[dict[str, Any]]] = {
@@ -169,6 +174,7 @@ NATIVE_TOOLS: dict[str, list[dict[str, Any]]] = {
     "gemini.generate_content": [{"googleSearch": {}}, {"codeExecution": {}}],
     "ollama.chat": [{"type": "x_tool", "x": 1}],
     "cohere.chat": [{"type": "x_tool", "y": [2]}],
+    "bedrock.converse": [{"systemTool": {"name": "nova_grounding"}}],
 }
 natives = st.one_of(
     *[
@@ -198,6 +204,7 @@ spoken = st.builds(
 models = st.one_of(
     st.sampled_from([
         "gpt-5.4-mini", "o3", "gpt-4o", "gemini-2.0-flash", "gemini-2.5-pro", "gemini-3-flash-preview", "claude-haiku-4-5", "claude-opus-4-8", "claude-sonnet-4-6", "claude-opus-5",
+        "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "us.amazon.nova-2-lite-v1:0", "meta.llama3-8b-instruct-v1:0",
     ]),
     some_texts,
 )  # fmt: skip

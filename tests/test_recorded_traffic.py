@@ -23,7 +23,8 @@ from fungible.translate import translate
 
 from . import recordings, sdk_types
 from .normalisations import NORMALISATIONS, normalised
-from .silence import Alias, Leaf, Words, silent, silent_in_stream
+from .silence import Leaf, Words, silent
+from .silence_streams import Alias, silent_in_stream
 
 pytestmark = recordings.needs_recordings
 
@@ -135,7 +136,7 @@ def pieces_of(wire: bytes, places: list[int]) -> list[bytes]:
 def test_a_stream_cut_at_a_few_places_gives_the_same_events(name: str) -> None:
     chance = random.Random(7)
     for id_, text in recordings.streams(name):
-        wire = text.encode()
+        wire = recordings.wire_bytes(text, name)
         whole = events_of(name, [wire])
         for cuts in (1, 3, 12):
             places = [chance.randrange(len(wire) + 1) for _ in range(cuts)]
@@ -146,14 +147,14 @@ def test_a_stream_cut_at_a_few_places_gives_the_same_events(name: str) -> None:
 def test_small_streams_cut_at_every_byte_give_the_same_events(name: str) -> None:
     small = sorted(recordings.streams(name), key=lambda s: len(s[1]))[:6]
     for id_, text in small:
-        cut_at_every_byte(name, id_, text.encode())
+        cut_at_every_byte(name, id_, recordings.wire_bytes(text, name))
 
 
 @pytest.mark.long
 @spoken
 def test_every_stream_cut_at_every_byte_gives_the_same_events(name: str) -> None:
     for id_, text in recordings.streams(name):
-        cut_at_every_byte(name, id_, text.encode())
+        cut_at_every_byte(name, id_, recordings.wire_bytes(text, name))
 
 
 def cut_at_every_byte(name: str, id_: str, wire: bytes) -> None:
@@ -176,7 +177,7 @@ def answer_of(events: list[ev.StreamEvent]) -> Any:
 def test_a_stream_written_back_adds_up_to_the_same_reply(name: str) -> None:
     problems = []
     for id_, text in recordings.streams(name):
-        events = events_of(name, [text.encode()])
+        events = events_of(name, [recordings.wire_bytes(text, name)])
         report = Report(DIALECTS[name].names)
         wire = DIALECTS[name].stream_writer(report, True).write(events)
         before, after = answer_of(events), answer_of(events_of(name, [wire]))
@@ -232,6 +233,25 @@ def in_blocks(frame: Any, path: str) -> str:
     return path.replace("message.citations.", "message.citations[0].", 1)
 
 
+def in_a_converse_answer(frame: Any, path: str) -> str:
+    """The path in the answer for one in an event."""
+    block = f"output.message.content[{frame.get('contentBlockIndex')}]"
+    for wrapper, where in IN_A_BLOCK.items():
+        if path.startswith(wrapper):
+            return f"{block}.{where}{path.removeprefix(wrapper)}"
+    return path
+
+
+IN_A_BLOCK = {
+    "start.": "",
+    "delta.citation.": "citationsContent.citations[0].",
+    "delta.reasoningContent.redacted": "reasoningContent.redacted",
+    "delta.reasoningContent.": "reasoningContent.reasoningText.",
+    "delta.toolResult": "toolResult.content",
+    "delta.": "",
+}
+
+
 def in_a_response(frame: Any, path: str) -> str:
     """The path in the answer for one in an event; events that only this dialect has go by their name."""
     kind, head = frame.get("type", ""), f"output[{frame.get('output_index')}]"
@@ -273,6 +293,7 @@ ALIAS: dict[str, Alias] = {
     "openai.responses": in_a_response,
     "anthropic.messages": in_a_message,
     "gemini.generate_content": in_an_answer,
+    "bedrock.converse": in_a_converse_answer,
 }
 
 # --- to every other dialect ----------------------------------------------------------------------
@@ -314,7 +335,7 @@ def named(source: str, kind: str) -> str | None:
 
 
 def is_failed(source: str, wire: str) -> bool:
-    return isinstance(answer_of(events_of(source, [wire.encode()])), Fault)
+    return isinstance(answer_of(events_of(source, [recordings.wire_bytes(wire, source)])), Fault)
 
 
 def few_of_each(most: int) -> Callable[[Leaf], bool]:

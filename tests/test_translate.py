@@ -1,5 +1,6 @@
 """`translate` and `line`: what they take, what they refuse, and how losses are told."""
 
+import base64
 import json
 from typing import Any
 
@@ -211,3 +212,31 @@ def test_a_line_never_raises(source: str, kind: str, body: Any) -> None:
     told = line({"from": source, "to": ANTHROPIC, "kind": kind, "body": body})
     assert told.keys() in ({"body", "losses"}, {"error"})
     assert told.get("error", {}).get("kind") != "internal", (body, told)
+
+
+BINARY = "bedrock.converse"
+
+
+def test_a_binary_stream_is_base64_in_and_out() -> None:
+    chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    told = [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": None}]
+    ended = [{"index": 0, "delta": {}, "finish_reason": "stop"}]
+    frames = [json.dumps({**chunk, "choices": choices}) for choices in (told, ended)]
+    wire = "".join(f"data: {frame}\n\n" for frame in [*frames, "[DONE]"])
+    binary = translate(wire, source=OPENAI, target=BINARY, kind="stream").body
+    data = base64.b64decode(binary, validate=True)
+    for form in (binary, f"{binary}\n", data):
+        back = translate(form, source=BINARY, target=OPENAI, kind="stream").body
+        assert '"content":"Hi"' in back and back.endswith("data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("body", ["%%%", 7, {"a": 1}])
+def test_a_binary_stream_that_is_no_base64_is_refused(body: Any) -> None:
+    with pytest.raises(Fault) as caught:
+        translate(body, source=BINARY, target=OPENAI, kind="stream")
+    assert (caught.value.kind, caught.value.path) == ("bad_request", "body")
+
+
+def test_a_request_whose_address_names_the_model_is_told_with_its_address() -> None:
+    done = translate(CHAT | {"stream": True}, source=OPENAI, target=BINARY, model="a/b:0")
+    assert done.path == "/model/a%2Fb%3A0/converse-stream"

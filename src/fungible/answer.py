@@ -4,7 +4,7 @@ Pure, and free of states: `exchange` decides when, this file how it is put.
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -75,20 +75,45 @@ class Failure:
         self.final = final
 
 
+Told = TypeVar("Told", Reply, Begin)
+
+
+def completed(told: Told, call: Call, target: Target, created: int) -> Told:
+    """An answer with what its wire leaves unsaid: its id is the call's, its model the one that was asked."""
+    if told.id and told.model and told.created is not None:
+        return told
+    return msgspec.structs.replace(
+        told,
+        id=told.id or call.id,
+        model=told.model or target.model,
+        created=told.created if told.created is not None else created,
+    )
+
+
 class Translating:
     """A `Watch` between two dialects: reads the provider's stream, writes the client's.
 
     `losses` grows as the stream goes; `created` (Unix seconds) and `model`: for a wire that tells none.
     """
 
-    __slots__ = ("_created", "_model", "_reader", "_report", "_writer", "began", "done", "fault", "usage")
+    __slots__ = (
+        "_call",
+        "_created",
+        "_reader",
+        "_report",
+        "_target",
+        "_writer",
+        "began",
+        "done",
+        "fault",
+        "usage",
+    )
 
-    def __init__(self, source: Dialect, client: Dialect, usage: bool, created: int, model: str) -> None:
+    def __init__(self, source: Dialect, call: Call, target: Target, created: int) -> None:
         self._report = Report(source.names)
         self._reader = source.stream_reader()
-        self._writer = client.stream_writer(self._report, usage)
-        self._created = created
-        self._model = model
+        self._writer = call.dialect.stream_writer(self._report, call.peek.stream_usage)
+        self._call, self._target, self._created = call, target, created
         self.began = False
         self.done = False
         self.usage: Usage | None = None
@@ -110,9 +135,8 @@ class Translating:
                 self.began = True
             elif isinstance(event, UsageSeen):
                 self.usage = revise(self.usage, event.usage)
-            elif isinstance(event, Begin) and (event.created is None or not event.model):
-                created = self._created if event.created is None else event.created
-                events[n] = msgspec.structs.replace(event, created=created, model=event.model or self._model)
+            elif isinstance(event, Begin):
+                events[n] = completed(event, self._call, self._target, self._created)
             elif isinstance(event, StreamDone):
                 self.done = True
             elif isinstance(event, Failed):
@@ -124,14 +148,6 @@ class Translating:
         return self._writer.write(events)
 
 
-def completed(reply: Reply, model: str, created: int) -> Reply:
-    """With the model and the time (Unix seconds), which some wires do not tell."""
-    if reply.created is not None and reply.model:
-        return reply
-    created = created if reply.created is None else reply.created
-    return msgspec.structs.replace(reply, created=created, model=reply.model or model)
-
-
 def retold(
     body: bytes, call: Call, target: Target, created: int
 ) -> tuple[bytes, Usage | None, tuple[Loss, ...]]:
@@ -140,7 +156,7 @@ def retold(
     `created`: Unix seconds, for a wire that tells none.
     """
     source = DIALECTS[target.dialect]
-    reply = completed(source.read_reply(body), target.model, created)
+    reply = completed(source.read_reply(body), call, target, created)
     report = Report(source.names)
     written = call.dialect.write_reply(reply, report)
     return written, reply.usage, tidy(report.losses) if report.losses else ()

@@ -280,9 +280,7 @@ class Exchange(msgspec.Struct, eq=False):
                 self._watch = dialect.watch(self.call.peek.stream_usage)
             else:
                 now_s = self._world.wall_ms() // 1000
-                self._watch = Translating(
-                    dialect, client, self.call.peek.stream_usage, now_s, self._target.model
-                )
+                self._watch = Translating(dialect, self.call, self._target, now_s)
 
     def on_body(self, data: bytes) -> None:
         self._answer_bytes += len(data)

@@ -14,11 +14,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qs
 
+import msgspec
+
 from .account import Key, Opened, Settled
 from .answer import Client
 from .call import Asking, Call, Local
 from .dialects import DIALECTS
-from .dialects.base import MODEL, Dialect, Located
+from .dialects.base import MODEL, Dialect, KeyOf, Located
 from .exchange import Exchange
 from .faults import Fault
 from .models import Catalogue, Target
@@ -161,6 +163,8 @@ class Gateway:
         dialect = asking.dialect
         identity = f"{self._boot}-{count}"
         try:
+            if asking.secret is None and dialect.signed is not None:
+                asking = self._signed(request, asking, dialect.signed)
             peek, located = dialect.peek(body), asking.located
             if located is not None:
                 peek = located.complete(peek)
@@ -202,6 +206,16 @@ class Gateway:
             repeat=headers.get(IDEMPOTENCY),
             forward=tuple((ours.get(n), b"%b: %b\r\n" % (n, headers[n])) for n in forward if n in headers),
         )
+
+    def _signed(self, request: Request, asking: Asking, key_of: KeyOf) -> Asking:
+        """With the key that signed this request. The head's note keeps none: each body needs its own proof.
+
+        Raises `Fault` (authentication) for a signature that is none.
+        """
+        secret = key_of(
+            request.method, request.path, request.query, request.headers, request.body, self.wall_ms()
+        )
+        return msgspec.structs.replace(asking, secret=secret)
 
     def _taken(self, path: str, call: Call, key: bytes, client: Client) -> Recorder | None:
         """As `Repeats.take`; of a caller whose key holds, since an answer that is kept asks no policy."""

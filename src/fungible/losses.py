@@ -78,6 +78,9 @@ class Report:
     def path(self, node: Node, field: str | None) -> str:
         if field is None:
             return node.at
+        held = getattr(node, field, None)
+        if isinstance(held, Node) and held.at:  # it says itself where it stood, which may be elsewhere
+            return held.at
         whole = self.names.get(f"{type(node).__name__}.{field}")  # a field that stands outside its node
         if whole is not None:
             return whole

@@ -194,11 +194,10 @@ def _stream(body: Json, source: Dialect, target: Dialect, model: str | None, _: 
     reader, report, wire = source.stream_reader(), Report(source.names), _wire(body, source)
     events = reader.feed(wire) + reader.end()
     made = target.stream_writer(report, True).write([_renamed(event, model) for event in events])
-    if not _is_text(target):
-        return base64.b64encode(made).decode(), report.losses
-    text = made.decode()
-    failed = any(isinstance(event, Failed) for event in events)
-    return text, report.losses + (_unsaid_by_errors(wire, text) if failed and _is_text(source) else [])
+    text = made.decode() if _is_text(target) else base64.b64encode(made).decode()
+    if _is_text(source) and any(isinstance(event, Failed) for event in events):
+        return text, report.losses + _unsaid_by_errors(wire, made.decode("utf-8", "replace"))
+    return text, report.losses
 
 
 def _unsaid_by_errors(wire: bytes, made: str) -> list[Loss]:
@@ -254,7 +253,7 @@ def _wire(body: Json, source: Dialect) -> bytes:
     if _is_text(source):
         return _bytes(body)
     try:
-        return base64.b64decode(body, validate=True)
+        return base64.b64decode("".join(body.split()), validate=True)
     except binascii.Error:
         raise Fault(
             "bad_request", f"A stream of {source.name} is binary: give it as base64.", path="body"

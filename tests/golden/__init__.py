@@ -2,13 +2,17 @@
 
 A folder is a story and its name tells it. In it stand one input, `<dialect>.<kind>.json` (or `.sse`), and for
 every dialect an output `to-<dialect>.json` with `body` and `losses`; a stream's wire text is beside it in
-`to-<dialect>.sse`, or `.ndjson`. `python -m tests.golden` writes the outputs anew; read the difference before you keep it.
+`to-<dialect>.sse` or `.ndjson`, or its frames in `to-<dialect>.events` where it is binary (an input then is base64). `python
+-m tests.golden` writes the outputs anew; read the difference before you keep it.
 """
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from botocore.eventstream import EventStreamBuffer
 
 from fungible.dialects import DIALECTS
 from fungible.translate import translate
@@ -33,12 +37,26 @@ def outputs(given: Path) -> dict[str, str]:
         done = translate(body, source=source, target=target, kind=kind)
         losses = [f"{loss.path}: {loss.kind}, {loss.why}" for loss in done.losses]
         if kind == "stream":
-            kind_of_text = "ndjson" if "ndjson" in DIALECTS[target].stream_type else "sse"
-            files[f"to-{target}.{kind_of_text}"] = done.body
+            files |= readable(target, done.body)
             files[f"to-{target}.json"] = pretty({"losses": losses})
         else:
             files[f"to-{target}.json"] = pretty({"body": done.body, "losses": losses})
     return files
+
+
+def readable(target: str, wire: str) -> dict[str, str]:
+    """A stream's wire text; of a binary one, each frame's name and payload."""
+    if DIALECTS[target].stream_type.startswith("text/"):
+        return {f"to-{target}.sse": wire}
+    if "ndjson" in DIALECTS[target].stream_type:
+        return {f"to-{target}.ndjson": wire}
+    buffer = EventStreamBuffer()
+    buffer.add_data(base64.b64decode(wire))
+    lines = [
+        f"{e.headers.get(':event-type') or e.headers[':exception-type']} {e.payload.decode()}\n"
+        for e in buffer
+    ]
+    return {f"to-{target}.events": "".join(lines)}
 
 
 def pretty(value: Any) -> str:

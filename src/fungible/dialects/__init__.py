@@ -3,6 +3,7 @@
 from ..faults import Fault
 from .anthropic_messages import DIALECT as ANTHROPIC_MESSAGES
 from .base import Dialect
+from .bedrock_converse import DIALECT as BEDROCK_CONVERSE
 from .cohere_chat import DIALECT as COHERE_CHAT
 from .gemini_generate_content import DIALECT as GEMINI_GENERATE_CONTENT
 from .ollama_chat import DIALECT as OLLAMA_CHAT
@@ -16,6 +17,7 @@ DIALECTS: dict[str, Dialect] = {
         OPENAI_RESPONSES,
         ANTHROPIC_MESSAGES,
         GEMINI_GENERATE_CONTENT,
+        BEDROCK_CONVERSE,
         OLLAMA_CHAT,
         COHERE_CHAT,
     )

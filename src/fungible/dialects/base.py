@@ -10,7 +10,7 @@ client and provider speak the same dialect the bytes are moved: `peek` looks at 
 `readdress` changes no more than the model's name, a `Watch` looks at what money and safety need.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 from urllib.parse import quote
 
@@ -53,6 +53,8 @@ class Located(msgspec.Struct, frozen=True, gc=False):
         """What the body says, with what only the address does."""
         return msgspec.structs.replace(peeked, model=self.model, stream=self.stream)
 
+
+KeyOf = Callable[[bytes, str, bytes, Mapping[bytes, bytes], bytes, int], bytes | None]
 
 MODEL = "{model}"  # in a path: where the model's name stands
 MODELS = "/v1/models"
@@ -125,6 +127,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     give_back:      response headers that go back to a client of the same dialect (lower case)
     headers:        headers every request to a provider carries
 
+    signed(method, path, query, headers, body, now_ms):  the key of a caller who signs calls, None where this
+                                    one is not signed; raises Fault for a signature that is none
     locate(path, query):            what the address says, None where it is none of this dialect's
     peek(body):                     raises Fault: not JSON, too deep, no model, wrong types of these
     readdress(body, peek, model, usage):  the same body for another model name; `usage`: also ask for the
@@ -156,6 +160,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     known_by: frozenset[bytes] = frozenset()
     key_query: str | None = None
     locate: Callable[[str, bytes], Located | None] | None = None
+    signed: KeyOf | None = None
     names: dict[str, str]
     quirks: dict[str, str]
     rewrites: dict[str, bytes] = {}

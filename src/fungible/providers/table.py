@@ -22,6 +22,7 @@ SIGNER_OF: dict[str, str] = {  # dialect -> how its owner takes a key, for provi
     "openai.responses": "bearer",
     "anthropic.messages": "x-api-key",
     "gemini.generate_content": "x-goog-api-key",
+    "bedrock.converse": "bearer",
     "ollama.chat": "bearer",
     "cohere.chat": "bearer",
 }
@@ -47,6 +48,15 @@ ROWS: tuple[Provider, ...] = (
         env=("ANTHROPIC_API_KEY",),
         signer="x-api-key",
         site="https://platform.claude.com/docs/en/api/messages",
+    ),
+    Provider(
+        name="bedrock",
+        dialect="bedrock.converse",
+        base_url="https://bedrock-runtime.{region}.amazonaws.com",
+        env=("AWS_BEARER_TOKEN_BEDROCK",),
+        variables={"region": "AWS_REGION"},
+        prices="aws",
+        site="https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html",
     ),
     Provider(
         name="azure",

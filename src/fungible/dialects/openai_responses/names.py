@@ -11,7 +11,6 @@ NAME = "openai.responses"
 NAMES: dict[str, str] = {
     "output": "text.format",
     "id": "call_id",
-    "Reply.id": "id",
     "cache": "prompt_cache_breakpoint",
     "ttl_seconds": "ttl",
     "display": "summary",
@@ -20,6 +19,7 @@ NAMES: dict[str, str] = {
     "parts": "output",
     "ToolChoice.name": "tool_choice.name",
     "ToolChoice.allowed": "tool_choice.tools",
+    "Reply.id": "id",
     "created": "created_at",
     "reason": "incomplete_details.reason",
     "raw": "incomplete_details.reason",
