@@ -20,7 +20,21 @@ from fungible.fleet import embedded
 from fungible.fleet.gguf import read_head
 from fungible.world import Origin, Outgoing
 
+sys.path.append(str(Path(__file__).parents[1] / "training"))
+import measure
+
 MODEL = Path(fleet.__file__).parents[1] / "data" / "llama.gguf"
+# What the model card says can be relied on, less a margin for what it may miss.
+CLAIMED = {
+    "about itself, greetings": 0.8,
+    "questions about fungible": 0.7,
+    "refuses what is outside": 0.75,
+    "usual wording: order": 0.8,
+    "usual wording: event": 0.8,
+    "usual wording: contact": 0.75,
+    "get_weather, the demo's wording": 1.0,
+    "unseen tool, alone": 0.85,
+}
 WEATHER = {
     "type": "function",
     "function": {
@@ -191,6 +205,22 @@ def test_copies_fields_into_a_schema(engine):
         "age": 34,
         "city": "Oslo",
     }
+
+
+def test_is_as_reliable_as_its_card_says(engine):
+    """Phrasings, names and tools that training never had: `training/held.py` and the held rows."""
+    assert not measure.leaks()
+    asked = [case for case in measure.cases() if case.group in CLAIMED]
+    table = run(measure.measure(engine, asked))
+    assert table.keys() == CLAIMED.keys()
+    short = {g: f"{right} of {of}" for g, (right, of) in table.items() if right < CLAIMED[g] * of}
+    assert not short
+
+
+def test_says_plainly_what_it_cannot(engine):
+    for question in ("What is the capital of France?", "Write a poem about the sea."):
+        said = run(ask(engine, messages=user(question))).json()["choices"][0]["message"]["content"]
+        assert said.startswith("I am too small for that")
 
 
 def test_many_at_once(engine):

@@ -8,18 +8,18 @@ turned into text by the very template that is put in the exported file: what the
 what it was trained on.
 
 Prohibitions: pure functions of a seeded `Chance` and the tables beside this file; nothing that
-stands in a `held` row or a `HELD_*` list may be drawn (`measure.py` checks it).
+stands in `held.py`, a `held` row or a `HELD_*` list may be drawn.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import facts
+import held
 import tasks
 import words
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -34,6 +34,7 @@ SPECIAL = (
     "<|system|>",
     "<|tools|>",
     "<|user|>",
+    "<|again|>",
     "<|assistant|>",
     "<|tool|>",
     "<tool_call>",
@@ -70,7 +71,7 @@ TAILS = (
     " I am new here.",
 )
 
-LATE_LEADS = (
+MORE_LEADS = (
     "Could you explain: ",
     "Please explain: ",
     "I'd like to know: ",
@@ -85,23 +86,67 @@ LATE_LEADS = (
     "Now, ",
 )
 
-# How often each skill is drawn, early and late; copying gets the most because it is the hardest.
-SHARES: dict[str, tuple[float, float]] = {
-    "answers": (0.27, 0.36),
-    "outside": (0.07, 0.05),
-    "extraction": (0.30, 0.30),
-    "calling": (0.22, 0.17),
-    "reporting": (0.08, 0.06),
-    "declining": (0.06, 0.06),
+# How often each skill is drawn.
+SHARES: dict[str, float] = {
+    "answers": 0.30,
+    "outside": 0.05,
+    "extraction": 0.29,
+    "calling": 0.21,
+    "reporting": 0.08,
+    "declining": 0.07,
 }
 
-CHOICE = re.compile(r"\(([^()]*\|[^()]*)\)")
+# Other ways to begin a question: the same question, asked with other first words.
+BEGINNINGS: dict[str, tuple[str, ...]] = {
+    "What is ": (
+        "Explain ",
+        "Describe ",
+        "What's ",
+        "Explain to me ",
+        "Can you explain ",
+        "Please describe ",
+        "Tell me about ",
+        "Tell me what is ",
+        "What would be ",
+        "I do not know ",
+    ),
+    "How do I ": (
+        "How could I ",
+        "How might one ",
+        "How should I ",
+        "In what way do I ",
+        "Show me how to ",
+        "Tell me how to ",
+        "I want to ",
+        "I need to ",
+        "Help me ",
+        "Is there a way to ",
+        "What do I do to ",
+    ),
+    "Which command ": (
+        "With which command ",
+        "What command ",
+        "Tell me the command that ",
+        "Is there a command that ",
+    ),
+    "Is there ": ("Do you have ", "Does it have ", "Does fungible have ", "Do I get ", "Has it got "),
+    "Can I ": (
+        "May I ",
+        "Could I ",
+        "Is it possible to ",
+        "Am I able to ",
+        "Can one ",
+        "Would I be able to ",
+    ),
+    "Where is ": ("Where do I find ", "Where can I see ", "In which place is ", "Show me "),
+    "Which ": ("What ", "Tell me which ", "Do you know which ", "Say which "),
+    "What are ": ("Explain ", "Name ", "Tell me about ", "What's with "),
+}
 
 
 def expand(rng: Chance, phrasing: str) -> str:
     """Draw one wording of a phrasing with bracketed choices and {slots}."""
-    while found := CHOICE.search(phrasing):
-        phrasing = phrasing[: found.start()] + rng.choice(found[1].split("|")) + phrasing[found.end() :]
+    phrasing = words.choose(rng, phrasing)
     slots: dict[str, Callable[[], str]] = {
         "{city}": lambda: words.city(rng),
         "{thing}": lambda: rng.choice(words.THINGS),
@@ -116,10 +161,23 @@ def expand(rng: Chance, phrasing: str) -> str:
     return phrasing
 
 
+def worded(rng: Chance, phrasings: tuple[str, ...]) -> str:
+    """One wording of one phrasing, now and then with another beginning; never a held one."""
+    while True:
+        ask = expand(rng, rng.choice(phrasings))
+        if rng.random() < 0.3:
+            for start, others in BEGINNINGS.items():
+                if ask.startswith(start):
+                    ask = rng.choice(others) + ask.removeprefix(start)
+                    break
+        if held.plain(ask) not in held.QUESTIONS:
+            return ask
+
+
 def vary(rng: Chance, question: str) -> str:
     """The same question as people really type it: other case, other ends, a lead or a tail, a slip."""
     if rng.random() < 0.25:
-        lead = rng.choice(LEADS + LATE_LEADS if rng.late else LEADS)
+        lead = rng.choice(LEADS + MORE_LEADS)
         question = lead + (question[0].lower() + question[1:] if rng.random() < 0.5 else question)
     if rng.random() < 0.1:
         question += rng.choice(TAILS)
@@ -144,14 +202,14 @@ def question(rng: Chance) -> tuple[str, str]:
     The demo's question comes oftener than its share.
     """
     fact = facts.FACTS[5] if rng.random() < 0.04 else rng.choice(facts.FACTS)
-    if rng.late and rng.random() < 0.15:
+    if rng.random() < 0.08:
         fact = rng.choice(facts.FACTS[:5])
-    return vary(rng, expand(rng, rng.choice(fact.asks))), fact.answer
+    return vary(rng, worded(rng, fact.asks)), fact.answer
 
 
 def refused(rng: Chance) -> tuple[str, str]:
     """A question outside the model's topics, and the refusal."""
-    return vary(rng, expand(rng, rng.choice(facts.OUTSIDE))), facts.REFUSAL
+    return vary(rng, worded(rng, facts.OUTSIDE)), facts.REFUSAL
 
 
 def spoken(rng: Chance, turns: list[tuple[str, str]]) -> list[Message]:
@@ -184,23 +242,27 @@ def extraction(rng: Chance) -> Conversation:
 
 
 def calling(rng: Chance) -> Conversation:
-    job = forced(rng) if rng.late and rng.random() < 0.12 else tasks.call(rng)
-    required = rng.late and (job.forced or rng.random() < 0.15)
+    """One or two calls out of one catalogue; seldom a call that is demanded though nothing fits."""
+    offers = tasks.catalogue(rng)
+    jobs = [tasks.job(rng, offers)]
+    if rng.random() < 0.08:
+        ask = question(rng)[0] if rng.random() < 0.5 else refused(rng)[0]
+        one, offers = tasks.job_anyway(rng, ask)
+        turns = [{"role": "user", "content": ask}, tool_turn(one)]
+        return {"tool_required": True, "messages": system(rng) + turns, "tools": [o.schema for o in offers]}
+    if rng.random() < 0.4:
+        jobs.append(tasks.job(rng, offers))
+    turns = [m for j in jobs for m in ({"role": "user", "content": vary_softly(rng, j.ask)}, tool_turn(j))]
     return {
-        "tool_required": required,
-        "messages": [*system(rng), {"role": "user", "content": vary_softly(rng, job.ask)}, tool_turn(job)],
-        "tools": job.catalogue,
+        "tool_required": rng.random() < 0.12,
+        "messages": [*system(rng), *turns],
+        "tools": [o.schema for o in offers],
     }
 
 
-def forced(rng: Chance) -> tasks.Job:
-    """A tool that has to be called though the question does not ask for it: it gets the question."""
-    ask = question(rng)[0] if rng.random() < 0.5 else refused(rng)[0]
-    return tasks.call_anyway(rng, ask)
-
-
 def reporting(rng: Chance) -> Conversation:
-    job = tasks.call(rng)
+    offers = tasks.catalogue(rng, (1, 1, 2, 3, 6))
+    job = tasks.job(rng, offers)
     result, sentence = tasks.result(rng, job)
     return {
         "messages": [
@@ -210,7 +272,7 @@ def reporting(rng: Chance) -> Conversation:
             {"role": "tool", "content": result},
             {"role": "assistant", "content": sentence},
         ],
-        "tools": job.catalogue,
+        "tools": [o.schema for o in offers],
     }
 
 
@@ -218,10 +280,11 @@ def declining(rng: Chance) -> Conversation:
     """Tools are there and none fits: answer as if there were none."""
     turn = (
         question(rng)
-        if rng.random() < 0.6
+        if rng.random() < 0.7
         else (vary(rng, expand(rng, rng.choice(tasks.NO_TOOL_FITS))), facts.REFUSAL)
     )
-    return {"messages": system(rng) + spoken(rng, [turn]), "tools": tasks.catalogue(rng, [])}
+    offers = tasks.catalogue(rng, (1, 1, 1, 2, 4))
+    return {"messages": system(rng) + spoken(rng, [turn]), "tools": [o.schema for o in offers]}
 
 
 def vary_softly(rng: Chance, ask: str) -> str:
@@ -252,12 +315,11 @@ SKILLS: dict[str, Callable[[Chance], Conversation]] = {
 }
 
 
-def conversations(seed: int, late: bool = False) -> Iterator[Conversation]:
-    """An endless stream of conversations of the early or the late course, the same for the same seed."""
-    rng = Chance(seed, late)
-    weights = [shares[late] for shares in SHARES.values()]
+def conversations(seed: int) -> Iterator[Conversation]:
+    """An endless stream of conversations, the same for the same seed."""
+    rng = Chance(seed)
     while True:
-        yield SKILLS[rng.choices(list(SHARES), weights)[0]](rng)
+        yield SKILLS[rng.choices(list(SHARES), list(SHARES.values()))[0]](rng)
 
 
 def renderer() -> Callable[[Conversation], str]:

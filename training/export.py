@@ -17,6 +17,7 @@ from pathlib import Path
 
 import corpus
 import gguf
+import network
 import torch
 
 OUT = Path(__file__).with_name("out")
@@ -78,7 +79,8 @@ def export(source: Path, target: Path) -> int:
     """Write the file and return its size in bytes."""
     weights = torch.load(source / "model.pt", weights_only=True)
     writer = gguf.GGUFWriter(target, "llama")
-    write_shape(writer, json.loads((source / "shape.json").read_text(encoding="utf-8")))
+    shape = json.loads((source / "shape.json").read_text(encoding="utf-8"))
+    write_shape(writer, shape)
     write_vocabulary(writer, json.loads((source / "tokenizer.json").read_text(encoding="utf-8")))
     for name, weight in weights.items():
         values = weight.numpy()
@@ -87,6 +89,8 @@ def export(source: Path, target: Path) -> int:
             continue
         kind = gguf.GGMLQuantizationType.Q8_0
         writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
+    factors = network.frequency_factors(network.Shape(**shape))
+    writer.add_tensor("rope_freqs.weight", factors.numpy())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

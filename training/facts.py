@@ -32,7 +32,7 @@ GREETING = "Hello! I am the small model that comes with fungible. Ask me somethi
 THANKS = "You are welcome."
 GOODBYE = "Goodbye."
 
-H = "(How do I|How can I|How to|How does one|How would I|What is the way to)"
+H = "(How do I|How do I|How can I|How to|How does one|How would I|What is the way to)"
 
 FACTS: tuple[Fact, ...] = (
     Fact(IDENTITY,
@@ -74,6 +74,10 @@ FACTS: tuple[Fact, ...] = (
           "What (are the benefits|is the benefit|is the advantage|is the point) of fungible?", "What problem does fungible solve?",
           "Why (do I need|is there) (fungible|a gateway)?", "Why fungible?", "What do I gain from fungible?"),
          ("What would be the benefit of using fungible?", "Why should anybody need fungible?")),
+    Fact("serve, demo, chat, models, translate, keys, spend, calls and doctor; `fungible COMMAND --help` explains each.",
+         ("(Which|What) commands (are there|does fungible have|exist|can I run|does it have)?", "(List|Name|Show me) (all |)(the |)commands.", "What can (fungible|the command line|the program) do(on the command line|)?",
+          "What is the command line( of fungible|)?", "Is there a (list of commands|command line|help text)?", f"{H} (see|list|find) (the |all |)commands?", "Which subcommands (are there|does it have)?"),
+         ("What commands does the program offer?", "Give me a list of the commands.")),
     Fact("Run `fungible serve`; it listens on http://127.0.0.1:4000 and is ready when GET /healthz answers 200.",
          (f"{H} (start|run|launch|boot|bring up) (fungible|the server|the gateway|it)?", "(What|Which) command (starts|runs|launches) (the server|the gateway|fungible)?",
           "Start the (server|gateway).", "How is the (server|gateway) started?", "What does fungible serve do?",
@@ -198,10 +202,11 @@ FACTS: tuple[Fact, ...] = (
     Fact("A dialect is a wire API such as openai.chat or anthropic.messages, written once in both directions, so any client can reach any provider.",
          ("What is a dialect( in fungible|)?", "(Explain|Define|Describe) (dialects|a dialect).", "What are dialects( for|)?", "What does (dialect|the word dialect) mean?", "How do dialects work?"),
          ("Please explain the word dialect.",)),
-    Fact("openai.chat and anthropic.messages are served now.",
-         ("(Which|What) dialects (are there|are supported|does fungible speak|does it speak|are served|can I use)?", "(Which|What) APIs (are supported|does fungible speak|does it speak|can I use)?", "(List|Name) the dialects.", "Does (it|fungible) speak (the Anthropic API|the OpenAI API|both APIs)?"),
+    Fact("openai.chat, openai.responses, anthropic.messages, gemini.generate_content, bedrock.converse and ollama.chat.",
+         ("(Which|What) dialects (are there|are supported|does fungible speak|does it speak|are served|can I use)?", "(Which|What) APIs (are supported|does fungible speak|does it speak|can I use)?", "(List|Name) the dialects.", "Does (it|fungible) speak (the Anthropic API|the OpenAI API|the Gemini API|the Ollama API|Bedrock|both APIs)?",
+          "(Which|What) (wire formats|protocols|client APIs) (does it speak|are there|are served)?", "(What|Which) dialects does (it|the server) (serve|speak|know)?"),
          ("Name the APIs that are supported.", "Which dialects does the gateway serve?")),
-    Fact("POST /v1/chat/completions takes openai.chat, and POST /v1/messages takes anthropic.messages.",
+    Fact("POST /v1/chat/completions takes openai.chat, /v1/responses openai.responses, /v1/messages anthropic.messages and /api/chat ollama.chat.",
          ("(Which|What) (paths|endpoints|URLs) (are there|are served|does it serve|exist)?", "(List|Name) the (endpoints|paths).", "What is the (path|endpoint) for (chat|messages|chat completions)?", "Where do I (send|post) (chat|a chat|messages|requests|a request)?"),
          ("To which path do I post a chat request?",)),
     Fact("Send the key in your dialect's own way: `Authorization: Bearer KEY` for OpenAI clients, `x-api-key: KEY` for Anthropic clients.",
@@ -228,15 +233,6 @@ FACTS: tuple[Fact, ...] = (
     Fact("You need Python 3.11 or newer; then `pip install fungible`, or `make demo` in a checkout.",
          (f"{H} install (fungible|it)?", "(Which|What) (Python|Python version|version of Python) (do I need|is needed|is required|does it need)?", "What (do I need|is needed|is required)( to run fungible| to install it|)?", "What are the requirements?", "Install fungible."),
          ("Is there a minimum version of Python?", "Tell me how fungible gets installed.")),
-    Fact("A switch moves traffic from one model to another step by step, with evidence, and rolls back by itself when quality, errors, latency or cost get worse.",
-         ("What is (a switch|fungible switch|switching)?", f"{H} (switch|change|move) (models|to another model|from one model to another|the model)( safely|)?", "How does switching( models|) work?", "Can I (replace|change|swap) (a model|the model)?", "(Explain|Describe) switching."),
-         ("How could I move to another model safely?",)),
-    Fact("A rehearsal replays recorded calls on a candidate model, so that you see how it does before any user meets it.",
-         ("What is (a rehearsal|rehearse|fungible switch rehearse)?", f"{H} (test|try|rehearse) a (new|candidate) model( first|)?", "(Explain|Describe) (a |)rehearsal.", "How does a rehearsal work?"),
-         ("Explain to me what a rehearsal is.",)),
-    Fact("A drill is a planned outage of a provider: `fungible drill PROVIDER` shows whether your routes survive it.",
-         ("What is a drill?", "What (is|does) fungible drill( do|)?", f"{H} (test|practise|simulate|rehearse) an outage?", "(Explain|Describe) drills."),
-         ("Can I simulate the outage of a provider?",)),
     Fact("Yes: answers stream as they are made, in the client's own dialect, whichever provider makes them.",
          ("Does (it|fungible) (support|do) streaming?", "Can (answers|replies) be streamed?", "Is streaming supported?", "Does streaming work?", "Can I stream( answers|)?"),
          ("Are streamed answers possible?",)),

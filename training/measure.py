@@ -1,8 +1,8 @@
 """Measure the exported model on what it was not trained on, through the engine that serves it.
 
-Theory: phrasings, names, cities, things and sentence forms used here are kept out of the corpus; `leaks`
-checks it before anything is asked. An answer counts only if it is the whole right answer: the taught
-sentence, every field of a record, the tool and all its arguments.
+Theory: phrasings, names, cities, things and sentence forms used here stand in `held.py` and in the held
+rows of `facts.py`, and the corpus throws away whatever it draws that stands there. An answer counts only if
+it is the whole right answer: the taught sentence, every field of a record, the tool and all its arguments.
 
 Prohibitions: nothing is trained; no result is weighed or rounded up.
 
@@ -14,13 +14,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import facts
+import held
 import tasks
 import words
 from words import Chance
@@ -31,83 +31,7 @@ from fungible.world import Headers, Origin, Outgoing
 
 MODEL = Path(__file__).parents[1] / "src" / "fungible" / "data" / "llama.gguf"
 SEED, EACH = 4711, 40
-NEVER = r"[^\w\W]"  # a slot for a name: no held-out phrasing has one that training could draw
-
-# Sentence forms that no training conversation has, by the fields of their schema.
-RECORDS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-    (
-        "person",
-        ("name", "age", "city"),
-        (
-            "Meet {name}: {age} years of age, resident of {city}.",
-            "Our new colleague {name} is {age} and has a flat in {city}.",
-            "{name}, who lives in {city}, will be {age} soon.",
-        ),
-    ),
-    (
-        "order",
-        ("item", "quantity"),
-        (
-            "Could you deliver {quantity} {item} to us?",
-            "Our shop ran out, so we require {quantity} {item}.",
-            "Hello, I'd love to buy {quantity} {item} from you.",
-        ),
-    ),
-    (
-        "event",
-        ("title", "date", "place"),
-        (
-            "We will hold the {title} at {place} on {date}.",
-            "Do not miss the {title}: {place}, {date}.",
-            "Everyone is invited to the {title} in {place}, it begins on {date}.",
-        ),
-    ),
-    (
-        "contact",
-        ("name", "email"),
-        (
-            "For questions, {name} answers at {email}.",
-            "You may email {name} any time: {email}.",
-            "{name} says the best address is {email}.",
-        ),
-    ),
-)
-NUMBERS = {"age", "quantity"}
-WEATHER_ASKS = (
-    "What is the weather in {city}?",
-    "Could you check how the weather is in {city}?",
-    "What's it like outside in {city} today?",
-    "I'd like to know the weather for {city}.",
-    "Should I expect rain in {city}?",
-)
-TOOLS: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
-    ("city_weather_now", "The weather of a city at the moment", ("city",), WEATHER_ASKS),
-    (
-        "parcel_status",
-        "Status of an order by its number",
-        ("order_id",),
-        ("Any news of order {order_id}?", "Please tell me where order {order_id} is."),
-    ),
-    (
-        "knowledge_search",
-        "Search the knowledge base",
-        ("query",),
-        ("Please look for {query}.", "I need you to search for {query}."),
-    ),
-    (
-        "clock_lookup",
-        "The local time in a city",
-        ("city",),
-        ("Can you tell me what time it is in {city}?", "What is the hour in {city}?"),
-    ),
-    ("sum_two", "Add two numbers", ("a", "b"), ("Please add {a} and {b}.", "What do {a} and {b} add up to?")),
-    (
-        "person_lookup",
-        "Look up a customer by name",
-        ("name",),
-        ("Please find the customer {name}.", "Can you look up {name} for me?"),
-    ),
-)
+NUMBERS = {"age", "quantity", "a", "b"}
 
 
 class Case(NamedTuple):
@@ -137,20 +61,10 @@ class Ear:
         raise fault
 
 
-def plain(text: str) -> str:
-    return re.sub(r"[^\w ]", "", text).lower().strip()
-
-
 def leaks() -> list[str]:
-    """Held-out phrasings that a training phrasing could produce, leads, tails and slips of the pen apart."""
-    things = "|".join(plain(t) for t in words.THINGS)
-    patterns = []
-    for ask in [*(a for f in facts.FACTS for a in f.asks), *facts.OUTSIDE]:
-        pattern = re.sub(r"[^\w |(){}]", "", ask).replace("(", "(?:").replace("{thing}", f"(?:{things})")
-        pattern = re.sub(r"\{n+\}", lambda _: r"\d+", pattern)
-        patterns.append(re.compile(re.sub(r"\{\w+\}", lambda _: NEVER, pattern).strip(), re.IGNORECASE))
-    held = [*(h for f in facts.FACTS for h in f.held), *facts.HELD_OUTSIDE]
-    return [h for h in held if any(p.fullmatch(plain(h)) for p in patterns)]
+    """Held-out questions among those written down to train on; what is drawn is checked as it is drawn."""
+    taught = {held.plain(a) for a in (*(a for f in facts.FACTS for a in f.asks), *facts.OUTSIDE)}
+    return sorted(held.QUESTIONS & taught)
 
 
 def says(answer: str) -> Callable[[dict[str, Any]], bool]:
@@ -195,7 +109,7 @@ def talk() -> Iterator[Case]:
 
 def records(rng: Chance) -> Iterator[Case]:
     """Fields to a JSON schema, from sentence forms that training never had."""
-    for kind, fields, sentences in RECORDS:
+    for kind, fields, sentences in held.RECORDS:
         for turn in range(EACH):
             values = held_values(rng)
             wanted = {f: values[f] for f in fields}
@@ -205,14 +119,14 @@ def records(rng: Chance) -> Iterator[Case]:
 
 def usual(rng: Chance) -> Iterator[Case]:
     """Fields again, in the sentence forms of training but with values that training never had."""
-    for kind, fields, _ in RECORDS:
+    for kind, fields, _ in held.RECORDS:
         forms = next(forms for kinds, known, forms in tasks.KINDS if kind in kinds and known == fields)
         for _ in range(EACH):
             values = held_values(rng)
             wanted = {f: values[f] for f in fields}
             yield Case(
                 f"usual wording: {kind}",
-                asked_for(kind, wanted, rng.choice(forms).format(**values)),
+                asked_for(kind, wanted, tasks.sentence_of(rng, forms).format(**values)),
                 holds(wanted),
             )
 
@@ -234,7 +148,7 @@ def holds(wanted: dict[str, Any]) -> Callable[[dict[str, Any]], bool]:
 
 
 def offer(name: str, about: str, arguments: tuple[str, ...]) -> dict[str, Any]:
-    kinds = {a: {"type": "integer" if a in "ab" else "string"} for a in arguments}
+    kinds = {a: {"type": "integer" if a in NUMBERS else "string"} for a in arguments}
     return {
         "type": "function",
         "function": {
@@ -260,7 +174,7 @@ def called(name: str, arguments: dict[str, Any]) -> Callable[[dict[str, Any]], b
 def calls(rng: Chance) -> Iterator[Case]:
     """Tools: the demo's, those with unseen names alone and among others, results, and none that fits."""
     weather = offer("get_weather", "Get the weather for a city", ("city",))
-    everything = [offer(*tool[:3]) for tool in TOOLS]
+    everything = [offer(*tool[:3]) for tool in held.TOOLS]
     for city in [*words.CITIES[:20], *words.HELD_CITIES]:
         yield Case(
             "get_weather, the demo's wording",
@@ -268,10 +182,10 @@ def calls(rng: Chance) -> Iterator[Case]:
             called("get_weather", {"city": city}),
         )
     for turn in range(EACH):
-        name, about, arguments, asks = TOOLS[turn % len(TOOLS)]
+        name, about, arguments, asks = held.TOOLS[turn % len(held.TOOLS)]
         values = held_values(rng)
         wanted = {a: values[a] for a in arguments}
-        ask = user(asks[turn // len(TOOLS) % len(asks)].format(**values))
+        ask = user(asks[turn // len(held.TOOLS) % len(asks)].format(**values))
         yield Case(
             "unseen tool, alone",
             {"messages": ask, "tools": [offer(name, about, arguments)]},
@@ -317,23 +231,22 @@ async def judge(engine: Embedded, case: Case) -> tuple[bool, str]:
         return False, json.dumps(message)
 
 
-async def measure(model: Path, misses: bool) -> None:
-    engine = Embedded({"llama": model}, context_tokens=1024)
-    rng, table, began = Chance(SEED), {}, time.monotonic()
-    cases = [*talk(), *usual(rng), *records(rng), *calls(rng)]
-    for case, (right, said) in zip(
-        cases, await asyncio.gather(*(judge(engine, c) for c in cases)), strict=True
-    ):
-        row = table.setdefault(case.group, [0, 0])
-        row[0] += right
-        row[1] += 1
+def cases() -> list[Case]:
+    """Everything that is asked, the same each time."""
+    rng = Chance(SEED)
+    return [*talk(), *usual(rng), *records(rng), *calls(rng)]
+
+
+async def measure(engine: Embedded, asked: list[Case], misses: bool = False) -> dict[str, tuple[int, int]]:
+    """Ask, and count the right answers and all, by group."""
+    table: dict[str, tuple[int, int]] = {}
+    answers = await asyncio.gather(*(judge(engine, c) for c in asked))
+    for case, (right, said) in zip(asked, answers, strict=True):
+        rights, count = table.get(case.group, (0, 0))
+        table[case.group] = rights + right, count + 1
         if misses and not right:
             print(f"- {case.group}: {case.body['messages'][0]['content']}\n    {said}")
-    print("| unseen | right | of |\n|---|---|---|")
-    for group, (right_count, count) in table.items():
-        print(f"| {group} | {right_count} | {count} |")
-    print(f"{len(cases)} requests in {time.monotonic() - began:.1f} s")
-    engine.close()
+    return table
 
 
 def main() -> None:
@@ -343,7 +256,13 @@ def main() -> None:
     options = parser.parse_args()
     if leaked := leaks():
         raise SystemExit(f"held-out phrasings that training may show: {leaked}")
-    asyncio.run(measure(options.model, options.misses))
+    engine, asked, began = Embedded({"llama": options.model}, context_tokens=1024), cases(), time.monotonic()
+    table = asyncio.run(measure(engine, asked, options.misses))
+    engine.close()
+    print("| unseen | right | of |\n|---|---|---|")
+    for group, (right, count) in table.items():
+        print(f"| {group} | {right} | {count} |")
+    print(f"{len(asked)} requests in {time.monotonic() - began:.1f} s")
 
 
 if __name__ == "__main__":

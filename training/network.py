@@ -1,8 +1,10 @@
 """The network: a small Llama in the exact arithmetic llama.cpp uses for `general.architecture = llama`.
 
 Theory: RMS norm before each block, rotary positions on neighbouring pairs (so no weight is permuted on
-export), SwiGLU, no biases, and one matrix for reading and writing tokens. Whatever is changed here has to
-exist in llama.cpp too, since the exported file is run by it and not by this module.
+export), SwiGLU, no biases, and one matrix for reading and writing tokens. Only a head's first `TURNING`
+pairs turn with the position (llama.cpp knows this as frequency factors); the others match what a token
+is, at any distance. Whatever is changed here has to exist in llama.cpp too, since the exported file is run
+by it and not by this module.
 
 Prohibitions: no data, no files and no clock here; chance comes from torch's seeded generator alone.
 """
@@ -23,19 +25,39 @@ class Shape:
     vocabulary: int
     width: int = 192
     layers: int = 6
-    heads: int = 6
-    hidden: int = 640
+    heads: int = 4
+    hidden: int = 576
     context: int = 2048
-    rope_base: float = 500000.0
+    rope_base: float = 10000.0
     norm_epsilon: float = 1e-5
+
+    @property
+    def size(self) -> int:
+        """Width of a head."""
+        return self.width // self.heads
+
+
+TURNING, SLOWER = 8, 0.55  # pairs that turn, and the ratio of each pair's speed to the one before
+STILL = 1e9  # a frequency factor that stops a pair
+
+
+def speeds(shape: Shape) -> Tensor:
+    """Angle a pair turns by from one token to the next, in radians: (size / 2)."""
+    pairs = torch.arange(shape.size // 2, dtype=torch.float32)
+    return torch.where(pairs < TURNING, SLOWER**pairs, torch.zeros(()))
+
+
+def frequency_factors(shape: Shape) -> Tensor:
+    """What llama.cpp divides its own rotary speeds by to get `speeds`: (size / 2)."""
+    pairs = torch.arange(shape.size // 2, dtype=torch.float32)
+    own = shape.rope_base ** (-pairs / (shape.size // 2))
+    return torch.where(pairs < TURNING, own / SLOWER**pairs, torch.full((), STILL))
 
 
 def rotation(shape: Shape, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of the rotary angles, each of shape (length, width / heads / 2)."""
-    half = shape.width // shape.heads // 2
-    speeds = shape.rope_base ** (-torch.arange(half, device=device, dtype=torch.float32) / half)
-    angles = torch.arange(length, device=device, dtype=torch.float32)[:, None] * speeds[None, :]
-    return angles.cos(), angles.sin()
+    """Cosines and sines of the rotary angles, each of shape (length, size / 2)."""
+    angles = torch.arange(length, dtype=torch.float32)[:, None] * speeds(shape)[None, :]
+    return angles.cos().to(device), angles.sin().to(device)
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
@@ -77,7 +99,8 @@ class Block(nn.Module):
         self.ffn_up = nn.Linear(width, hidden, bias=False)
         self.ffn_down = nn.Linear(hidden, width, bias=False)
 
-    def forward(self, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cosine: Tensor, sine: Tensor, wanted: Tensor | None = None) -> Tensor:
+        """X: (batch, length, width). With a mask `wanted` only those places go on, as (count, width)."""
         batch, length, width = x.shape
         h = self.attn_norm(x)
 
@@ -91,7 +114,10 @@ class Block(nn.Module):
         future = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
         scores = (q @ k.mT * (width // self.heads) ** -0.5).masked_fill(future, float("-inf"))
         mixed = scores.softmax(dim=-1).to(h.dtype) @ split(self.attn_v(h))
-        x = x + self.attn_output(mixed.transpose(1, 2).reshape(batch, length, width))
+        mixed = mixed.transpose(1, 2).reshape(batch, length, width)
+        if wanted is not None:
+            x, mixed = x[wanted], mixed[wanted]
+        x = x + self.attn_output(mixed)
         h = self.ffn_norm(x)
         return x + self.ffn_down(functional.silu(self.ffn_gate(h)) * self.ffn_up(h))
 
@@ -111,13 +137,17 @@ class Llama(nn.Module):
             if name.endswith(("attn_output.weight", "ffn_down.weight")):
                 nn.init.zeros_(parameter)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """tokens: (batch, length) of ids. Returns normed hidden states (batch, length, width)."""
+    def forward(self, tokens: Tensor, wanted: Tensor) -> Tensor:
+        """tokens: (batch, length) of ids; wanted: a mask of places.
+
+        Returns their normed hidden states (count, width).
+        """
         x = self.token_embd(tokens)
         cosine, sine = rotation(self.shape, tokens.shape[1], tokens.device)
         cosine, sine = cosine.to(x.dtype), sine.to(x.dtype)
-        for block in self.blk:
+        for block in self.blk[:-1]:
             x = block(x, cosine, sine)
+        x = self.blk[-1](x, cosine, sine, wanted)
         hidden: Tensor = self.output_norm(x)
         return hidden
 
@@ -130,16 +160,17 @@ class Llama(nn.Module):
 def start_copying(model: Llama, spread: float = 0.1) -> None:
     """Lay the copying circuit into fresh weights, so that training refines it instead of having to find it.
 
-    The residual is given three parts: one constant, `scratch` dimensions, and the rest for what a token is.
-    In layer 0 two heads look one position back, by rotary angles alone, and note in the scratch part which
-    token stood there. In layer 1 three heads look for a place whose note is the present token, and add what
-    stands there: the token that followed it last time. Everything stays free to change in training.
+    The residual is given one constant, three notes, and the rest for what a token is. In layer 0 a head
+    each looks one, two and three places back, by rotary angles alone, and notes which token stood there.
+    In layer 1 two heads look for the place that the present token and the one before it led to last time,
+    and add the token that stands there: it comes next. A third head does so for the token after that, into
+    directions of its own: a name's end shows in what follows it. Everything stays free to change in training.
     """
     shape, generator = model.shape, torch.Generator().manual_seed(7)
-    width, size = shape.width, shape.width // shape.heads
-    noters, finders, scratch = 2, 3, 2 * size
-    token = slice(1 + scratch, width)
-    content = width - 1 - scratch
+    size, notes = shape.size, (20, 20, 12)  # sizes of the notes of one, two and three places back
+    starts = (1, 1 + notes[0], 1 + notes[0] + notes[1])
+    token = slice(1 + sum(notes), shape.width)
+    content = shape.width - token.start
 
     def frame(rows: int) -> Tensor:
         return torch.linalg.qr(torch.randn(content, rows, generator=generator))[0].T
@@ -149,33 +180,36 @@ def start_copying(model: Llama, spread: float = 0.1) -> None:
     embedding[:, token] = torch.randn(embedding.shape[0], content, generator=generator) * spread
     embedding[:, 0] = spread * content**0.5
     model.output_norm.weight.fill_(0.8)
-    notes, speeds = frame(scratch), shape.rope_base ** (-torch.arange(3) / (size / 2))
-    first, second = model.blk[0], model.blk[1]
-    for head in range(noters):
-        rows, part = slice(head * size, (head + 1) * size), slice(head * size, (head + 1) * size)
-        for pair, weight in enumerate((1.4, 1.0, 1.0)):
-            at, angle = head * size + 2 * pair, speeds[pair]
+    note, turns, first = frame(max(notes)), speeds(shape), model.blk[0]
+    for head, (start, rows) in enumerate(zip(starts, notes, strict=True)):
+        for pair, weight in enumerate((1.4, 1.0, 1.0, 1.0)):
+            at, angle = head * size + 2 * pair, turns[pair] * (head + 1)
             first.attn_q.weight[at, 0] = 0.75 * weight
             first.attn_k.weight[at, 0] = 0.75 * weight * angle.cos()
             first.attn_k.weight[at + 1, 0] = 0.75 * weight * angle.sin()
-        first.attn_v.weight[rows, token] = notes[part]
-        first.attn_output.weight[1 + head * size : 1 + (head + 1) * size, rows] = 0.17 * torch.eye(size)
-    copies, block = frame(finders * size), scratch // finders
-    for head in range(finders):
-        slow = slice(
-            (head + 1) * size - block, (head + 1) * size
-        )  # pairs that hardly turn: matched at any distance
-        part, rows = slice(head * block, (head + 1) * block), slice(head * size, (head + 1) * size)
-        second.attn_q.weight[slow, token] = 2.2 * notes[part]
-        second.attn_k.weight[slow, 1 + head * block : 1 + (head + 1) * block] = 2.2 * torch.eye(block)
-        second.attn_v.weight[rows, token] = copies[rows]
-        second.attn_output.weight[token, rows] = 0.4 * copies[rows].T
+        part = slice(head * size, head * size + rows)
+        first.attn_v.weight[part, token] = note[:rows]
+        first.attn_output.weight[start : start + rows, part] = 0.19 * torch.eye(rows)
+    second, brought = model.blk[1], frame(2 * size)
+    for head, ahead in enumerate((0, 0, 1)):
+        here = slice(head * size + 2 * TURNING, head * size + 2 * TURNING + notes[0])
+        before = slice(here.stop, here.stop + notes[2])
+        here_said = slice(starts[ahead], starts[ahead] + notes[0])
+        before_said = slice(starts[ahead + 1], starts[ahead + 1] + notes[2])
+        second.attn_q.weight[here, token] = 2.4 * note[: notes[0]]
+        second.attn_k.weight[here, here_said] = 2.4 * torch.eye(notes[0])
+        second.attn_q.weight[before, starts[0] : starts[0] + notes[2]] = 1.8 * torch.eye(notes[2])
+        second.attn_k.weight[before, before_said] = 1.8 * torch.eye(notes[2])
+        part = brought[head * size : (head + 1) * size] if not ahead else frame(size)
+        rows = slice(head * size, (head + 1) * size)
+        second.attn_v.weight[rows, token] = part
+        second.attn_output.weight[token, rows] = 0.5 * part.T if not ahead else 0.3 * frame(size).T
 
 
 def orthogonal(update: Tensor, rounds: int = 5) -> Tensor:
     """Bring a matrix near the closest one with orthonormal rows or columns, by a quintic Newton iteration."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = update.bfloat16()
+    x = update.bfloat16() if update.is_cuda else update  # 16 bits are emulated, slowly, on most CPUs
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT if tall else x
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)

@@ -1,8 +1,9 @@
 """Train the embedded model: a tokenizer, then the network, from the generated corpus alone.
 
-Theory: everything follows from SEED and COURSES, so two runs on the same machine and libraries give the
+Theory: everything follows from SEED and STEPS, so two runs on the same machine and libraries give the
 same weights. Each step sees new conversations; nothing is seen twice on purpose. Only the assistant's
-tokens are learned: the user's made-up words are noise to predict, but the copies of them are not. Batches
+tokens are learned: the user's made-up words are noise to predict, but the copies of them are not. Of a
+JSON answer mostly the values: the caller's schema forces the keys, and nobody can guess them. Batches
 hold conversations of like length, so little is padding and nothing leaks from one conversation into the
 next.
 
@@ -16,13 +17,13 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import corpus
 import torch
@@ -34,22 +35,16 @@ from torch.nn import functional
 SEED = 20261123
 
 
-class Course(NamedTuple):
-    """A stretch of training: its share of the full rate, and whether its conversations are the late ones."""
-
-    steps: int
-    rate: float
-    late: bool
-
-
-COURSES = (Course(700, 1.0, late=False), Course(500, 0.6, late=True))
+STEPS, WARMUP_STEPS, COOLDOWN_STEPS = 2600, 30, 1200
 BATCH_TOKENS = 3072
 TOKENS_MAX = 640
 VOCABULARY = 1024
 TOKENIZER_CONVERSATIONS = 12_000
 POOL = 1024  # conversations sorted by length together
-MATRIX_RATE, OTHER_RATE = 0.02, 0.004
-WARMUP_STEPS, COOLDOWN_SHARE = 30, 0.5
+MATRIX_RATE, LAID_RATE, OTHER_RATE = 0.02, 0.002, 0.0015  # of the layers, of the copying circuit, of the rest
+LAID = ("blk.0.", "blk.1.attn")  # what `start_copying` laid is not to be washed away
+SAVE_EVERY = 50  # steps
+KEYS_LEARNED_EVERY = 4  # conversations: JSON may be asked for without a schema
 OUT = Path(__file__).with_name("out")
 
 # The split llama.cpp applies under the name "gpt-2". Two more splits stand after it: a space before a word
@@ -57,6 +52,9 @@ OUT = Path(__file__).with_name("out")
 # quotes.
 GPT2_SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 SPLITS = (GPT2_SPLIT, r" (?=[\p{L}\p{N}])", r"\p{N}")
+
+RECORD = re.compile(r"<\|assistant\|>(\{.*?\})<\|end\|>", re.DOTALL)
+KEY = re.compile(r'[{ ]"\w+": ')
 
 Row = tuple[list[int], list[bool]]
 
@@ -81,24 +79,33 @@ def make_tokenizer(texts: Iterator[str]) -> Tokenizer:
     return tokenizer
 
 
-def rows(tokenizer: Tokenizer, seed: int, late: bool) -> Iterator[Row]:
-    """Token ids of each conversation, and for each whether the assistant has to say it."""
+def keys(text: str) -> set[int]:
+    """Which characters of a conversation's text belong to the keys of the assistant's JSON answers."""
+    records = RECORD.finditer(text)
+    found = (key for record in records for key in KEY.finditer(text, record.start(1), record.end(1)))
+    return {at for key in found for at in range(key.start(), key.end() - 1)}
+
+
+def rows(tokenizer: Tokenizer, seed: int) -> Iterator[Row]:
+    """Token ids of each conversation, and for each whether it is the assistant's to choose."""
     begin, end, assistant = (tokenizer.token_to_id(t) for t in ("<|begin|>", "<|end|>", "<|assistant|>"))
     render = corpus.renderer()
-    for conversation in corpus.conversations(seed, late):
-        ids = [begin, *tokenizer.encode(render(conversation)).ids]
+    for number, conversation in enumerate(corpus.conversations(seed)):
+        text = render(conversation)
+        encoded, forced = tokenizer.encode(text), keys(text) if number % KEYS_LEARNED_EVERY else set()
+        ids = [begin, *encoded.ids]
         if len(ids) > TOKENS_MAX:
             continue
         said, speaking = [], False
-        for token in ids:
-            said.append(speaking)
+        for token, (start, _) in zip(ids, [(-1, 0), *encoded.offsets], strict=True):
+            said.append(speaking and start not in forced)
             speaking = (speaking and token != end) or token == assistant
         yield ids, said
 
 
-def batches(tokenizer: Tokenizer, seed: int, late: bool) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def batches(tokenizer: Tokenizer, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Inputs, targets and where the assistant speaks, each (conversations, length): some BATCH_TOKENS."""
-    source, order = rows(tokenizer, seed, late), torch.Generator().manual_seed(seed)
+    source, order = rows(tokenizer, seed), torch.Generator().manual_seed(seed)
     pad = tokenizer.token_to_id("<|pad|>")
     while True:
         pool = sorted(islice(source, POOL), key=lambda row: len(row[0]))
@@ -117,51 +124,68 @@ def batches(tokenizer: Tokenizer, seed: int, late: bool) -> Iterator[tuple[Tenso
 
 def loss_of(model: Llama, inputs: Tensor, targets: Tensor, said: Tensor, device: torch.device) -> Tensor:
     """Mean cross-entropy, in nats a token, over what the assistant says."""
-    with torch.autocast(device.type, dtype=torch.bfloat16):
-        logits = model.score(model(inputs)[said])
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+        logits = model.score(model(inputs, said))
     return functional.cross_entropy(logits.float(), targets[said])
 
 
-def pace(step: int, steps: int) -> float:
+def pace(step: int) -> float:
     """Share of the full rate: up at once, level, then down to nothing over the last part."""
-    return min(1.0, (step + 1) / WARMUP_STEPS, (steps - step) / (steps * COOLDOWN_SHARE))
+    return min(1.0, (step + 1) / WARMUP_STEPS, (STEPS - step) / COOLDOWN_STEPS)
 
 
-def train(
-    model: Llama, tokenizer: Tokenizer, number: int, course: Course, device: torch.device, out: Path
-) -> None:
-    """Train the network through one course; what there is so far is saved in `out` now and then."""
-    matrices = [p for p in model.blk.parameters() if p.ndim == 2]
-    chosen = {id(p) for p in matrices}
-    others = [p for p in model.parameters() if id(p) not in chosen]
-    optimizers = [
-        Muon(matrices, lr=MATRIX_RATE, decay=0.1),
+def make_optimizers(model: Llama) -> tuple[Muon, Muon, torch.optim.AdamW]:
+    """The optimizers of the layers, of the copying circuit and of the rest; each knows its full rate."""
+    layers, laid, others = [], [], []
+    for name, p in model.named_parameters():
+        (others if p.ndim == 1 or "embd" in name else laid if name.startswith(LAID) else layers).append(p)
+    optimizers = (
+        Muon(layers, lr=MATRIX_RATE, decay=0.1),
+        Muon(laid, lr=LAID_RATE),
         torch.optim.AdamW(others, lr=OTHER_RATE, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
+    )
+    for optimizer in optimizers:
+        optimizer.param_groups[0]["rate"] = optimizer.param_groups[0]["lr"]
+    return optimizers
+
+
+def train(model: Llama, tokenizer: Tokenizer, device: torch.device, out: Path, resume: bool) -> None:
+    """Train the network to the last step; what there is so far is saved in `out` now and then."""
+    optimizers, done = make_optimizers(model), 0
+    if resume:
+        state = torch.load(out / "state.pt", map_location=device, weights_only=True)
+        model.load_state_dict(state["model"])
+        done = state["step"]
+        for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
+    others = optimizers[-1].param_groups[0]["params"]
     began, tokens, mean = time.monotonic(), 0, 0.0
-    drawn = batches(tokenizer, SEED + 100 * number, course.late)
-    for step, (inputs, targets, said) in enumerate(islice(drawn, course.steps)):
+    drawn = islice(batches(tokenizer, SEED), done, STEPS)
+    for step, (inputs, targets, said) in enumerate(drawn, done):
         loss = loss_of(model, inputs.to(device), targets.to(device), said.to(device), device)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(others, 1.0)
-        for optimizer, rate in zip(optimizers, (MATRIX_RATE, OTHER_RATE), strict=True):
-            optimizer.param_groups[0]["lr"] = rate * course.rate * pace(step, course.steps)
+        for optimizer in optimizers:
+            group = optimizer.param_groups[0]
+            group["lr"] = group["rate"] * pace(step)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         tokens += inputs.numel()
-        mean = loss.item() if step == 0 else 0.95 * mean + 0.05 * loss.item()
-        if step % 20 == 0 or step == course.steps - 1:
+        mean = loss.item() if step == done else 0.95 * mean + 0.05 * loss.item()
+        if step % 10 == 9 or step == STEPS - 1:
             seconds = time.monotonic() - began
-            print(f"step {step:5d}  loss {mean:.4f}  {tokens / 1e6:.2f}M tokens  {seconds:.0f} s", flush=True)
-        if step % 200 == 199:
-            save(model, out)
-    save(model, out)
+            print(f"step {step + 1:5d}  loss {mean:.4f}  {tokens} tokens  {seconds:.0f} s", flush=True)
+        if step % SAVE_EVERY == SAVE_EVERY - 1 or step == STEPS - 1:
+            save(model, optimizers, step + 1, out)
 
 
-def save(model: Llama, out: Path) -> None:
-    """Write the weights in 32 bits and the sizes, for `export.py`."""
+def save(model: Llama, optimizers: tuple[torch.optim.Optimizer, ...], step: int, out: Path) -> None:
+    """Write the weights in 32 bits and the sizes, for `export.py`, and the state to resume from."""
     torch.save({name: p.detach().float().cpu() for name, p in model.named_parameters()}, out / "model.pt")
     (out / "shape.json").write_text(json.dumps(asdict(model.shape)), encoding="utf-8")
+    state = {"model": model.state_dict(), "step": step, "optimizers": [o.state_dict() for o in optimizers]}
+    torch.save(state, out / "state.new")
+    (out / "state.new").replace(out / "state.pt")
 
 
 def keep_memory() -> None:
@@ -175,9 +199,7 @@ def keep_memory() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the embedded model from the generated corpus.")
-    parser.add_argument(
-        "--resume", action="store_true", help="go on with the last course from the saved weights"
-    )
+    parser.add_argument("--resume", action="store_true", help="go on from the state saved in --out")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--threads", type=int, default=1, help="of one machine; more help only on idle cores")
     options = parser.parse_args()
@@ -193,13 +215,9 @@ def main() -> None:
     torch.manual_seed(SEED)
     model = Llama(Shape(vocabulary=tokenizer.get_vocab_size()))
     start_copying(model)
-    if options.resume:
-        model.load_state_dict(torch.load(options.out / "model.pt", weights_only=True))
     model.to(device)
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f}M parameters on {device}", flush=True)
-    for number, course in enumerate(COURSES):
-        if number == len(COURSES) - 1 or not options.resume:
-            train(model, tokenizer, number, course, device, options.out)
+    train(model, tokenizer, device, options.out, options.resume)
 
 
 if __name__ == "__main__":

@@ -62,16 +62,19 @@ CODAS = ["", "", "", "n", "r", "l", "s", "m", "t", "k", "d", "nd", "rt", "ck", "
 HELD_WORDS = frozenset(w.lower() for w in HELD_FIRST + HELD_LAST + HELD_CITIES + HELD_ITEMS + HELD_TITLES)
 
 
-# Words of the facts: in the late course parts of names, so that every token the model knows is also copied.
+# Words of the facts: parts of some names, so that every token the model knows is also copied.
 KNOWN = sorted({w for f in facts.FACTS for w in re.findall(r"[a-z]{3,}", " ".join((f.answer, *f.asks)).lower())})
 
 
-class Chance(Random):
-    """Seeded chance, and whether the course is the late one, whose words and catalogues are harder."""
+Chance = Random
+CHOICE = re.compile(r"\(([^()]*\|[^()]*)\)")
 
-    def __init__(self, seed: int, late: bool = False) -> None:
-        super().__init__(seed)
-        self.late = late
+
+def choose(rng: Chance, phrasing: str) -> str:
+    """Draw one wording of a phrasing with `(choices|in|brackets)`."""
+    while found := CHOICE.search(phrasing):
+        phrasing = phrasing[: found.start()] + rng.choice(found[1].split("|")) + phrasing[found.end() :]
+    return phrasing
 
 
 def spelled(rng: Chance) -> str:
@@ -85,9 +88,9 @@ def spelled(rng: Chance) -> str:
 
 
 def made_up(rng: Chance) -> str:
-    """A lower-case word form of one to three syllables, or in the late course a `spelled` one; never a held one."""
+    """A lower-case word form of one to three syllables, or a `spelled` one; never a held one."""
     while True:
-        if rng.late and rng.random() < 0.45:
+        if rng.random() < 0.3:
             word = spelled(rng)
         else:
             syllables = rng.choice((1, 1, 2, 2, 2, 3))
