@@ -49,7 +49,8 @@ class Settled(msgspec.Struct, frozen=True, array_like=True, tag="s", gc=False):
     """How an attempt ended. `state` is one of `CLOSED`; `status` is the provider's HTTP status.
 
     `first_ms` is when its first content event came; `fault` is a row of `faults.KINDS`; `losses` counts
-    what translation could not carry, request and reply together.
+    what translation could not carry, request and reply together, and `lost` counts it by code, as
+    `losses.listed` writes it.
     """
 
     attempt: str
@@ -67,6 +68,7 @@ class Settled(msgspec.Struct, frozen=True, array_like=True, tag="s", gc=False):
     fault: str | None = None
     first_ms: Int64 | None = None
     losses: int = 0
+    lost: str = ""
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -105,6 +107,19 @@ class Spend(msgspec.Struct, frozen=True, kw_only=True):
     estimated: int
     void: int
     unknown: int
+
+
+class Losing(msgspec.Struct, frozen=True):
+    """Attempts of one target that lost the same, by code; those that went whole where `lost` is empty."""
+
+    who: str | None
+    provider: str
+    model: str
+    lost: dict[str, int]
+    attempts: int
+    input_tokens: int
+    cache_read_tokens: int
+    first_ms: int
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@
     POST   /api/keys                      make one, of the fields of `NewKey`
     DELETE /api/keys/NAME_OR_ID           revoke one
     GET    /api/spend?by=provider&since=7d
+    GET    /api/losses?by=route&since=7d
     GET    /api/calls?limit=20            the latest calls
     GET    /api/calls/CALL_ID             one, with its attempts
     GET    /api/config                    what is in force, and why a changed file is not
@@ -37,6 +38,7 @@ from .faults import Fault
 from .gateway import FINISHED, Finished, credential
 from .http.responder import Call, Request, Responder
 from .ir import Json
+from .money import Price
 from .store import Store
 
 HOST = "127.0.0.1"
@@ -53,6 +55,7 @@ class Asked(NamedTuple):
     name: str
     query: dict[str, str]
     body: bytes
+    price_of: statement.PriceOf
 
 
 class NewKey(msgspec.Struct, forbid_unknown_fields=True):
@@ -99,6 +102,12 @@ def spending(store: Store, asked: Asked) -> Json:
     return statement.spending(store, asked.query.get("by", "provider"), since_ms)
 
 
+def losing(store: Store, asked: Asked) -> Json:
+    since, now_ms = asked.query.get("since"), time.time_ns() // 1_000_000
+    since_ms = 0 if since is None else statement.moment_ms(since, time.time())
+    return statement.losing(store, asked.query.get("by", "route"), since_ms, now_ms, asked.price_of)
+
+
 def calls(store: Store, asked: Asked) -> Json:
     limit = asked.query.get("limit", "20")
     if not limit.isdecimal() or not 0 < int(limit) <= CALLS_MAX:
@@ -125,6 +134,7 @@ WAYS: Mapping[tuple[bytes, str], Way] = {
     (b"POST", "/api/keys"): Way(make_key, 201),
     (b"DELETE", "/api/keys/"): Way(revoke_key),
     (b"GET", "/api/spend"): Way(spending, query=frozenset({"by", "since"})),
+    (b"GET", "/api/losses"): Way(losing, query=frozenset({"by", "since"})),
     (b"GET", "/api/calls"): Way(calls, query=frozenset({"limit"})),
     (b"GET", "/api/calls/"): Way(call),
 }
@@ -179,7 +189,8 @@ class Admin:
             if strange:
                 takes = ", ".join(sorted(way.query)) or "none"
                 raise Fault("bad_request", f"There is no parameter {strange[0]!r} here; there is: {takes}.")
-            self._beside.submit(self._work, way, Asked(unquote(last), query, request.body), client)
+            asked = Asked(unquote(last), query, request.body, self._price_of)
+            self._beside.submit(self._work, way, asked, client)
         return FINISHED
 
     def _route(self, request: Request, folder: str) -> Route:
@@ -192,6 +203,12 @@ class Admin:
             raise Fault("method", f"{request.path[:200]} takes {' or '.join(methods)}.")
         paths = ", ".join(f"{m.decode()} {path}" for m, path in every)
         raise Fault("not_found", f"There is nothing at {request.path[:200]}. There is: {paths}.")
+
+    def _price_of(self, provider: str, model: str) -> Price | None:
+        local = self._app.local
+        if provider not in local.catalogue.providers:
+            return None
+        return local.price(local.catalogue.target(provider, model), time.time_ns() // 1_000_000)
 
     def _config(self) -> Json:
         app = self._app

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from .account import Settled
+from .attempt import BYTES_PER_TOKEN
 from .call import Call
 from .dialects import DIALECTS
 from .dialects.base import Dialect
@@ -56,6 +57,14 @@ class Nobody:
     def write(self, data: bytes) -> None: ...
 
     def end(self) -> None: ...
+
+
+def counted(call: Call, target: Target) -> tuple[bytes, bytes]:
+    """The target cannot count; the client is told an estimate, and that it is one: (header lines, body)."""
+    counting = call.dialect.counting
+    assert counting is not None
+    head = reply_head(call.id, target, 0, None, ()) + ESTIMATED
+    return head, counting.write(-(-len(call.body) // BYTES_PER_TOKEN))
 
 
 class Failure:

@@ -10,11 +10,13 @@ A row (`account.Opened`) is there before the first byte goes out, and is closed 
 A row that is `open` belongs to a call under way; after a crash it becomes `unknown`.
 """
 
+from collections.abc import Collection
 from typing import Literal
 
 from .account import Settled
 from .call import Call
 from .ir import Usage
+from .losses import Loss, listed
 from .models import Target
 from .money import Price, cost
 
@@ -85,7 +87,7 @@ def close(
     provider_request_id: str | None = None,
     status: int = 0,
     fault: str | None = None,
-    losses: int = 0,
+    losses: Collection[Loss] = (),
 ) -> Settled:
     """The closing row. A void attempt costs nothing; otherwise the cost is usage x price, or not known."""
     if state == "void":
@@ -99,5 +101,6 @@ def close(
         usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens,
         usage.reasoning_tokens,
         amount, price.id if price is not None and amount is not None and state != "void" else None,
-        provider_request_id, status or None, fault, None, losses,
+        provider_request_id, status or None, fault, None, len(losses),
+        listed(losses) if losses else "",
     )  # fmt: skip

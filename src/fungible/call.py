@@ -48,7 +48,7 @@ class Asking(msgspec.Struct, frozen=True):
     """What a request's head says of the call, whatever its body holds."""
 
     dialect: Dialect
-    operation: str = "chat"  # or count
+    operation: str = "chat"  # or count, or dry: what would be lost
     secret: bytes | None = None  # the virtual key as sent
     strict: bool = False
     tags: str = ""

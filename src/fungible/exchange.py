@@ -25,7 +25,6 @@ import msgspec
 
 from .account import Key, Opened, Settled
 from .answer import (
-    ESTIMATED,
     NOTABLE,
     REQUEST_IDS,
     STREAM_TYPE,
@@ -43,11 +42,12 @@ from .answer import (
     unread,
     upstream_error,
 )
-from .attempt import BYTES_PER_TOKEN, Ending, close, estimated, is_bill, special
+from .attempt import Ending, close, estimated, is_bill, special
 from .call import Call, Local, Policy
 from .dialects import DIALECTS
 from .dialects.base import Watch
 from .faults import Fault
+from .foresight import nobody_takes, unsent
 from .ir import Request, Usage
 from .losses import Loss, Report
 from .models import Target
@@ -153,8 +153,7 @@ class Exchange(msgspec.Struct, eq=False):
         """The first target that may be asked and can take the request; the refusal of the first, if none."""
         refused: Fault | None = None
         for target in self._targets:
-            if self.call.asking.operation == "count" and target.dialect != self.call.dialect.name:
-                self._estimate_count(target)
+            if self.call.asking.operation != "chat" and self._answered_here(target):
                 return
             if self._local.breakers and not breaker.admit(target, self._local, now):
                 refused = refused or shut(target, *breaker.why(target, self._local, now))
@@ -163,7 +162,7 @@ class Exchange(msgspec.Struct, eq=False):
             if fault is None:
                 return
             breaker.released(target, self._local)
-            refused = fault if refused is None or refused.kind == "unavailable" else refused
+            refused = nobody_takes(refused, fault)
         assert refused is not None
         self._finish_with(Failure(refused, final=refused.kind == "unavailable"))
 
@@ -243,7 +242,7 @@ class Exchange(msgspec.Struct, eq=False):
         report = Report(call.dialect.names)
         body = DIALECTS[target.dialect].write_request(request, report, target.quirks)
         self.losses = tidy(report.losses) if report.losses else ()
-        if self.losses and call.asking.strict:
+        if self.losses and (call.asking.strict or (call.route is not None and call.route.lossless)):
             raise lossy(self.losses, target.name)
         return body
 
@@ -363,14 +362,15 @@ class Exchange(msgspec.Struct, eq=False):
         self._client.reply(200, reply_head(call.id, target, self._n, row, self.losses) + self._back, body)
         self._world.over(self)
 
-    def _estimate_count(self, target: Target) -> None:
-        """The target cannot count; the client is told an estimate, and that it is one."""
-        counting = self.call.dialect.counting
-        assert counting is not None
-        head = reply_head(self.call.id, target, 0, None, ()) + ESTIMATED
+    def _answered_here(self, target: Target) -> bool:
+        """Whether the call is one that its target need not be asked for, and so was answered."""
+        told = unsent(self.call, target, self._targets)
+        if told is None:
+            return False
         self.state = "over"
-        self._client.reply(200, head, counting.write(-(-len(self.call.body) // BYTES_PER_TOKEN)))
+        self._client.reply(200, *told)
         self._world.over(self)
+        return True
 
     # --- streams
 
@@ -571,7 +571,7 @@ class Exchange(msgspec.Struct, eq=False):
             usage = estimated(usage, self._body_bytes, self._answer_bytes)
         row = close(
             self._attempt, state, wall_ms, usage, price, self._request_id, self._status,
-            fault.kind if fault is not None else None, len(self.losses),
+            fault.kind if fault is not None else None, self.losses,
         )  # fmt: skip
         world.settled(row, call, self._target)
         if self._hold is not None:

@@ -40,6 +40,7 @@ CREDENTIALS: tuple[tuple[bytes, bytes], ...] = (
 )
 IDEMPOTENCY = b"idempotency-key"
 HINT = b"x-fungible-route-hint"
+DRY = b"x-fungible-dry-run"
 TAGS_BYTES_MAX = 512
 
 
@@ -197,7 +198,7 @@ class Gateway:
         headers = request.headers
         return Asking(
             dialect,
-            operation,
+            "dry" if headers.get(DRY) == b"1" and operation == "chat" else operation,
             secret=credential(headers) if located is None else credential_of(request, dialect),
             strict=headers.get(b"x-fungible-strict") == b"1",
             tags=_tags(headers) if b"x-fungible-tags" in headers else "",
@@ -281,6 +282,8 @@ class Gateway:
     def settled(self, row: Settled, call: Call, target: Target) -> None:
         self._settle(row)
         self.metrics.attempt(row, target, int((self.clock() - call.started) * 1000))
+        if row.losses:
+            self.metrics.lost(row, target, call.route.name if call.route is not None else "")
 
     def reserve(self, key: Key, attempt: str, nanousd: int) -> bool:
         return self._books.reserve(key, attempt, nanousd, self.wall_ms())

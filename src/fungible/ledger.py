@@ -32,8 +32,8 @@ FOLDER = "journal"
 GROW_BYTES = 1024 * 1024
 ROTATE_BYTES = 64 * 1024 * 1024
 LINE_BYTES_MAX = 4096
-SETTLED_BYTES_MAX = 640  # an ending whose strings are within CLIP_CHARS, escapes included
-CLIP_CHARS = {"price_id": 160, "provider_request_id": 96, "fault": 32, "attempt": 64, "call": 64}
+SETTLED_BYTES_MAX = 896  # an ending whose strings are within CLIP_CHARS, escapes included
+CLIP_CHARS = {"price_id": 160, "provider_request_id": 96, "fault": 32, "attempt": 64, "call": 64, "lost": 240}
 CLIP_CHARS_ELSE = 128
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 

@@ -5,6 +5,8 @@ with it. The path is in the source body, so that the caller finds the line it wr
 below it. Every code is one documented row of `WHY`.
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -60,6 +62,29 @@ class Loss(msgspec.Struct, frozen=True, order=True):
     path: str
     kind: Kind
     why: str
+
+
+LISTED_CHARS_MAX = 240
+OTHER = "other"
+
+
+def listed(losses: Iterable[Loss]) -> str:
+    """How often each code occurs, `code=count,code=count`, the commonest first.
+
+    What has no room in LISTED_CHARS_MAX is counted together under OTHER: the counts add up to the losses.
+    """
+    counts = Counter(loss.why for loss in losses).most_common()
+    text = ",".join([f"{why}={count}" for why, count in counts])
+    while len(text) > LISTED_CHARS_MAX:
+        counts = [*counts[:-2], (OTHER, counts[-2][1] + counts[-1][1])]
+        text = ",".join([f"{why}={count}" for why, count in counts])
+    return text
+
+
+def counted(text: str) -> dict[str, int]:
+    """What `listed` wrote, by code."""
+    pairs = [pair.partition("=") for pair in text.split(",") if pair]
+    return {why: int(count) for why, _, count in pairs if count.isdecimal()}
 
 
 class Report:

@@ -128,12 +128,16 @@ class Sealed:
 
 
 class Route(msgspec.Struct, frozen=True, eq=False):
-    """A name that can be asked for. `weights` are as many as `targets`; one strategy looks at them."""
+    """A name that can be asked for. `weights` are as many as `targets`; one strategy looks at them.
+
+    `lossless`: only a target that a request goes to whole may be asked.
+    """
 
     name: str
     targets: tuple[Target, ...]
     weights: tuple[float, ...] = ()
     strategy: str = "failover"
+    lossless: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +147,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     targets: tuple[tuple[str, str], ...]
     weights: tuple[float, ...]
     strategy: str
+    lossless: bool = False
 
 
 class Enabled(msgspec.Struct, frozen=True, kw_only=True):
@@ -288,7 +293,7 @@ def resolve(name: str, catalogue: Catalogue) -> Route:
     plan = catalogue.plans.get(name)
     if plan is not None:
         targets = tuple(catalogue.target(*pair) for pair in plan.targets)
-        return Route(name, targets, plan.weights, plan.strategy)
+        return Route(name, targets, plan.weights, plan.strategy, plan.lossless)
     if not name or len(name) > NAME_CHARS_MAX or not name.isascii() or not name.isprintable():
         raise _not_found(f"A model's name is 1 to {NAME_CHARS_MAX} printable ASCII characters.")
     first, slash, rest = name.partition("/")

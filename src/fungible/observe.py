@@ -12,11 +12,13 @@ from pathlib import Path
 import msgspec
 
 from .account import Settled
+from .losses import counted
 from .models import Target
 
 BUCKETS_MS = (50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 120_000)
 
 ATTEMPT_LABELS = ("provider", "model", "state", "fault")
+LOST, LOST_LABELS = "fungible_losses_by_code_total", ("route", "provider", "model", "code")
 FAMILIES: Mapping[str, tuple[str, str, int]] = {
     # name: (type, help, place in a row of counts)
     "fungible_attempts_total": ("counter", "Attempts at providers, by how they ended.", 0),
@@ -36,6 +38,7 @@ class Snapshot(msgspec.Struct, array_like=True):
     attempts: dict[str, list[int]]
     durations: dict[str, list[int]]
     calls: int
+    lost: dict[str, list[int]] = {}
 
 
 class Tally:
@@ -55,6 +58,7 @@ class Metrics:
 
     def __init__(self, folder: Path | None = None, name: str = "") -> None:
         self._tallies: dict[str, Tally] = {}  # by the target's name
+        self._lost: dict[str, list[int]] = {}  # by LOST_LABELS
         self._folder = folder
         self._name = name
         self.calls = 0
@@ -81,6 +85,12 @@ class Metrics:
         times[bisect_left(BUCKETS_MS, duration_ms)] += 1
         times[-1] += duration_ms
 
+    def lost(self, row: Settled, target: Target, route: str) -> None:
+        """Count what an attempt has lost, by code. To be called for one that has lost something."""
+        for why, count in counted(row.lost).items():
+            name = SEPARATOR.join((route, target.provider, target.model, why))
+            self._lost[name] = [self._lost.get(name, (0,))[0] + count]
+
     def keep(self) -> None:
         """Write the snapshot that other workers read. Raises OSError."""
         if self._folder is not None:
@@ -99,6 +109,9 @@ class Metrics:
         for name, (kind, about, place) in FAMILIES.items():
             lines += [f"# HELP {name} {about}", f"# TYPE {name} {kind}"]
             lines += [f"{name}{_labels(ATTEMPT_LABELS, key)} {row[place]}" for key, row in attempts.items()]
+        lines += [f"# HELP {LOST} Losses of translations, by route and code.", f"# TYPE {LOST} counter"]
+        lost = _summed(s.lost for s in snapshots)
+        lines += [f"{LOST}{_labels(LOST_LABELS, key)} {row[0]}" for key, row in lost.items()]
         lines += _histogram(durations)
         for name, (about, value) in gauges.items():
             lines += [f"# HELP {name} {about}", f"# TYPE {name} gauge", f"{name} {value:g}"]
@@ -111,7 +124,7 @@ class Metrics:
             durations[name] = tally.times
             for (state, fault), counts in tally.ends.items():
                 attempts[SEPARATOR.join((name, state, fault or ""))] = counts
-        return Snapshot(attempts, durations, self.calls)
+        return Snapshot(attempts, durations, self.calls, self._lost)
 
     def _others(self) -> list[Snapshot]:
         if self._folder is None or not self._folder.is_dir():

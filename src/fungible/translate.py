@@ -136,7 +136,7 @@ def lossy(losses: Iterable[Loss], target: str | None = None) -> Fault:
     way = f" for {target}" if target is not None else ""
     return Fault(
         "lossy",
-        f"This call is strict, and translating it{way} would lose something at {len(found)} places: "
+        f"Nothing may be lost here, and translating it{way} would lose something at {len(found)} places: "
         f"{listed}. "
         "Leave these out, ask a model of the same dialect, or do not ask for strictness.",
         path=found[0].path if found else None,

@@ -8,6 +8,7 @@ import click
 from rich.table import Table
 
 from ..faults import Fault
+from ..losses import WHY
 from ..money import usd
 from .options import config_option, console, json_option, store_of
 
@@ -85,6 +86,8 @@ def _one(call: dict[str, Any], as_json: bool) -> None:
         highlight=False,
     )
     out.print(_attempts(call["attempts"]))
+    for why, count in call["lost"].items():
+        out.print(f"Lost: {why}, {count} times. {WHY.get(why, '')}", highlight=False)
     out.print(f"Cost: {_cost(call['cost_nanousd'])} USD", highlight=False)
 
 

@@ -66,7 +66,9 @@ def read_routes(doc: Document, providers: Providers) -> dict[str, Plan]:
             doc.wrong((*where, "strategy"), what)
         if values["targets"] is not None:
             pairs, weights = _targets(doc, where, values["targets"], strategy, providers)
-            out[name] = Plan(name=name, targets=pairs, weights=weights, strategy=strategy)
+            out[name] = Plan(
+                name=name, targets=pairs, weights=weights, strategy=strategy, lossless=values["lossless"]
+            )
         elif isinstance(raw, dict) and raw.keys() <= ROUTE.keys() - {"targets"}:
             doc.wrong(where, f"{title(where)} needs targets, as in targets = ['provider/model']")
     return out

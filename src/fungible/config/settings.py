@@ -221,6 +221,7 @@ MODEL: dict[str, Setting] = {
 ROUTE: dict[str, Setting] = {
     "targets": Setting(listed, None, "`provider/model` each, or a table of the two below."),
     "strategy": Setting(text, "failover", "Which target is tried first."),
+    "lossless": Setting(flag, False, "`true`: only targets that a request goes to whole are asked."),
 }
 
 TARGET: dict[str, Setting] = {

@@ -40,7 +40,7 @@ def preferring(route: Route, hint: str) -> Route:
             path="headers.x-fungible-route-hint",
         )
     others = tuple(t for t in route.targets if t not in meant)
-    return Route(route.name, (*meant, *others))
+    return Route(route.name, (*meant, *others), lossless=route.lossless)
 
 
 def failover(route: Route, _local: Local, _wall_ms: int, _chance: float) -> tuple[Target, ...]:

@@ -12,23 +12,24 @@ from typing import Any, NamedTuple
 import msgspec
 
 from .. import ledger
-from ..account import Key, Opened, Spend, window_end_ms
+from ..account import Key, Losing, Opened, Spend, window_end_ms
 from ..faults import Fault
+from ..losses import counted
 from .budgets import Budgets
 from .database import connect, mapped, transaction
 
 CHUNK_BYTES = 512 * 1024
 
-LEDGER_STEPS = ("ledger.1.sql",)
+LEDGER_STEPS = ("ledger.1.sql", "ledger.2.sql")
 """Files in `data/`: each leads to the schema version of its place, from 1. A released one never changes."""
 
 _INTO = """
     INSERT INTO attempt (attempt, call, n, started_ms, provider, model, dialect, stream, key, route, tags,
         hold_nanousd, boot, state, ended_ms, input_tokens, output_tokens, cache_read_tokens,
         cache_write_tokens, reasoning_tokens, cost_nanousd, price_id, provider_request_id, status, fault,
-        first_ms, losses)
+        first_ms, losses, lost)
     VALUES """
-_ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ONCE = " ON CONFLICT (attempt) DO NOTHING"
 MANY = 32  # rows of one statement, which costs a third less than one statement a row
 _INSERT = _INTO + _ROW + _ONCE
@@ -36,13 +37,13 @@ _INSERT_MANY = _INTO + ", ".join([_ROW] * MANY) + _ONCE
 _SETTLE = """
     UPDATE attempt SET state = ?, ended_ms = ?, input_tokens = ?, output_tokens = ?, cache_read_tokens = ?,
         cache_write_tokens = ?, reasoning_tokens = ?, cost_nanousd = ?, price_id = ?,
-        provider_request_id = ?, status = ?, fault = ?, first_ms = ?, losses = ?
+        provider_request_id = ?, status = ?, fault = ?, first_ms = ?, losses = ?, lost = ?
     WHERE attempt = ? AND state = 'open'
 """
 _ATTEMPTS = """
     SELECT attempt, call, n, provider, model, key, route, dialect, stream, tags, state, started_ms, first_ms,
         ended_ms, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens,
-        cost_nanousd, hold_nanousd, price_id, provider_request_id, status, fault, losses
+        cost_nanousd, hold_nanousd, price_id, provider_request_id, status, fault, losses, lost
     FROM attempt
 """
 _EVERY = _ATTEMPTS + "ORDER BY seq"
@@ -53,8 +54,8 @@ _LATEST = """
 """  # a call has at most three attempts
 _SPEND = """
     SELECT CASE ?1 WHEN 'key' THEN a.key WHEN 'team' THEN k.team WHEN 'provider' THEN a.provider
-            WHEN 'model' THEN a.model WHEN 'route' THEN a.route WHEN 'tag' THEN a.tags
-            WHEN 'day' THEN date(a.started_ms / 1000, 'unixepoch') END AS who,
+        WHEN 'model' THEN a.model WHEN 'route' THEN a.route WHEN 'tag' THEN a.tags
+        WHEN 'day' THEN date(a.started_ms / 1000, 'unixepoch') END AS who,
         count(*), sum(a.input_tokens), sum(a.output_tokens), sum(a.cost_nanousd),
         count(*) FILTER (WHERE a.cost_nanousd IS NULL AND a.state NOT IN ('void', 'open')),
         count(*) FILTER (WHERE a.state = 'open'), count(*) FILTER (WHERE a.state = 'settled'),
@@ -62,6 +63,16 @@ _SPEND = """
         count(*) FILTER (WHERE a.state = 'unknown')
     FROM attempt AS a LEFT JOIN key AS k ON k.id = a.key
     WHERE a.started_ms >= ?2 GROUP BY who ORDER BY who
+"""
+_LOST = """
+    SELECT CASE ?1 WHEN 'key' THEN a.key WHEN 'team' THEN k.team WHEN 'provider' THEN a.provider
+        WHEN 'model' THEN a.model WHEN 'route' THEN a.route WHEN 'tag' THEN a.tags
+        WHEN 'day' THEN date(a.started_ms / 1000, 'unixepoch') END AS who,
+        a.provider, a.model, a.lost, count(*), sum(a.input_tokens), sum(a.cache_read_tokens),
+        min(a.started_ms)
+    FROM attempt AS a LEFT JOIN key AS k ON k.id = a.key
+    WHERE a.started_ms >= ?2 AND a.state NOT IN ('open', 'void')
+    GROUP BY who, a.provider, a.model, a.lost ORDER BY who
 """
 SPEND_BY = ("key", "team", "provider", "model", "route", "tag", "day")
 
@@ -101,7 +112,7 @@ _CHECKS: tuple[tuple[str, str], ...] = (
     ("SELECT value FROM counter WHERE name = 'damaged'", "damaged journal lines were left out"),
 )
 
-_OPEN_REST: tuple[Any, ...] = ("open", *(None,) * 12, 0)
+_OPEN_REST: tuple[Any, ...] = ("open", *(None,) * 12, 0, "")
 
 
 class Folded(NamedTuple):
@@ -272,7 +283,7 @@ class Store:
             names = [column[0] for column in cursor.description]
             for row in cursor:
                 found = dict(zip(names, row, strict=True))
-                yield found | {"stream": bool(found["stream"])}
+                yield found | {"stream": bool(found["stream"]), "lost": counted(found["lost"])}
 
     def calls(self, limit: int = 20) -> list[dict[str, Any]]:
         """The latest calls, newest first, each as `call` gives it."""
@@ -301,6 +312,7 @@ class Store:
             "output_tokens": last["output_tokens"],
             "cost_nanousd": None if None in costs else sum(costs),
             "losses": last["losses"],
+            "lost": last["lost"],
             "attempts": attempts,
         }
 
@@ -309,18 +321,30 @@ class Store:
 
         Raises Fault `bad_request` for another `by`.
         """
-        if by not in SPEND_BY:
-            raise Fault("bad_request", f"Spending can be told by {', '.join(SPEND_BY)}; not by {by!r}.")
+        _known(by)
         with mapped(self.state):
             rows = self._db.execute(_SPEND, (by, since_ms)).fetchall()
         sums: dict[str | None, list[int]] = {}
         for who, *numbers in rows:
-            tags = [t.strip() for t in who.split(",") if t.strip()] if by == "tag" and who else [who or None]
-            for name in tags:
+            for name in _named(by, who):
                 old = sums.get(name, [0] * len(numbers))
                 sums[name] = [a + (b or 0) for a, b in zip(old, numbers, strict=True)]
         fields = Spend.__struct_fields__[1:]
         return [Spend(who=who, **dict(zip(fields, numbers, strict=True))) for who, numbers in sums.items()]
+
+    def losing(self, by: str, since_ms: int = 0) -> list[Losing]:
+        """What translation has lost, and what went whole beside it, by one of SPEND_BY and by target.
+
+        Raises Fault `bad_request` for another `by`.
+        """
+        _known(by)
+        with mapped(self.state):
+            rows = self._db.execute(_LOST, (by, since_ms)).fetchall()
+        return [
+            Losing(name, provider, model, counted(lost), attempts, read or 0, cached or 0, first_ms)
+            for who, provider, model, lost, attempts, read, cached, first_ms in rows
+            for name in _named(by, who)
+        ]
 
     def check(self) -> list[str]:
         """What is wrong with the store, in words; empty when nothing is. Reads every row."""
@@ -403,3 +427,13 @@ class Store:
         with mapped(self.state):
             row = self._db.execute("SELECT value FROM counter WHERE name = 'keys'").fetchone()
         return int(row[0])
+
+
+def _known(by: str) -> None:
+    if by not in SPEND_BY:
+        raise Fault("bad_request", f"The account can be told by {', '.join(SPEND_BY)}; not by {by!r}.")
+
+
+def _named(by: str, who: str | None) -> list[str | None]:
+    """Who a row counts for: by `tag`, under each of its tags."""
+    return [t.strip() for t in who.split(",") if t.strip()] if by == "tag" and who else [who or None]
