@@ -110,7 +110,9 @@ def test_the_ledger_and_the_metrics_count_by_route_and_code(stage: Stage) -> Non
     by_route = [(row.who, row.lost, row.attempts) for row in store.losing("route")]
     assert by_route == [("beta/two", {}, 1), ("both", BOTH, 2)]
     store.close()
-    text = stage.client._app.metrics.text({}).decode()  # type: ignore[attr-defined]
+    app = stage.client._inner._app
+    assert app is not None
+    text = app.metrics.text({}).decode()
     line = 'fungible_losses_by_code_total{route="both",provider="alpha",model="one",code="cache_mark"} 2'
     assert line in text.splitlines() and text.count("code=") == 2
 

@@ -16,6 +16,7 @@ from fungible.account import Opened, Settled
 from fungible.faults import Fault
 from fungible.ledger import Ledger
 from fungible.store import SPEND_BY, Store
+from fungible.store.attempts import LEDGER_STEPS
 
 from .forks import child, join
 
@@ -203,7 +204,7 @@ def test_a_folder_from_a_newer_version_is_left_alone(tmp_path):
     with pytest.raises(Fault) as refused:
         Store(tmp_path)
     assert refused.value.message == (
-        f"The state folder {tmp_path} was written by a newer fungible (schema 7; this one knows 1):"
+        f"The state folder {tmp_path} was written by a newer fungible (schema 7; this one knows {len(LEDGER_STEPS)}):"
         " upgrade fungible, or point [server] state elsewhere."
     )
 
