@@ -51,6 +51,8 @@ REPORTING = (
     "keys list",
     "keys revoke",
     "spend",
+    "losses",
+    "translate",
     "calls",
     "doctor",
     "chat",
