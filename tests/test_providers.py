@@ -68,13 +68,14 @@ def page() -> str:
 
 
 def _row(row: Provider) -> str:
-    variables = [*row.env, *row.variables.values()]
+    without, shown = row.keyless
+    variables = [*row.env, *shown, *row.variables.values()]
     cells = [
         f"[{row.name}]({row.site})",
         " ".join(f"`{name}`" for name in row.dialects),
         f"`{row.base_url}`",
         " ".join(f"`{v}`" for v in variables) or "none",
-        f"`{row.signer}`",
+        f"`{row.signer}`" + (f", or `{without}` without a key" if without else ""),
         " ".join(f"`{q}`" for q in sorted(row.quirks)) or "none",
     ]
     return f"| {' | '.join(cells)} |"
@@ -143,6 +144,7 @@ def test_every_row_says_what_it_must(row: Provider) -> None:
     assert re.fullmatch(r"[a-z][a-z0-9]*", row.name)
     assert set(row.dialects) <= DIALECTS.keys() and len(set(row.dialects)) == len(row.dialects)
     assert row.signer in SIGNERS
+    assert row.keyless[0] in ("", *SIGNERS) and bool(row.keyless[0]) == bool(row.keyless[1])
     assert row.quirks <= {quirk for name in row.dialects for quirk in DIALECTS[name].quirks}
     assert row.on_abandon in ("cancel", "drain")
     assert set(PLACEHOLDER.findall(row.base_url)) == set(row.variables)

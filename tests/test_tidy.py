@@ -52,7 +52,7 @@ LATE_IMPORTS = {
     "demo": "it runs the SDKs, which are no dependency",
     "__init__": "the clients bring an HTTP library, imported when first asked for",
 }
-OPTIONAL_EXTRAS = {"xllamacpp", "uvloop", "psycopg", "ray", "transformers", "torch", "peft"}
+OPTIONAL_EXTRAS = {"xllamacpp", "botocore", "uvloop", "psycopg", "ray", "transformers", "torch", "peft"}
 
 NAME_ROOMS = ("dialects", "providers", "data", "tune", "fleet", "demo")
 ENGLISH = {

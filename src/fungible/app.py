@@ -34,6 +34,7 @@ SHIPPED = Path(__file__).parent / "data"
 PINNED = ("host", "port", "admin_port", "workers", "state", "durable", "body_bytes_max")
 FOLD_IDLE_S = 10.0  # without a call for this long, the journal is folded
 FOLD_EVERY_S = 300.0  # at the latest
+RENEW_EVERY_S = 60.0  # the library fetches new credentials a quarter of an hour before the old run out
 FOLD_CHUNK_BYTES = 256 * 1024  # some hundred attempts: an idle server that is called stops between two
 
 
@@ -100,7 +101,8 @@ class App:
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="fungible")
         self._loading: Future[Config] | None = None
         self._folding: Future[None] | None = None
-        self._folded = self.gateway.clock()
+        self._folded = self._renewed = self.gateway.clock()
+        self._renewing: Future[list[str]] | None = None
 
     def gauges(self) -> Mapping[str, tuple[str, float]]:
         shut = sum(b.open_until > self.gateway.clock() for b in self.local.breakers.values())
@@ -135,6 +137,8 @@ class App:
             self._compiling = None
         self._take_up()
         self._fold_when_due()
+        if self.config.chains:
+            self._renew_when_due()
         try:
             self.metrics.keep()
         except OSError as error:
@@ -174,6 +178,16 @@ class App:
         self.local.settings = msgspec.structs.replace(fresh.server.settings(), open=anyone)
         self._price_anew(fresh)
         self.said.append("The changed configuration is in force.")
+
+    def _renew_when_due(self) -> None:
+        """New credentials before the old run out, beside the loop: they come over the network."""
+        if self._renewing is not None and self._renewing.done():
+            self.said += dict.fromkeys(self._renewing.result())
+            self._renewing = None
+        now = self.gateway.clock()
+        if self._renewing is None and now - self._renewed > RENEW_EVERY_S:
+            self._renewed, chains = now, self.config.chains
+            self._renewing = self._beside.submit(lambda: [said for c in chains if (said := c.renew())])
 
     def _fold_when_due(self) -> None:
         """When nobody calls, until somebody does; else now and then, to free the holds of the dead."""

@@ -277,6 +277,8 @@ class Gateway:
         if target.origin.scheme == EMBEDDED:
             assert self.embedded is not None, "the catalogue offers the engine only where there is one"
             return self.embedded.send(outgoing, sink)
+        if target.sign is not None:
+            outgoing = target.sign(outgoing, self.wall_ms())
         return self._network.send(outgoing, sink)
 
     def settled(self, row: Settled, call: Call, target: Target) -> None:

@@ -11,7 +11,7 @@ providers' models is given to it as `Known`.
 """
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -21,7 +21,7 @@ from .faults import Fault
 from .money import Price
 from .providers.base import Provider
 from .providers.signers import EMBEDDED, Aim
-from .world import Origin
+from .world import Origin, Outgoing
 
 NAME_CHARS_MAX = 256
 REMEMBERED_MAX = 4_096  # names; callers choose them, so there is a limit
@@ -59,6 +59,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     stream_path, stream_head: the same for a call that streams
     rewrites:   what a request of its dialect must not hold to be moved as it is
     tells_usage: whether it can be asked to tell the usage in a stream
+    sign:       signs each request by itself, where the provider wants that; takes the time in milliseconds
     also:       the same model in the other dialects that its provider speaks, by their names
     key_name:   where the provider's key came from (`env:NAME`), never the key
     breaker:    (provider, model, key_name)
@@ -83,6 +84,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     on_abandon: str
     local: bool
     prices: str
+    sign: Callable[[Outgoing, int], Outgoing] | None = None
     also: dict[str, "Target"] = {}
 
     def spoken(self, dialect: str) -> "Target":
@@ -365,6 +367,7 @@ def _spoken_to(row: Enabled, model: str, dialect: Dialect, aim: Aim, also: dict[
         on_abandon=provider.on_abandon,
         local=provider.local,
         prices="" if provider.local else prices_id(provider),
+        sign=aim.sign,
         also=also,
     )
 

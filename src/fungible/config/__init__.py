@@ -18,6 +18,7 @@ from ..call import Deadlines, Settings
 from ..models import Catalogue
 from ..providers.signers import Secret
 from . import providers, routes
+from .credentials import Chain
 from .document import Document, text_of
 from .settings import SERVER, WrongError
 
@@ -64,6 +65,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     watched:       files whose change means a reload: the file, and those that hold secrets
     local_models:  name -> GGUF file, for the embedded engine
     proxies:       `http`, `https`, `all` -> proxy URL, which may hold a password
+    chains:        credentials to be renewed now and then, beside the loop
     no_proxy:      hosts that are reached without one, as in the variable of that name
     """
 
@@ -74,6 +76,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     local_models: dict[str, str]
     proxies: dict[str, Secret]
     no_proxy: str
+    chains: tuple[Chain, ...] = ()
 
 
 def load(
@@ -102,6 +105,7 @@ def load(
         local_models=found.local_models,
         proxies=through,
         no_proxy=no_proxy,
+        chains=tuple(found.chains),
     )
 
 

@@ -17,8 +17,9 @@ from ..dialects import DIALECTS
 from ..faults import Fault
 from ..models import Enabled, Off, nearest_name
 from ..providers.base import Provider
-from ..providers.signers import EMBEDDED, Secret, aim, header_name, sendable
-from ..providers.table import ENGINE_PACKAGE, PROVIDERS, SHIPPED_MODELS, SIGNER_OF
+from ..providers.signers import EMBEDDED, Secret, address, aim, header_name, sendable
+from ..providers.table import ALSO_NAMED, ENGINE_PACKAGE, PROVIDERS, SHIPPED_MODELS, SIGNER_OF
+from .credentials import Chain, signer
 from .document import Document, meant, title
 from .places import Place
 from .references import fetch, is_reference, key_name
@@ -39,6 +40,7 @@ class Providers(msgspec.Struct, frozen=True):
     off: dict[str, Off] = {}
     broken: set[str] = set()
     local_models: dict[str, str] = {}  # name -> GGUF file
+    chains: list[Chain] = []  # what signs, and has to be renewed
 
     def names(self) -> list[str]:
         return [*self.enabled, *self.off, *self.broken]
@@ -57,7 +59,7 @@ def read(doc: Document) -> Providers:
             found.enabled[name] = row
     for name, known in PROVIDERS.items():
         if name not in named:
-            state = _unnamed(doc, known)
+            state = _unnamed(doc, known, found)
             if isinstance(state, Off):
                 found.off[name] = state
             else:
@@ -84,26 +86,36 @@ def _engine_installed() -> bool:
     return importlib.util.find_spec(ENGINE_PACKAGE) is not None
 
 
-def _unnamed(doc: Document, row: Provider) -> Enabled | Off:
+def _unnamed(doc: Document, row: Provider, found: Providers) -> Enabled | Off:
     """A known provider that the file does not name: on by the environment, or not on.
 
     A variable that cannot be used leaves its provider off: it may be there for another program.
     """
     if is_embedded(row):
-        return _enabled(row, None, "", {}, SHIPPED_MODELS) if _engine_installed() else Off(row, mend(row))
-    variable = _set_variable(doc, row)
-    if (
-        variable is None
-        or row.local
-        or not all(doc.environ.get(v, "").strip() for v in row.variables.values())
-    ):
+        engine = _engine_installed()
+        return _enabled(doc, row, None, "", {}, SHIPPED_MODELS, found) if engine else Off(row, mend(row))
+    key, variable = None, _set_variable(doc, row)
+    if variable is not None:
+        key = Secret(doc.environ[variable].strip())
+    else:
+        without, shown = row.keyless
+        variable = next((v for v in shown if doc.environ.get(v, "").strip()), None)
+        row = msgspec.structs.replace(row, signer=without or row.signer)
+    if variable is None or row.local or not all(_value(doc, v) for v in row.variables.values()):
         return Off(row, mend(row))
-    key = Secret(doc.environ[variable].strip())
+    held = " and ".join([variable, *row.variables.values()])
     try:
-        return _enabled(_filled(doc, row), key, f"env:{variable}", {}, ())
+        return _enabled(doc, _filled(doc, row), key, f"env:{variable}", {}, (), found)
     except Fault as fault:
-        held = " and ".join([variable, *row.variables.values()])
         return Off(row, f"The environment's {held} cannot be used: {fault.path} {fault.message}.")
+    except WrongError as wrong:
+        return Off(row, f"The environment's {held} cannot be used: it {wrong}.")
+
+
+def _value(doc: Document, variable: str) -> str:
+    """Of a variable that an address takes; "" where neither it nor the one that stands in for it is set."""
+    said = doc.environ.get(variable, "").strip()
+    return said or doc.environ.get(ALSO_NAMED.get(variable, ""), "").strip()
 
 
 def _set_variable(doc: Document, row: Provider) -> str | None:
@@ -126,15 +138,19 @@ def _named(doc: Document, where: Place, raw: Any, found: Providers) -> Enabled |
     key, source = _key(doc, where, merged, values["key"])
     headers = _headers(doc, where, values["headers"] or {})
     served = _served(doc, where, merged, values["models"], found)
-    missing = [v for v in merged.variables.values() if not doc.environ.get(v, "").strip()]
+    missing = [v for v in merged.variables.values() if not _value(doc, v)]
     if missing:
         doc.wrong(where, f"{title(where)} needs {' and '.join(missing)} in the environment, or base_url")
         return None
+    if key is None and merged.keyless[0]:
+        merged = msgspec.structs.replace(merged, signer=merged.keyless[0])
     try:
-        return _enabled(_filled(doc, merged), key, source, headers, served)
+        return _enabled(doc, _filled(doc, merged), key, source, headers, served, found)
     except Fault as fault:
         doc.wrong((*where, fault.path or ""), f"{title(where)} {fault.path} {fault.message}")
-        return None
+    except WrongError as wrong:
+        doc.wrong(where, f"{title(where)} {wrong}")
+    return None
 
 
 def _merged(doc: Document, where: Place, values: dict[str, Any]) -> Provider | None:
@@ -203,7 +219,7 @@ def _filled(doc: Document, row: Provider) -> Provider:
     url = row.base_url
     for placeholder, variable in row.variables.items():
         before, _, after = url.partition(f"{{{placeholder}}}")
-        value = doc.environ[variable].strip().rstrip("/")
+        value = _value(doc, variable).rstrip("/")
         if not before and "://" not in value:
             value = f"https://{value}"
         url = before + (value if after and value.endswith(after) else value + after)
@@ -211,12 +227,16 @@ def _filled(doc: Document, row: Provider) -> Provider:
 
 
 def _key(doc: Document, where: Place, row: Provider, said: str | None) -> tuple[Secret | None, str]:
+    if row.signer == "sigv4":
+        if said is not None:
+            doc.wrong((*where, "key"), f"{title(where)} signs by credentials, so it takes no key")
+        return None, ""
     if said is not None:
         return _secret(doc, (*where, "key"), f"{title(where)} key", said), key_name(said)
     variable = _set_variable(doc, row)
     if variable is not None:
         return Secret(doc.environ[variable].strip()), f"env:{variable}"
-    if row.env and not row.local and row.signer != "none":
+    if row.env and not row.local and row.signer != "none" and not row.keyless[0]:
         doc.wrong(
             where, f"{title(where)} has no key: set {row.env[0]} in the environment, or key = 'env:NAME'"
         )
@@ -289,14 +309,26 @@ def _no_gguf(path: Path) -> str | None:
 
 
 def _enabled(
-    row: Provider, key: Secret | None, source: str, headers: Mapping[str, Secret], served: tuple[str, ...]
+    doc: Document,
+    row: Provider,
+    key: Secret | None,
+    source: str,
+    headers: Mapping[str, Secret],
+    served: tuple[str, ...],
+    found: Providers,
 ) -> Enabled:
-    dialect = DIALECTS[row.dialect]
+    """Raises `Fault`: what cannot be sent; `WrongError`: what cannot be signed."""
+    dialect, sign = DIALECTS[row.dialect], None
+    if row.signer == "sigv4":
+        sign, chain = signer(address(row.base_url).origin.host, doc.environ)
+        if chain is not None:
+            found.chains.append(chain)
+        source = source or "credentials"
     return Enabled(
         provider=row,
         dialect=dialect,
-        aim=aim(row, dialect, key, headers),
-        also=tuple((DIALECTS[d], aim(row, DIALECTS[d], key, headers)) for d in row.also),
+        aim=aim(row, dialect, key, headers, sign),
+        also=tuple((DIALECTS[d], aim(row, DIALECTS[d], key, headers, sign)) for d in row.also),
         key_name=source or "none",
         models=served,
         closed=is_embedded(row),

@@ -11,6 +11,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     base_url:    what the provider's own SDK takes; `{name}` parts are filled from `variables`
     env:         environment variables that hold its key, in the order they are tried
     signer:      a row of `signers.SIGNERS`: how the key goes on a request
+    keyless:     a signer for want of a key, by credentials that the user's machine holds, and the variables
+                 that show such to be there
     quirks:      named quirks of its dialects; a name that two of them have means the same in both
     prices:      the provider's id in the price data, where it differs from the name
     on_abandon:  when a client leaves: `cancel` the attempt, or `drain` it to learn what it cost
@@ -23,6 +25,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str
     env: tuple[str, ...] = ()
     signer: str = "bearer"
+    keyless: tuple[str, tuple[str, ...]] = ("", ())
     quirks: frozenset[str] = frozenset()
     headers: dict[str, str] = {}
     variables: dict[str, str] = {}  # placeholder -> environment variable

@@ -22,6 +22,7 @@ from ..faults import Fault
 from ..version import VERSION
 from ..world import Origin
 from .base import Provider
+from .sigv4 import Signer
 
 EMBEDDED = "local"  # the scheme of a base URL that is no address: the engine in this very process
 PORTS = {"http": 80, "https": 443}
@@ -77,6 +78,7 @@ SIGNERS: dict[str, Callable[[str], dict[str, str]]] = {
     "x-api-key": _x_api_key,
     "api-key": _api_key,
     "x-goog-api-key": _x_goog_api_key,
+    "sigv4": _none,  # each request is signed by itself, as it goes out: `sigv4.Signer`
     "none": _none,
 }
 
@@ -124,9 +126,12 @@ def _bad(what: str) -> Fault:
 class Aim:
     """Where one provider's requests go and what they carry. It holds the key, so it shows nothing."""
 
-    __slots__ = ("_lines", "_path", "_query", "_secrets", "origin")
+    __slots__ = ("_lines", "_path", "_query", "_secrets", "origin", "sign")
 
-    def __init__(self, to: Address, lines: bytes, secrets: tuple[bytes, ...] = ()) -> None:
+    def __init__(
+        self, to: Address, lines: bytes, secrets: tuple[bytes, ...] = (), sign: Signer | None = None
+    ) -> None:
+        self.sign = sign
         self.origin = to.origin
         self._path = to.path
         self._query = to.query
@@ -146,7 +151,7 @@ class Aim:
 
     def redacted(self, data: bytes) -> bytes:
         """What a provider said, without the secrets it was sent: some repeat a key that they refuse."""
-        for secret in self._secrets:
+        for secret in (*self._secrets, *(self.sign.secrets() if self.sign is not None else ())):
             data = data.replace(secret, REDACTED)
         return data
 
@@ -157,8 +162,16 @@ class Aim:
         raise TypeError("an Aim is not copied or pickled")
 
 
-def aim(provider: Provider, dialect: Dialect, key: Secret | None, headers: Mapping[str, Secret]) -> Aim:
+def aim(
+    provider: Provider,
+    dialect: Dialect,
+    key: Secret | None,
+    headers: Mapping[str, Secret],
+    sign: Signer | None = None,
+) -> Aim:
     """What every request to `provider` shares. `headers` are the operator's; they replace ours and the rows'.
+
+    `sign`: what signs each request by itself.
 
     Raises `Fault` (bad_request) for a base URL, a header or a key that cannot be sent.
     """
@@ -181,7 +194,7 @@ def aim(provider: Provider, dialect: Dialect, key: Secret | None, headers: Mappi
         fields[header_name(name)] = value.reveal()
     given = [value.reveal() for value in (key, *headers.values()) if value is not None]
     secrets = tuple(text.encode() for text in given if len(text) >= SECRET_CHARS_MIN)
-    return Aim(to, b"".join(_line(name, value) for name, value in fields.items()), secrets)
+    return Aim(to, b"".join(_line(name, value) for name, value in fields.items()), secrets, sign)
 
 
 def header_name(name: str) -> str:

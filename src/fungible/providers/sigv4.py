@@ -12,17 +12,32 @@ Pure: the time is an argument.
 """
 
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 from urllib.parse import quote, unquote
 
+import msgspec
+
 from ..faults import Fault
+from ..world import Outgoing
 
 SCHEME = b"AWS4-HMAC-SHA256"
 SKEW_MS_MAX = 15 * 60 * 1000
 """How far a signature's time may be from ours; AWS's own limits are 5 to 15 minutes."""
+
+VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+"""The environment's variables of a credential: access key id, secret access key, token of a temporary one."""
+
+REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
+PROFILE = "AWS_PROFILE"
+SERVICE = "bedrock"  # what requests to bedrock-runtime are signed for (botocore's service model, signingName)
+CHAIN_MISSING = "needs botocore to look for credentials: pip install 'fungible[bedrock]'"
+
+_REGION = re.compile(r"\.([a-z]{2,3}(?:-[a-z]+)+-\d+)\.(?:vpce\.)?(?:amazonaws\.com|api\.aws)")
+_SIGNED = re.compile(r"host|content-type|x-amz-.*")
 
 _STAMP = "%Y%m%dT%H%M%SZ"
 _UNRESERVED = "-_.~"
@@ -87,6 +102,59 @@ def signed(
     made = signature(whole, names, where, stamp, secret)
     said = f"Credential={access}/{where}, SignedHeaders={';'.join(names)}, Signature={made}"
     return {"authorization": f"{SCHEME.decode()} {said}", **more}
+
+
+def region_of(host: str) -> str | None:
+    """The region that an address of AWS's is in (General Reference, Service endpoints)."""
+    found = _REGION.search(host)
+    return found[1] if found is not None else None
+
+
+class Credentials:
+    """Whom requests are signed for. Renewed in one step, from whichever thread; shows nothing of itself."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self, access: str, secret: str, token: str | None) -> None:
+        self._held = (access, secret, token)
+
+    def renew(self, access: str, secret: str, token: str | None) -> None:
+        self._held = (access, secret, token)
+
+    def reveal(self) -> tuple[str, str, str | None]:
+        """Access key id, secret access key, and the token of a temporary credential."""
+        return self._held
+
+    def __repr__(self) -> str:
+        return "Credentials(...)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("Credentials are not copied or pickled")
+
+
+class Signer:
+    """Signs each request to one region: its host, its type, the fields of AWS's own, and its body."""
+
+    __slots__ = ("_credentials", "region")
+
+    def __init__(self, credentials: Credentials, region: str) -> None:
+        self._credentials = credentials
+        self.region = region
+
+    def __call__(self, outgoing: Outgoing, now_ms: int) -> Outgoing:
+        first, *lines = outgoing.head.decode("latin-1").split("\r\n")
+        fields = {n.lower(): v for n, _, v in (line.partition(": ") for line in lines) if n}
+        path, _, query = outgoing.path.partition("?")
+        kept = {name: value for name, value in fields.items() if _SIGNED.fullmatch(name)}
+        asked = Signed(first.partition(" ")[0], path, query, kept, outgoing.body)
+        more = signed(asked, (self.region, SERVICE), *self._credentials.reveal(), now_ms)
+        head = outgoing.head + "".join(f"{name}: {value}\r\n" for name, value in more.items()).encode()
+        return msgspec.structs.replace(outgoing, head=head)
+
+    def secrets(self) -> tuple[bytes, ...]:
+        """What of the credentials a request shows, and an answer that refuses it may repeat."""
+        _, _, token = self._credentials.reveal()
+        return (token.encode(),) if token else ()
 
 
 # --- what came -----------------------------------------------------------------------------------

@@ -54,6 +54,16 @@ ROWS: tuple[Provider, ...] = (
         dialect="bedrock.converse",
         base_url="https://bedrock-runtime.{region}.amazonaws.com",
         env=("AWS_BEARER_TOKEN_BEDROCK",),
+        keyless=(
+            "sigv4",
+            (
+                "AWS_ACCESS_KEY_ID",
+                "AWS_PROFILE",
+                "AWS_WEB_IDENTITY_TOKEN_FILE",
+                "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            ),
+        ),
         variables={"region": "AWS_REGION"},
         prices="aws",
         site="https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html",
@@ -309,5 +319,8 @@ ROWS: tuple[Provider, ...] = (
         site="https://github.com/xorbitsai/xllamacpp",
     ),
 )
+
+ALSO_NAMED = {"AWS_REGION": "AWS_DEFAULT_REGION"}
+"""A variable that an address takes -> the one that is looked at where it is not set."""
 
 PROVIDERS: dict[str, Provider] = {row.name: row for row in ROWS}
