@@ -1,4 +1,4 @@
-"""boto3's bedrock-runtime client against the server: a key in, providers of three dialects behind it.
+"""boto3's bedrock-runtime client against the server: a key in, providers of five dialects behind it.
 
 The providers are scripted with the bytes a real one sends; everything else is real.
 """
@@ -17,6 +17,8 @@ from botocore.exceptions import EventStreamError
 
 from fungible.dialects import DIALECTS
 from tests.answering import alpha_reply, beta_reply
+from tests.answering_more import delta_reply
+from tests.answering_more import gamma_reply as ollama_reply
 from tests.converse_wire import gamma_reply
 from tests.serving import Running
 from tests.upstream import Upstream, stream
@@ -40,11 +42,27 @@ dialect = "bedrock.converse"
 base_url = "{gamma}"
 key = "env:TEST_KEY"
 
+[provider.delta]
+dialect = "cohere.chat"
+base_url = "{delta}"
+key = "env:TEST_KEY"
+
+[provider.epsilon]
+dialect = "ollama.chat"
+base_url = "{epsilon}"
+
 [model."gamma/us.anthropic.claude-x-v1:0"]
 input_usd_per_mtok = 1.00
 output_usd_per_mtok = 2.00
 """
-MODELS = {"alpha": "alpha/one", "beta": "beta/two", "gamma": "gamma/us.anthropic.claude-x-v1:0"}
+MODELS = {
+    "alpha": "alpha/one",
+    "beta": "beta/two",
+    "gamma": "gamma/us.anthropic.claude-x-v1:0",
+    "delta": "delta/command-a",
+    "epsilon": "epsilon/llama3.2:3b",
+}
+HELLO = {name: f"Hello from {name}" for name in MODELS} | {"epsilon": "Hello from gamma"}  # as it is scripted
 
 
 class Stage:
@@ -66,10 +84,17 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with Upstream(alpha_reply) as alpha, Upstream(beta_reply) as beta, Upstream(gamma_reply) as gamma:
-        more = GAMMA.format(gamma=gamma.base)
+    with (
+        Upstream(alpha_reply) as alpha,
+        Upstream(beta_reply) as beta,
+        Upstream(gamma_reply) as gamma,
+        Upstream(delta_reply) as delta,
+        Upstream(ollama_reply) as epsilon,
+    ):
+        more = GAMMA.format(gamma=gamma.base, delta=delta.base, epsilon=epsilon.base)
         running = Running(tmp_path_factory.mktemp("boto3"), alpha.base, beta.base, more=more)
-        yield Stage(running, {"alpha": alpha, "beta": beta, "gamma": gamma})
+        upstreams = {"alpha": alpha, "beta": beta, "gamma": gamma, "delta": delta, "epsilon": epsilon}
+        yield Stage(running, upstreams)
         running.close()
 
 
@@ -88,7 +113,7 @@ def test_converse(stage: Stage, name: str) -> None:
         system=[{"text": "Be brief"}],
         inferenceConfig={"maxTokens": 20, "temperature": 0.5},
     )
-    assert reply["output"]["message"] == {"role": "assistant", "content": [{"text": f"Hello from {name}"}]}
+    assert reply["output"]["message"] == {"role": "assistant", "content": [{"text": HELLO[name]}]}
     assert (reply["stopReason"], reply["usage"]["inputTokens"], reply["usage"]["outputTokens"]) == (
         "end_turn",
         11,
@@ -103,7 +128,7 @@ def test_converse_stream(stage: Stage, name: str) -> None:
     reply = stage.client.converse_stream(modelId=MODELS[name], messages=asks("Hello"))
     events = list(reply["stream"])
     text = "".join(e["contentBlockDelta"]["delta"]["text"] for e in events if "contentBlockDelta" in e)
-    assert text.replace(" ", "") == f"Hellofrom{name}"
+    assert text.replace(" ", "") == HELLO[name].replace(" ", "")
     assert [e["messageStop"]["stopReason"] for e in events if "messageStop" in e] == ["end_turn"]
     usage = events[-1]["metadata"]["usage"]
     assert (usage["inputTokens"], usage["outputTokens"], usage["totalTokens"]) == (11, 7, 18)
@@ -175,6 +200,18 @@ def test_an_image(stage: Stage, name: str) -> None:
     content = [{"text": "What is it?"}, {"image": {"format": "png", "source": {"bytes": PNG}}}]
     stage.client.converse(modelId=MODELS[name], messages=[{"role": "user", "content": content}])
     assert base64.b64encode(PNG).decode() in stage.upstreams[name].seen[-1].body.decode()
+
+
+@TARGETS
+def test_thinking_is_asked_for_and_told(stage: Stage, name: str) -> None:
+    reply = stage.client.converse(
+        modelId=MODELS[name],
+        messages=asks("Hello"),
+        inferenceConfig={"maxTokens": 2048},
+        additionalModelRequestFields={"thinking": {"type": "enabled", "budget_tokens": 1024}},
+    )
+    first = reply["output"]["message"]["content"][0]
+    assert first["reasoningContent"]["reasoningText"]["text"] == "Let me see"
 
 
 @pytest.mark.parametrize("name", ["beta", "gamma"])
