@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from fungible.config.providers import mend
-from fungible.dialects import DIALECTS
+from fungible.dialects import DIALECTS, embeddings_of
+from fungible.dialects import SPOKEN as EVERY
 from fungible.faults import Fault
 from fungible.ir import Message, Request, Text
 from fungible.losses import Report
@@ -31,14 +32,15 @@ def page() -> str:
     """`docs/providers.md`, as the table has it."""
     hosted = [row for row in ROWS if not row.local]
     own = [row for row in ROWS if row.local]
-    quirks = [(d.name, quirk, says) for d in DIALECTS.values() for quirk, says in sorted(d.quirks.items())]
+    quirks = [(d.name, quirk, says) for d in EVERY.values() for quirk, says in sorted(d.quirks.items())]
     return "\n".join(
         [
             "# Providers",
             "",
             "Made from `src/fungible/providers/table.py` by `python tests/test_providers.py`; change the table, not this",
             "page. Any other address that speaks one of these dialects is a `[provider.NAME]` of your own: see",
-            "[configuration](configuration.md). How to add a row, and when one is taken out: CONTRIBUTING.md.",
+            "[configuration](configuration.md). A provider is asked for vectors as its dialect's owner is: see",
+            "[embeddings](embeddings.md). How to add a row, and when one is taken out: CONTRIBUTING.md.",
             "",
             "## Hosted",
             "",
@@ -145,7 +147,8 @@ def test_every_row_says_what_it_must(row: Provider) -> None:
     assert set(row.dialects) <= DIALECTS.keys() and len(set(row.dialects)) == len(row.dialects)
     assert row.signer in SIGNERS
     assert row.keyless[0] in ("", *SIGNERS) and bool(row.keyless[0]) == bool(row.keyless[1])
-    assert row.quirks <= {quirk for name in row.dialects for quirk in DIALECTS[name].quirks}
+    spoken = (*(DIALECTS[name] for name in row.dialects), *embeddings_of(*row.dialects))
+    assert row.quirks <= {quirk for dialect in spoken for quirk in dialect.quirks}
     assert row.on_abandon in ("cancel", "drain")
     assert set(PLACEHOLDER.findall(row.base_url)) == set(row.variables)
     assert all(re.fullmatch(r"[A-Z][A-Z0-9_]*", v) for v in (*row.env, *row.variables.values()))

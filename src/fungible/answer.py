@@ -4,19 +4,19 @@ Pure, and free of states: `exchange` decides when, this file how it is put.
 """
 
 from collections.abc import Mapping
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from .account import Settled
 from .attempt import BYTES_PER_TOKEN
 from .call import Call
-from .dialects import DIALECTS
+from .dialects import SPOKEN
 from .dialects.base import Dialect
 from .events import Begin, Failed, StreamEvent, TextDelta, UsageSeen, has_content, revise
 from .events import Done as StreamDone
 from .faults import Fault
-from .ir import Reply, Usage
+from .ir import EmbeddingReply, Reply, Usage
 from .losses import Loss, Report
 from .models import Target
 from .money import usd
@@ -31,7 +31,7 @@ ESTIMATED = b"content-type: application/json\r\nx-fungible-estimated: input_toke
 STREAM_TYPE = b"content-type: %b\r\ncache-control: no-cache\r\n"
 
 REQUEST_IDS = frozenset({b"x-request-id", b"request-id", b"x-amzn-requestid", b"apim-request-id"})
-NOTABLE = {dialect.name: REQUEST_IDS | dialect.give_back for dialect in DIALECTS.values()}
+NOTABLE = {dialect.name: REQUEST_IDS | dialect.give_back for dialect in SPOKEN.values()}
 """Dialect -> the headers of a provider's answer that are looked at."""
 
 
@@ -164,8 +164,13 @@ def retold(
 
     `created`: Unix seconds, for a wire that tells none.
     """
-    source = DIALECTS[target.dialect]
-    reply = completed(source.read_reply(body), call, target, created)
+    source = SPOKEN[target.dialect]
+    read: Reply | EmbeddingReply = source.read_reply(body)
+    if isinstance(read, EmbeddingReply):
+        model, form = read.model or target.model, call.peek.form
+        reply: Any = msgspec.structs.replace(read, model=model, form=form)
+    else:
+        reply = completed(read, call, target, created)
     report = Report(source.names)
     written = call.dialect.write_reply(reply, report)
     return written, reply.usage, tidy(report.losses) if report.losses else ()
@@ -193,7 +198,7 @@ def upstream_error(
 ) -> Failure:
     """What an answer with a bad status means, and the provider's own body where the client can read it."""
     body = target.aim.redacted(body)
-    fault = DIALECTS[target.dialect].read_error(status, headers, body)
+    fault = SPOKEN[target.dialect].read_error(status, headers, body)
     if not 400 <= status < 600:
         return Failure(
             Fault("provider_answer", f"{target.provider} answered {status}, which is not followed.")

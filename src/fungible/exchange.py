@@ -44,15 +44,16 @@ from .answer import (
 )
 from .attempt import Ending, close, estimated, is_bill, special
 from .call import Call, Local, Policy
-from .dialects import DIALECTS
+from .dialects import SPOKEN
 from .dialects.base import Watch
 from .faults import Fault
 from .foresight import nobody_takes, unsent
 from .ir import Request, Usage
-from .losses import Loss, Report
+from .losses import Loss
 from .models import Target
 from .policies import auth, breaker, budget, limits, retry, route
-from .translate import lossy, tidy
+from .rewriting import rewritten
+from .translate import tidy
 from .world import Flow, Headers, Outgoing, Sink
 
 ADMISSION: tuple[Policy, ...] = (auth.identify, route.find, auth.permit, limits.admit)
@@ -144,7 +145,9 @@ class Exchange(msgspec.Struct, eq=False):
         targets = found.targets
         if len(targets) > 1:
             targets = route.order(found, local, now, world.wall_ms(), world.chance())
-        if len(targets) > 1 or targets[0].also:
+        if call.dialect.subject != "chat":
+            targets = tuple([target.embedding(call.dialect.name) for target in targets])
+        elif len(targets) > 1 or targets[0].also:
             targets = tuple([target.spoken(call.dialect.name) for target in targets])
         self._targets = targets
         self._try_first(now)
@@ -235,15 +238,7 @@ class Exchange(msgspec.Struct, eq=False):
             return call.dialect.readdress(call.body, peek, target.model, ask)
         if self._read is None:
             self._read = call.dialect.read_request(call.body)
-        stream_usage = (peek.stream and target.tells_usage) or None
-        request = msgspec.structs.replace(
-            self._read, model=target.model, stream=peek.stream, stream_usage=stream_usage
-        )
-        report = Report(call.dialect.names)
-        body = DIALECTS[target.dialect].write_request(request, report, target.quirks)
-        self.losses = tidy(report.losses) if report.losses else ()
-        if self.losses and (call.asking.strict or (call.route is not None and call.route.lossless)):
-            raise lossy(self.losses, target.name)
+        body, self.losses = rewritten(call, self._read, target)
         return body
 
     def _set_aside(self, key: Key, cap: int, target: Target, attempt: str, body: bytes) -> Fault | None:
@@ -262,7 +257,7 @@ class Exchange(msgspec.Struct, eq=False):
     def on_head(self, status: int, headers: Headers) -> None:
         self._status = status
         client = self.call.dialect
-        dialect = DIALECTS[self._target.dialect]
+        dialect = SPOKEN[self._target.dialect]
         notable = NOTABLE[dialect.name]
         for field in headers:
             name = field[0]
@@ -568,7 +563,8 @@ class Exchange(msgspec.Struct, eq=False):
         if state == "settled" and not is_bill(usage):
             state = "estimated"
         if state == "estimated":
-            usage = estimated(usage, self._body_bytes, self._answer_bytes)
+            said = self._answer_bytes if call.dialect.subject == "chat" else 0  # a vector is no tokens
+            usage = estimated(usage, self._body_bytes, said)
         row = close(
             self._attempt, state, wall_ms, usage, price, self._request_id, self._status,
             fault.kind if fault is not None else None, self.losses,

@@ -10,7 +10,7 @@ import msgspec
 
 from .answer import counted
 from .call import Call
-from .dialects import DIALECTS
+from .dialects import DIALECTS, EMBEDDINGS, SPOKEN
 from .dialects.base import Dialect, Quirks
 from .faults import Fault
 from .ir import Request
@@ -35,7 +35,10 @@ class Foreseen(msgspec.Struct, frozen=True, kw_only=True):
 def foresee(body: bytes, source: Dialect, targets: Iterable[Target]) -> list[Foreseen]:
     """For every target, in the dialect that serves the caller best. Raises Fault for what cannot be read."""
     request = source.read_request(body)
-    spoken = [target.spoken(source.name) for target in targets]
+    if source.subject == "chat":
+        spoken = [target.spoken(source.name) for target in targets]
+    else:
+        spoken = [target.embedding(source.name) for target in targets]
     return [
         _foreseen(target.name, body, request, source, target.dialect, target.quirks, target.takes(body))
         for target in spoken
@@ -45,9 +48,8 @@ def foresee(body: bytes, source: Dialect, targets: Iterable[Target]) -> list[For
 def foresee_dialects(body: bytes, source: Dialect) -> list[Foreseen]:
     """For a provider of each dialect that has no quirks."""
     request = source.read_request(body)
-    return [
-        _foreseen(name, body, request, source, name, frozenset(), moves=True) for name in sorted(DIALECTS)
-    ]
+    names = sorted(DIALECTS if source.name in DIALECTS else EMBEDDINGS)
+    return [_foreseen(name, body, request, source, name, frozenset(), moves=True) for name in names]
 
 
 def _foreseen(
@@ -56,8 +58,11 @@ def _foreseen(
     if dialect == source.name and moves:
         return Foreseen(target=name, dialect=dialect, whole=True, moved=True)
     report = Report(source.names)
+    if SPOKEN[dialect].subject != source.subject:
+        refused = "It has no API for embeddings that fungible knows."
+        return Foreseen(target=name, dialect=dialect, whole=False, moved=False, refused=refused)
     try:
-        DIALECTS[dialect].write_request(request, report, quirks)
+        SPOKEN[dialect].write_request(request, report, quirks)
     except Fault as fault:
         return Foreseen(target=name, dialect=dialect, whole=False, moved=False, refused=fault.message)
     losses = tidy(report.losses)

@@ -19,7 +19,7 @@ import msgspec
 from .account import Key, Opened, Settled
 from .answer import Client
 from .call import Asking, Call, Local
-from .dialects import DIALECTS
+from .dialects import DIALECTS, SPOKEN
 from .dialects.base import MODEL, Dialect, KeyOf, Located
 from .exchange import Exchange
 from .faults import Fault
@@ -108,7 +108,7 @@ class Operation(NamedTuple):
 def operations() -> tuple[Mapping[str, Operation], tuple[Operation, ...]]:
     """Path -> operation, for every dialect there is; and the operations of those that `locate` theirs."""
     table, placed = {}, []
-    for dialect in DIALECTS.values():
+    for dialect in SPOKEN.values():
         forward = tuple(sorted(dialect.forward))
         ours = {n.lower().encode(): f"{n.lower()}: {v}\r\n".encode() for n, v in dialect.headers.items()}
         chat = Operation(dialect, "chat", forward, ours)
@@ -243,7 +243,7 @@ class Gateway:
         found = self._operations.get(path)
         if found is not None:
             return found.dialect
-        for dialect in DIALECTS.values():
+        for dialect in SPOKEN.values():
             told = {*dialect.known_by, *(name.lower().encode() for name in dialect.headers)}
             if (
                 path in dialect.pages
@@ -256,7 +256,7 @@ class Gateway:
     def _no_such(self, request: Request, exists: bool) -> Fault:
         if exists:
             return Fault("method", f"{request.path} takes POST, not {request.method.decode('latin-1')}.")
-        listed = [path for dialect in DIALECTS.values() for path in dialect.client_paths]
+        listed = [path for dialect in SPOKEN.values() for path in dialect.client_paths]
         paths = ", ".join(dict.fromkeys((*self._operations, *listed)))
         return Fault("not_found", f"There is nothing at {request.path[:200]}. Calls go by POST to: {paths}.")
 

@@ -23,6 +23,8 @@ The shapes that every dialect's reader must produce, so that two readers agree:
 * Arguments of a tool call are kept as the JSON text the model wrote, which may be cut short.
 """
 
+import base64
+import struct
 from typing import Any, Literal, TypeAlias, Union
 
 import msgspec
@@ -297,3 +299,80 @@ class Reply(Node, frozen=True, kw_only=True):
     usage: Usage | None = None
     created: int | None = None  # Unix seconds
     service_tier: str | None = None
+
+
+# --- embeddings ----------------------------------------------------------------------------------
+
+Task = Literal["query", "document", "classification", "clustering"]
+"""What vectors are for; some models make others for each."""
+
+Form = Literal["float", "base64"]
+"""How a vector is written: as numbers, or as their bytes (IEEE 754 single, little-endian) in base64."""
+
+
+class Input(Node, frozen=True, kw_only=True):
+    """One thing to embed, which becomes one vector: parts, or token ids of the model's own tokenizer.
+
+    `task` and `dimensions`: of this one alone, on a wire that says them for each.
+    """
+
+    parts: tuple[Part, ...] = ()
+    tokens: tuple[int, ...] | None = None
+    task: Task | None = None
+    dimensions: int | None = None
+
+
+class EmbeddingRequest(Node, frozen=True, kw_only=True):
+    """Vectors asked for. `alone`: the one input was not written as a list.
+
+    `forms`: the wire's words for how the vectors are to be written; a `Form` means the same anywhere.
+    `truncate`: what is cut from an input that is too long; `none`: it is refused.
+    """
+
+    model: str
+    inputs: tuple[Input, ...] = ()
+    alone: bool = False
+    dimensions: int | None = None
+    forms: tuple[str, ...] = ()
+    task: Task | None = None
+    truncate: Literal["none", "start", "end"] | None = None
+    user: str | None = None
+
+
+class Vector(Node, frozen=True, kw_only=True):
+    """The vector of the input of the same place. `packed`: its base64, where the wire had that.
+
+    Models compute in single precision or less, so a number is not changed by being packed.
+    """
+
+    numbers: tuple[float, ...] = ()
+    packed: str | None = None
+
+    def unpacked(self) -> tuple[float, ...] | None:
+        """Its numbers. None where what is packed is no vector."""
+        if self.packed is None or self.numbers:
+            return self.numbers
+        try:
+            data = base64.b64decode(self.packed, validate=True)
+            return struct.unpack(f"<{len(data) // 4}f", data)
+        except (ValueError, struct.error):
+            return None
+
+    def base64(self) -> str | None:
+        """None where a number is too large for single precision."""
+        if self.packed is not None:
+            return self.packed
+        try:
+            return base64.b64encode(struct.pack(f"<{len(self.numbers)}f", *self.numbers)).decode()
+        except (OverflowError, struct.error):
+            return None
+
+
+class EmbeddingReply(Node, frozen=True, kw_only=True):
+    """`form`: how the vectors are to be written; None: as they were read, else as numbers."""
+
+    model: str = ""
+    id: str = ""
+    vectors: tuple[Vector, ...] = ()
+    usage: Usage | None = None
+    form: Form | None = None

@@ -54,6 +54,11 @@ WHY: dict[str, str] = {
     "stream_usage": "The target cannot be asked: its streams tell the usage anyway, or never.",
     "usage_detail": "The target's usage has no such count.",
     "empty_text": "The target refuses empty text; the block is left out.",
+    "dimensions": "The target makes vectors of one length only.",
+    "vector_form": "The target writes vectors in another form.",
+    "task": "The target is not told what vectors are for, or has to be; the nearest is used.",
+    "truncate": "The target cannot be told, or not so, what to cut from an input that is too long.",
+    "tokens": "Token ids mean something to the tokenizer that made them only; the target takes text.",
     "stream_event": "An event that only the source dialect has.",
 }
 

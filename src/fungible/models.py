@@ -61,6 +61,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     tells_usage: whether it can be asked to tell the usage in a stream
     sign:       signs each request by itself, where the provider wants that; takes the time in milliseconds
     also:       the same model in the other dialects that its provider speaks, by their names
+    embeds:     the same model as it is asked for vectors, likewise; the first for clients of another dialect
     key_name:   where the provider's key came from (`env:NAME`), never the key
     breaker:    (provider, model, key_name)
     local:      on the user's own machines: costs nothing a token
@@ -86,10 +87,16 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     prices: str
     sign: Callable[[Outgoing, int], Outgoing] | None = None
     also: dict[str, "Target"] = {}
+    embeds: dict[str, "Target"] = {}
 
     def spoken(self, dialect: str) -> "Target":
         """The target as a client of `dialect` is best served: in it, where the provider speaks it."""
         return self.also.get(dialect, self) if self.also else self
+
+    def embedding(self, dialect: str) -> "Target":
+        """The target as a client of `dialect` is best served with vectors; itself, where it makes none."""
+        first = next(iter(self.embeds.values()), self)
+        return self.embeds.get(dialect, first)
 
     @property
     def head(self) -> bytes:
@@ -155,7 +162,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 class Enabled(msgspec.Struct, frozen=True, kw_only=True):
     """A provider that can be called.
 
-    `also`: the other dialects it speaks, each with what its requests carry.
+    `also`: the other dialects it speaks, each with what its requests carry; `embeds`: those of vectors.
     `models`: names it is known to serve. `closed`: it serves no others.
     """
 
@@ -164,6 +171,7 @@ class Enabled(msgspec.Struct, frozen=True, kw_only=True):
     aim: Aim
     key_name: str
     also: tuple[tuple[Dialect, Aim], ...] = ()
+    embeds: tuple[tuple[Dialect, Aim], ...] = ()
     models: tuple[str, ...] = ()
     closed: bool = False
 
@@ -341,11 +349,19 @@ def _alone(name: str, target: Target) -> Route:
 
 
 def _target(row: Enabled, model: str) -> Target:
-    also = {dialect.name: _spoken_to(row, model, dialect, aim, {}) for dialect, aim in row.also}
-    return _spoken_to(row, model, row.dialect, row.aim, also)
+    also = {dialect.name: _spoken_to(row, model, dialect, aim, {}, {}) for dialect, aim in row.also}
+    embeds = {dialect.name: _spoken_to(row, model, dialect, aim, {}, {}) for dialect, aim in row.embeds}
+    return _spoken_to(row, model, row.dialect, row.aim, also, embeds)
 
 
-def _spoken_to(row: Enabled, model: str, dialect: Dialect, aim: Aim, also: dict[str, Target]) -> Target:
+def _spoken_to(
+    row: Enabled,
+    model: str,
+    dialect: Dialect,
+    aim: Aim,
+    also: dict[str, Target],
+    embeds: dict[str, Target],
+) -> Target:
     provider = row.provider
     path, stream_path = dialect.address(model), dialect.address(model, stream=True)
     quirks = provider.quirks & dialect.quirks.keys()
@@ -369,6 +385,7 @@ def _spoken_to(row: Enabled, model: str, dialect: Dialect, aim: Aim, also: dict[
         prices="" if provider.local else prices_id(provider),
         sign=aim.sign,
         also=also,
+        embeds=embeds,
     )
 
 

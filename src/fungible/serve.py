@@ -19,7 +19,7 @@ from .admin import HOST as ADMIN_HOST
 from .admin import Admin
 from .app import App
 from .config import Config
-from .dialects import DIALECTS
+from .dialects import SPOKEN
 from .dialects.base import MODEL
 from .faults import Fault
 from .http.limits import Limits
@@ -33,10 +33,7 @@ ADMIN_BODY_BYTES_MAX = 64 * 1024
 GC_THRESHOLDS = (20_000, 20, 50)  # calls leave no cycles behind; the default looks for them every 700 objects
 
 NAMED_UNDER = tuple(
-    path.partition(MODEL)[0]
-    for dialect in DIALECTS.values()
-    for path in dialect.client_paths
-    if MODEL in path
+    path.partition(MODEL)[0] for dialect in SPOKEN.values() for path in dialect.client_paths if MODEL in path
 )
 """Path prefixes after which a model's name stands, with its slashes encoded or not."""
 

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from .dialects import dialect
+from .dialects import EMBEDDINGS, dialect, embeddings_of
 from .dialects.base import Dialect, Quirks
 from .events import Begin, Failed, StreamEvent
 from .faults import Fault
@@ -73,6 +73,8 @@ def translate(
     if make is None:
         raise Fault("bad_request", f"There is no kind {kind!r}. There are: {', '.join(KINDS)}.", path="kind")
     reads, writes = _dialect(source, "source"), _dialect(target, "target")
+    if source in EMBEDDINGS or target in EMBEDDINGS:
+        reads, writes = _of_vectors(reads, "source"), _of_vectors(writes, "target")
     for quirk in sorted(quirks - writes.quirks.keys()):
         known = ", ".join(writes.quirks) or "none"
         raise Fault("bad_request", f"{target} has no quirk {quirk!r}. It has: {known}.", path="quirks")
@@ -168,6 +170,19 @@ def _record(record: Json) -> dict[str, str]:
     return record
 
 
+def _of_vectors(spoken: Dialect, which: str) -> Dialect:
+    """Where one side is of vectors, a dialect of chat stands for its owner's dialect of vectors.
+
+    Raises `Fault` (bad_request) where there is none.
+    """
+    found = (spoken,) if spoken.name in EMBEDDINGS else embeddings_of(spoken.name)
+    if not found:
+        names = ", ".join(EMBEDDINGS)
+        message = f"{spoken.name} has no embeddings. These have: {names}."
+        raise Fault("bad_request", message, path=which)
+    return found[0]
+
+
 # --- the kinds -----------------------------------------------------------------------------------
 
 
@@ -179,7 +194,8 @@ def _request(body: Json, source: Dialect, target: Dialect, model: str | None, qu
     made = msgspec.json.decode(target.write_request(request, report, quirks))
     if target.locate is None:
         return made, report.losses
-    return made, report.losses, target.address(request.model, "chat", request.stream)
+    stream = target.subject == "chat" and request.stream
+    return made, report.losses, target.address(request.model, "chat", stream)
 
 
 def _response(body: Json, source: Dialect, target: Dialect, model: str | None, _: Quirks) -> _Made:
@@ -191,6 +207,8 @@ def _response(body: Json, source: Dialect, target: Dialect, model: str | None, _
 
 
 def _stream(body: Json, source: Dialect, target: Dialect, model: str | None, _: Quirks) -> _Made:
+    if source.subject != "chat":
+        raise Fault("bad_request", f"{source.name} has no streams: vectors come whole.", path="kind")
     reader, report, wire = source.stream_reader(), Report(source.names), _wire(body, source)
     events = reader.feed(wire) + reader.end()
     made = target.stream_writer(report, True).write([_renamed(event, model) for event in events])

@@ -7,7 +7,7 @@ import click
 import msgspec
 from rich.table import Table
 
-from ..dialects import DIALECTS, dialect
+from ..dialects import SPOKEN, dialect
 from ..faults import Fault
 from ..foresight import Foreseen, foresee, foresee_dialects
 from ..losses import WHY
@@ -20,12 +20,12 @@ ALL = "all"
 
 @click.command("translate")
 @click.option(
-    "--from", "source", type=click.Choice(list(DIALECTS)), help="The dialect of the body that is read."
+    "--from", "source", type=click.Choice(list(SPOKEN)), help="The dialect of the body that is read."
 )
 @click.option(
     "--to",
     "target",
-    type=click.Choice([*DIALECTS, ALL]),
+    type=click.Choice([*SPOKEN, ALL]),
     help="The dialect of the body that is written; all: what every dialect would lose.",
 )
 @click.option(

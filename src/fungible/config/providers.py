@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ..dialects import DIALECTS
+from ..dialects import DIALECTS, embeddings_of
 from ..faults import Fault
 from ..models import Enabled, Off, nearest_name
 from ..providers.base import Provider
@@ -204,7 +204,8 @@ def _quirks(
 ) -> frozenset[str] | None:
     if names is None:
         return None
-    there = {quirk: says for name in dialects for quirk, says in DIALECTS[name].quirks.items()}
+    spoken = (*(DIALECTS[name] for name in dialects), *embeddings_of(*dialects))
+    there = {quirk: says for dialect in spoken for quirk, says in dialect.quirks.items()}
     for number, name in enumerate(names):
         if name not in there:
             what = (
@@ -329,6 +330,7 @@ def _enabled(
         dialect=dialect,
         aim=aim(row, dialect, key, headers, sign),
         also=tuple((DIALECTS[d], aim(row, DIALECTS[d], key, headers, sign)) for d in row.also),
+        embeds=tuple((d, aim(row, d, key, headers, sign)) for d in embeddings_of(*row.dialects)),
         key_name=source or "none",
         models=served,
         closed=is_embedded(row),

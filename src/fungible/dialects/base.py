@@ -11,14 +11,27 @@ client and provider speak the same dialect the bytes are moved: `peek` looks at 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import quote
 
 import msgspec
 
 from ..events import StreamEvent
 from ..faults import Fault
-from ..ir import Reply, Request, Usage
+from ..ir import (
+    Audio,
+    Document,
+    EmbeddingRequest,
+    Form,
+    Image,
+    Input,
+    Node,
+    Reply,
+    Request,
+    Text,
+    Usage,
+    Vector,
+)
 from ..losses import Report
 from ..world import Headers
 
@@ -36,6 +49,7 @@ class Peek(msgspec.Struct, frozen=True, gc=False):
     stream: bool = False
     stream_usage: bool = True
     max_output_tokens: int | None = None
+    form: Form | None = None  # of the vectors asked for, where the request says one
 
 
 class Located(msgspec.Struct, frozen=True, gc=False):
@@ -111,6 +125,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """One wire API.
 
     name:           as in the contract, `openai.chat`
+    subject:        what is asked for: `chat`, or `embeddings`, made by `embeddings` below
     path:           what a provider's base URL is followed by; `{model}` in it is the model's name
     stream_path:    the same for a call that streams, where that is another
     client_paths:   where fungible serves it; those with `{model}` are for people to read, `locate` reads them
@@ -153,6 +168,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
+    subject: Literal["chat", "embeddings"] = "chat"
     path: str
     stream_path: str | None = None
     client_paths: tuple[str, ...]
@@ -196,3 +212,84 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         elif stream and self.stream_path is not None:
             path = self.stream_path
         return path.replace(MODEL, quote(model, safe=""), 1) if MODEL in path else path
+
+
+def embeddings(owner: Dialect, **fields: Any) -> Dialect:
+    """The dialect in which `owner`'s providers are asked for vectors, with its errors and headers.
+
+    `fields` replace the owner's. It reads and writes `ir.EmbeddingRequest` and `ir.EmbeddingReply`, and
+    has no streams: its `peek` never says `stream`.
+    """
+    own: dict[str, Any] = {
+        "subject": "embeddings",
+        "stream_path": None,
+        "locate": None,
+        "counting": None,
+        "quirks": {},
+        "rewrites": {},
+        "silent": None,
+        "pages": {},
+    }
+    return msgspec.structs.replace(owner, **(own | fields))
+
+
+def wanted(request: EmbeddingRequest, field: str, report: Report, why: str) -> Any:
+    """What all inputs are asked with on a wire that says it once: the request's own, or the first input's.
+
+    An input that asks for something else is told as lost.
+    """
+    value = getattr(request, field)
+    if value is None:
+        value = next((v for given in request.inputs if (v := getattr(given, field)) is not None), None)
+    for given in request.inputs:
+        if getattr(given, field) not in (None, value):
+            report.lose(given, field, "approximated", why)
+    return value
+
+
+def unwanted(request: EmbeddingRequest, field: str, report: Report, why: str) -> None:
+    """The same for a wire that has no such field."""
+    for node in (request, *request.inputs):
+        if getattr(node, field, None) is not None:
+            report.lose(node, field, "dropped", why)
+
+
+def one_text(given: Input, report: Report, owner: str) -> str:
+    """An input for a wire that takes a text for each. Token ids and media are told as lost.
+
+    `owner`: the dialect whose extras the wire takes; none of them have a place here.
+    """
+    for name in report.extras(given, owner):
+        report.lose(Node(at=f"{given.at}.{name}"), None, "dropped", "unknown_field")
+    if given.tokens is not None:
+        report.lose(given, None, "dropped", "tokens")
+        return ""
+    texts = []
+    for part in given.parts:
+        if isinstance(part, Text):
+            texts.append(part.text)
+            report.extras(part, "")
+        else:
+            report.lose(part, None, "dropped", MEDIA.get(type(part), "native_block"))
+    if len(texts) > 1:
+        report.lose(given, None, "changed", "part_order")
+    return "\n".join(texts)
+
+
+MEDIA: dict[type, str] = {Image: "image", Document: "document", Audio: "audio"}
+"""A part that is no text -> the code of its loss."""
+
+
+def numbers_read(value: Any) -> tuple[float, ...] | None:
+    """A list of JSON numbers; None where it is no such list."""
+    if type(value) is not list or not {float, int}.issuperset(map(type, value)):
+        return None
+    return tuple(value)
+
+
+def numbers_of(vector: Vector, report: Report) -> list[float]:
+    """For a wire that writes vectors as numbers."""
+    numbers = vector.unpacked()
+    if numbers is None:
+        report.lose(vector, "packed", "dropped", "vector_form")
+    return list(numbers or ())

@@ -93,7 +93,7 @@ ROWS: tuple[Provider, ...] = (
         dialect="openai.chat",
         base_url="https://api.mistral.ai/v1",
         env=("MISTRAL_API_KEY",),
-        quirks=COMPATIBLE | {"no_stream_options", "thinking_parts", "random_seed"},
+        quirks=COMPATIBLE | {"no_stream_options", "thinking_parts", "random_seed", "output_dimension"},
         site="https://docs.mistral.ai/api",
     ),
     Provider(
@@ -288,7 +288,7 @@ ROWS: tuple[Provider, ...] = (
         base_url="http://127.0.0.1:8080/v1",
         env=("LLAMA_API_KEY",),
         local=True,
-        quirks=COMPATIBLE | {"reasoning_content", "top_k"},
+        quirks=COMPATIBLE | {"reasoning_content", "top_k", "no_dimensions"},
         site="https://github.com/ggml-org/llama.cpp/tree/master/tools/server",
     ),
     Provider(
@@ -315,7 +315,7 @@ ROWS: tuple[Provider, ...] = (
         signer="none",
         prices="",
         local=True,
-        quirks=COMPATIBLE | {"top_k"},
+        quirks=COMPATIBLE | {"top_k", "no_dimensions"},
         site="https://github.com/xorbitsai/xllamacpp",
     ),
 )

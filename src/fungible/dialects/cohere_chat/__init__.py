@@ -6,14 +6,16 @@ is told beside what was counted. A stream is blocks and calls, each with its num
 
 Files: `names` (words), `shape` (JSON checked), `parts` (messages read), `request`, `blocks` and `asking`
 (written), `reply`, `usage`, `stream` (read) and `chunks` (written), `watch` and `peek` (bytes that are only
-moved), `errors`.
+moved), `errors`; and `embed`, the same API's vectors.
 
 What must not be here: another dialect, a socket, a clock.
 """
 
 from collections.abc import Sequence
 
+from .. import base
 from ..base import Dialect
+from . import embed
 from .asking import write_request
 from .chunks import Writer
 from .errors import read_error, write_error, write_stream_error
@@ -56,4 +58,18 @@ DIALECT = Dialect(
     write_error=write_error,
     write_stream_error=write_stream_error,
     write_models=_write_models,
+)
+
+EMBEDDINGS = base.embeddings(
+    DIALECT,
+    name="cohere.embed",
+    path="/v2/embed",
+    client_paths=("/v2/embed",),
+    names=embed.NAMES,
+    peek=embed.peek,
+    read_request=embed.read_request,
+    write_request=embed.write_request,
+    read_reply=embed.read_reply,
+    write_reply=embed.write_reply,
+    read_usage=embed.read_usage,
 )

@@ -9,7 +9,8 @@ each with the next parts, and ends without a mark. Thoughts are counted beside t
 Files: `names` (words and differences), `shape` (JSON checked, and its two spellings), `schema`, `parts` and
 `blocks` (a part read and written), `contents` (the conversation), `config` (how to answer), `request`,
 `reply`, `logprobs`, `usage`, `stream` and `stream_write`, `partial` (arguments in pieces), `listed` (a stream
-as a list), `watch` and `peek` (bytes that are only moved, and addresses), `errors`.
+as a list), `watch` and `peek` (bytes that are only moved, and addresses), `errors`; and
+`embed`, the same API's vectors.
 
 What must not be here: another dialect, a socket, a clock. Where a model or a provider differs, that is a
 row in `names`, and no `if` on its name anywhere.
@@ -20,7 +21,9 @@ from collections.abc import Sequence
 import msgspec
 
 from ...faults import Fault
+from .. import base
 from ..base import Counting, Dialect, Located
+from . import embed
 from .errors import read_error, write_error, write_stream_error
 from .listed import ListWriter, no_remark, write_list_error
 from .names import NAME, NAMES, QUIRKS
@@ -98,3 +101,29 @@ LISTED = msgspec.structs.replace(
     write_stream_error=write_list_error,
 )
 """For clients that ask for a stream without `alt=sse`; a provider is always asked for events."""
+
+EMBEDDINGS = base.embeddings(
+    DIALECT,
+    name="gemini.batch_embed_contents",
+    path=f"{_MODELS}/{{model}}:batchEmbedContents",
+    client_paths=(f"{_MODELS}/{{model}}:batchEmbedContents",),
+    locate=embed.locate_batch,
+    names=embed.NAMES,
+    peek=embed.peek,
+    readdress=embed.readdress,
+    read_request=embed.read_batch,
+    write_request=embed.write_batch,
+    read_reply=embed.read_reply,
+    write_reply=embed.write_reply_batch,
+    read_usage=embed.read_usage,
+)
+ONE_EMBEDDING = msgspec.structs.replace(
+    EMBEDDINGS,
+    name="gemini.embed_content",
+    path=f"{_MODELS}/{{model}}:embedContent",
+    client_paths=(f"{_MODELS}/{{model}}:embedContent",),
+    locate=embed.locate_one,
+    read_request=embed.read_one,
+    write_request=embed.write_one,
+    write_reply=embed.write_reply_one,
+)

@@ -85,7 +85,10 @@ _FIELDS = (
     "logprobsResult urlContextMetadata modelStatus promptTokenCount candidatesTokenCount totalTokenCount "
     "thoughtsTokenCount cachedContentTokenCount toolUsePromptTokenCount promptTokensDetails "
     "candidatesTokensDetails cacheTokensDetails toolUsePromptTokensDetails trafficType chosenCandidates "
-    "topCandidates tokenId logProbability totalTokens"
+    "topCandidates tokenId logProbability totalTokens "
+    # of embeddings
+    "taskType outputDimensionality embedContentConfig autoTruncate documentOcr audioTrackExtraction "
+    "promptTokenDetails"
 )
 FIELDS = frozenset(_FIELDS.split())
 """The wire's names that may be written in snake_case as well."""

@@ -7,14 +7,16 @@ which the last says `"done": true` and what it took.
 
 Files: `names` (words), `shape` (JSON checked), `parts` (messages read), `request`, `blocks` and `asking`
 (written), `reply`, `usage`, `stream` (read) and `chunks` (written), `watch` and `peek` (bytes that are only
-moved), `errors`.
+moved), `errors`; and `embed`, the same server's vectors.
 
 What must not be here: another dialect, a socket, a clock.
 """
 
 from collections.abc import Sequence
 
+from .. import base
 from ..base import Dialect
+from . import embed
 from .asking import write_request
 from .chunks import Writer
 from .errors import read_error, write_error, write_stream_error
@@ -78,4 +80,18 @@ DIALECT = Dialect(
     write_models=_write_models,
     pages={"/api/tags": _write_models, "/api/version": _write_version},
     keepalives=(),
+)
+
+EMBEDDINGS = base.embeddings(
+    DIALECT,
+    name="ollama.embed",
+    path="/api/embed",
+    client_paths=("/api/embed",),
+    names=embed.NAMES,
+    peek=embed.peek,
+    read_request=embed.read_request,
+    write_request=embed.write_request,
+    read_reply=embed.read_reply,
+    write_reply=embed.write_reply,
+    read_usage=embed.read_plain_usage,
 )

@@ -7,10 +7,12 @@ OpenAI has it, and as a provider's quirks say.
 
 In reading order: `names` (the tables), `shape` (JSON, checked), `parts`, `thoughts` and `messages` (read),
 `request` and `reply`, `blocks` and `asking` (written), `stream` with `choices` (read), `chunks` (written),
-`peek` and `watch` (bytes that are only moved), `usage`, `errors`.
+`peek` and `watch` (bytes that are only moved), `usage`, `errors`; and `embeddings`, the same API's vectors.
 """
 
+from .. import base
 from ..base import Dialect
+from . import embeddings
 from .asking import write_request
 from .chunks import Writer
 from .errors import read_error, write_error, write_models, write_stream_error
@@ -45,4 +47,20 @@ DIALECT = Dialect(
     write_error=write_error,
     write_stream_error=write_stream_error,
     write_models=write_models,
+)
+
+EMBEDDINGS = base.embeddings(
+    DIALECT,
+    name="openai.embeddings",
+    path="/embeddings",
+    client_paths=("/v1/embeddings",),
+    names=embeddings.NAMES,
+    quirks=embeddings.QUIRKS,
+    rewrites=embeddings.REWRITES,
+    peek=embeddings.peek,
+    read_request=embeddings.read_request,
+    write_request=embeddings.write_request,
+    read_reply=embeddings.read_reply,
+    write_reply=embeddings.write_reply,
+    read_usage=embeddings.read_usage,
 )

@@ -70,6 +70,7 @@ def peek(body: bytes) -> Peek:
         head.stream is True,
         options is not None and options.include_usage is True,
         head.max_tokens if limit is None else limit,
+        None,
         head.messages,
     )
 

@@ -1,0 +1,63 @@
+"""What a target is sent that cannot be sent a call's own bytes: the request, written anew in its dialect.
+
+Pure, and free of states: `exchange` decides when. A call for vectors is a call like any other, routed, tried
+and counted; only its body is another, and not every target can take it.
+"""
+
+from typing import Any
+
+import msgspec
+
+from .call import Call
+from .dialects import SPOKEN
+from .faults import Fault
+from .losses import Loss, Report
+from .models import Target
+from .translate import lossy, tidy
+
+
+def rewritten(call: Call, read: Any, target: Target) -> tuple[bytes, tuple[Loss, ...]]:
+    """The body, and what it cannot carry. `read`: an `ir.Request` or an `ir.EmbeddingRequest`.
+
+    Raises `Fault` where the target cannot take it, or where it would lose something that nobody wants lost.
+    """
+    spoken, report = SPOKEN[target.dialect], Report(call.dialect.names)
+    if call.dialect.subject == "chat":
+        stream = call.peek.stream
+        usage = (stream and target.tells_usage) or None
+        request = msgspec.structs.replace(read, model=target.model, stream=stream, stream_usage=usage)
+    else:
+        request = _of_vectors(call, read, target)
+    body = spoken.write_request(request, report, target.quirks)
+    losses = tidy(report.losses) if report.losses else ()
+    if losses and call.dialect.subject != "chat":
+        _no_tokens(losses, target)
+    if losses and (call.asking.strict or (call.route is not None and call.route.lossless)):
+        raise lossy(losses, target.name)
+    return body, losses
+
+
+def _of_vectors(call: Call, read: Any, target: Target) -> Any:
+    """A form that the client is given anyway is not asked for: the answer is written anew."""
+    spoken = SPOKEN[target.dialect]
+    if spoken.subject != call.dialect.subject:
+        raise Fault(
+            "bad_request",
+            f"{target.provider} has no API for embeddings that fungible knows. "
+            "Ask a model of another provider; `fungible models` lists them.",
+            path="model",
+        )
+    forms = read.forms if spoken is call.dialect or call.peek.form is None else ()
+    return msgspec.structs.replace(read, model=target.model, forms=forms)
+
+
+def _no_tokens(losses: tuple[Loss, ...], target: Target) -> None:
+    """Raises `Fault` (bad_request) where nothing of an input would be left."""
+    path = next((loss.path for loss in losses if loss.why == "tokens"), None)
+    if path is not None:
+        raise Fault(
+            "bad_request",
+            f"{path} is token ids, which {target.provider} does not take: another model's tokenizer made "
+            "them. Send the text.",
+            path=path,
+        )
