@@ -9,7 +9,9 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from fungible.faults import Fault
-from fungible.providers.sigv4 import SKEW_MS_MAX, Signed, key_of, signed
+from fungible.providers.sigv4 import SKEW_MS_MAX, Signer, key_of
+from fungible.providers.sigv4 import Credentials as Held
+from fungible.world import Origin, Outgoing
 
 KEY = "fk-0123456789-secret"
 HOST = "127.0.0.1:4000"
@@ -24,11 +26,19 @@ PATHS = {
 QUERIES = ["", "b=2&a=1", "x=a%2Fb&empty="]
 
 
-def by_botocore(path: str, query: str, access: str, secret: str, token: str | None = None) -> Any:
+def by_botocore(
+    path: str,
+    query: str,
+    access: str,
+    secret: str,
+    token: str | None = None,
+    region: str = "us-east-1",
+    **more: str,
+) -> Any:
     url = f"http://{HOST}{path}" + (f"?{query}" if query else "")
-    headers = {"Content-Type": "application/json", "X-Spaced": "  a   b "}
+    headers = {"Content-Type": "application/json", **more}
     asked = AWSRequest("POST", url, headers=headers, data=BODY)
-    SigV4Auth(Credentials(access, secret, token), "bedrock", "us-east-1").add_auth(asked)
+    SigV4Auth(Credentials(access, secret, token), "bedrock", region).add_auth(asked)
     return {"host": HOST, **{name.lower(): value for name, value in asked.headers.items()}}
 
 
@@ -44,7 +54,7 @@ def when(headers: dict[str, str]) -> int:
 @pytest.mark.parametrize("query", QUERIES)
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 def test_what_botocore_signs_is_taken(path: str, query: str) -> None:
-    headers = by_botocore(path, query, KEY, KEY)
+    headers = by_botocore(path, query, KEY, KEY, **{"X-Spaced": "  a   b "})
     now_ms = when(headers)
     assert key_of(b"POST", path, query.encode(), as_read(headers), BODY, now_ms) == KEY.encode()
 
@@ -52,13 +62,27 @@ def test_what_botocore_signs_is_taken(path: str, query: str) -> None:
 @pytest.mark.parametrize("token", [None, "session/token=="])
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 def test_what_we_sign_is_what_botocore_signs(path: str, token: str | None) -> None:
-    headers = by_botocore(path, "", "AKIDEXAMPLE", "wJalr/EXAMPLE", token)
-    asked = Signed(
-        "POST", path, "", {"host": HOST, "content-type": "application/json", "x-spaced": "a   b"}, BODY
-    )
-    made = signed(asked, ("us-east-1", "bedrock"), "AKIDEXAMPLE", "wJalr/EXAMPLE", token, when(headers))
-    assert made["authorization"] == headers["authorization"]
-    assert made.get("x-amz-security-token") == token
+    headers = by_botocore(path, "", "AKIDEXAMPLE", "wJalr/EXAMPLE", token, region="eu-west-3")
+    sign = Signer(Held("AKIDEXAMPLE", "wJalr/EXAMPLE", token), "eu-west-3")
+    head = f"POST {path} HTTP/1.1\r\nhost: {HOST}\r\ncontent-type: application/json\r\nuser-agent: x\r\n".encode()
+    outgoing = Outgoing(Origin("http", "127.0.0.1", 4000), path, head, BODY)
+    for wait_ms in (-86_400_000, -1_000, 0, 0):  # what it remembers of other days and seconds is of no matter
+        made = sign(outgoing, when(headers) + wait_ms)
+    fields = dict(line.split(": ", 1) for line in made.head.decode().split("\r\n")[1:-1])
+    assert fields["authorization"] == headers["authorization"]
+    assert fields.get("x-amz-security-token") == token
+
+
+def test_a_renewed_credential_signs_from_then_on() -> None:
+    held = Held("AKIDOLD", "old", None)
+    sign = Signer(held, "us-east-1")
+    outgoing = Outgoing(Origin("http", "h", 80), "/a", b"POST /a HTTP/1.1\r\nhost: h\r\n", b"{}")
+    before = sign(outgoing, 0).head
+    held.renew("AKIDNEW", "new", "t")
+    after = sign(outgoing, 0).head
+    assert b"Credential=AKIDOLD/" in before and b"Credential=AKIDNEW/" in after
+    assert after.replace(b"x-amz-security-token: t\r\n", b"") != before
+    assert sign(outgoing, 0).head == after == Signer(held, "us-east-1")(outgoing, 0).head
 
 
 GOOD = by_botocore(PATHS["a model"], "", KEY, KEY)

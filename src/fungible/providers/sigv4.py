@@ -19,8 +19,6 @@ from hashlib import sha256
 from typing import NamedTuple, NoReturn
 from urllib.parse import quote, unquote
 
-import msgspec
-
 from ..faults import Fault
 from ..world import Outgoing
 
@@ -38,6 +36,9 @@ CHAIN_MISSING = "needs botocore to look for credentials: pip install 'fungible[b
 
 _REGION = re.compile(r"\.([a-z]{2,3}(?:-[a-z]+)+-\d+)\.(?:vpce\.)?(?:amazonaws\.com|api\.aws)")
 _SIGNED = re.compile(r"host|content-type|x-amz-.*")
+
+_DATE, _TOKEN = "x-amz-date", "x-amz-security-token"
+HEADS_MAX = 256  # remembered by a signer; there is one for each model, and more where callers add headers
 
 _STAMP = "%Y%m%dT%H%M%SZ"
 _UNRESERVED = "-_.~"
@@ -65,23 +66,31 @@ class Signed(NamedTuple):
 
 
 def signature(asked: Signed, names: Sequence[str], scope: Scope, stamp: str, secret: str) -> str:
-    """Of the headers `names`, in hex. `stamp` is the value of `x-amz-date`."""
-    lines = [f"{name}:{' '.join(asked.headers.get(name, '').split())}" for name in names]
-    canonical = "\n".join(
-        (
-            asked.method,
-            quote(asked.path, safe="/" + _UNRESERVED),
-            _query(asked.query),
-            *lines,
-            "",
-            ";".join(names),
-            sha256(asked.body).hexdigest(),
-        )
-    )
-    told = "\n".join((SCHEME.decode(), stamp, str(scope), sha256(canonical.encode()).hexdigest()))
+    """Of the headers `names`, which have `x-amz-date`, in hex. `stamp` is the value of that."""
+    before, after = canonical(asked, names)
+    text = f"{before}{stamp}{after}{sha256(asked.body).hexdigest()}"
+    return seal(text, scope, stamp, day_key(scope, secret))
+
+
+def canonical(asked: Signed, names: Sequence[str]) -> tuple[str, str]:
+    """The form that is signed, but for the body's hash at its end: what stands before the time, and after."""
+    lines = [f"{name}:{' '.join(asked.headers.get(name, '').split())}\n" for name in names]
+    at = list(names).index(_DATE)
+    path = quote(asked.path, safe="/" + _UNRESERVED)
+    before = f"{asked.method}\n{path}\n{_query(asked.query)}\n{''.join(lines[:at])}{_DATE}:"
+    return before, f"\n{''.join(lines[at + 1 :])}\n{';'.join(names)}\n"
+
+
+def day_key(scope: Scope, secret: str) -> bytes:
+    """What signs on one day, in one region, for one service."""
     key = f"AWS4{secret}".encode()
     for step in (*scope, "aws4_request"):
         key = hmac.digest(key, step.encode(), "sha256")
+    return key
+
+
+def seal(text: str, scope: Scope, stamp: str, key: bytes) -> str:
+    told = f"{SCHEME.decode()}\n{stamp}\n{scope}\n{sha256(text.encode()).hexdigest()}"
     return hmac.digest(key, told.encode(), "sha256").hex()
 
 
@@ -89,19 +98,6 @@ def _query(query: str) -> str:
     pairs = [pair.partition("=") for pair in query.split("&") if pair]
     coded = [(quote(unquote(n), safe=_UNRESERVED), quote(unquote(v), safe=_UNRESERVED)) for n, _, v in pairs]
     return "&".join(f"{name}={value}" for name, value in sorted(coded))
-
-
-def signed(
-    asked: Signed, scope: tuple[str, str], access: str, secret: str, token: str | None, now_ms: int
-) -> dict[str, str]:
-    """The headers that sign a request. `scope`: region and service; `token`: of a temporary credential."""
-    stamp = datetime.fromtimestamp(now_ms // 1000, UTC).strftime(_STAMP)
-    more = {"x-amz-date": stamp} | ({"x-amz-security-token": token} if token else {})
-    whole = asked._replace(headers={**asked.headers, **more})
-    names, where = sorted(whole.headers), Scope(stamp[:8], *scope)
-    made = signature(whole, names, where, stamp, secret)
-    said = f"Credential={access}/{where}, SignedHeaders={';'.join(names)}, Signature={made}"
-    return {"authorization": f"{SCHEME.decode()} {said}", **more}
 
 
 def region_of(host: str) -> str | None:
@@ -132,24 +128,75 @@ class Credentials:
         raise TypeError("Credentials are not copied or pickled")
 
 
-class Signer:
-    """Signs each request to one region: its host, its type, the fields of AWS's own, and its body."""
+class _Prepared(NamedTuple):
+    """What of a signature is the same for many requests. `lines`: what is put on the head, up to it."""
 
-    __slots__ = ("_credentials", "region")
+    before: str
+    after: str
+    lines: str
+
+
+class Signer:
+    """Signs each request to one region: its host, its type, the fields of AWS's own, and its body.
+
+    A head comes again and again, so its canonical form is remembered; so are the day's key and the second's
+    stamp. All of it is forgotten with the credential it is of.
+    """
+
+    __slots__ = ("_credentials", "_heads", "_held", "_key", "_scope", "_second", "_stamp", "region")
 
     def __init__(self, credentials: Credentials, region: str) -> None:
         self._credentials = credentials
         self.region = region
+        self._forget(credentials.reveal())
+
+    def _forget(self, held: tuple[str, str, str | None]) -> None:
+        self._held = held
+        self._heads: dict[tuple[str, bytes], _Prepared] = {}
+        self._scope, self._key = Scope("", self.region, SERVICE), b""
+        self._second, self._stamp = -1, ""
 
     def __call__(self, outgoing: Outgoing, now_ms: int) -> Outgoing:
+        held = self._credentials.reveal()
+        if held is not self._held:
+            self._forget(held)
+        second = now_ms // 1000
+        if second != self._second:
+            self._turn(second)
+        known = self._heads.get((outgoing.path, outgoing.head))
+        if known is None:
+            known = self._prepare(outgoing)
+        text = f"{known.before}{self._stamp}{known.after}{sha256(outgoing.body).hexdigest()}"
+        made = seal(text, self._scope, self._stamp, self._key)
+        head = outgoing.head + f"{_DATE}: {self._stamp}\r\n{known.lines}{made}\r\n".encode("latin-1")
+        return Outgoing(outgoing.origin, outgoing.path, head, outgoing.body, outgoing.connect_ms)
+
+    def _turn(self, second: int) -> None:
+        """To another second, and perhaps another day."""
+        stamp = datetime.fromtimestamp(second, UTC).strftime(_STAMP)
+        if stamp[:8] != self._scope.day:
+            self._scope = self._scope._replace(day=stamp[:8])
+            self._key = day_key(self._scope, self._held[1])
+            self._heads.clear()  # their lines tell the day
+        self._second, self._stamp = second, stamp
+
+    def _prepare(self, outgoing: Outgoing) -> _Prepared:
+        access, _, token = self._held
         first, *lines = outgoing.head.decode("latin-1").split("\r\n")
         fields = {n.lower(): v for n, _, v in (line.partition(": ") for line in lines) if n}
+        kept = {name: value for name, value in fields.items() if _SIGNED.fullmatch(name)} | {_DATE: ""}
+        if token:
+            kept[_TOKEN] = token
         path, _, query = outgoing.path.partition("?")
-        kept = {name: value for name, value in fields.items() if _SIGNED.fullmatch(name)}
-        asked = Signed(first.partition(" ")[0], path, query, kept, outgoing.body)
-        more = signed(asked, (self.region, SERVICE), *self._credentials.reveal(), now_ms)
-        head = outgoing.head + "".join(f"{name}: {value}\r\n" for name, value in more.items()).encode()
-        return msgspec.structs.replace(outgoing, head=head)
+        names = sorted(kept)
+        before, after = canonical(Signed(first.partition(" ")[0], path, query, kept, b""), names)
+        said = f"Credential={access}/{self._scope}, SignedHeaders={';'.join(names)}, Signature="
+        more = f"{_TOKEN}: {token}\r\n" if token else ""
+        if len(self._heads) >= HEADS_MAX:
+            self._heads.clear()
+        known = _Prepared(before, after, f"{more}authorization: {SCHEME.decode()} {said}")
+        self._heads[outgoing.path, outgoing.head] = known
+        return known
 
     def secrets(self) -> tuple[bytes, ...]:
         """What of the credentials a request shows, and an answer that refuses it may repeat."""
