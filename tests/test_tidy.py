@@ -30,7 +30,7 @@ RINGS: tuple[tuple[str, ...], ...] = (
     # 3, keepers
     (
         "store", "ledger", "journal", "prices", "recorder", "replay", "switch", "tune", "fleet",
-        "risk", "simulator", "keys", "pricelist", "statement",
+        "risk", "simulator", "keys", "pricelist", "statement", "memory",
     ),
     # 4, edges
     (

@@ -25,6 +25,7 @@ from .gateway import Gateway, Prices
 from .http.client import Pool
 from .keys import KeyRing
 from .ledger import Ledger
+from .memory import Memory
 from .observe import Metrics
 from .prices import PriceBook, start_compiling
 from .providers.table import SHIPPED_MODELS
@@ -47,6 +48,10 @@ class Books:
         self._budgets: Budgets | None = None
         self.open: Callable[[Opened], None] = ledger.open  # the ledger's own: a call in between is two a call
         self.settle: Callable[[Settled], None] = ledger.settle
+
+    @property
+    def boot(self) -> str:
+        return self._ledger.boot
 
     @property
     def rows(self) -> int:
@@ -92,6 +97,8 @@ class App:
         self.embedded = _engine(config)
         self.metrics = Metrics(state / "metrics" if shared else None, worker)
         self.gateway = Gateway(self.local, self.books, self.pool, self.embedded, self.metrics)
+        self.memory = Memory(state, self.books.boot, config.server.keep_days, self.gateway.wall_ms)
+        self.gateway.memory = self.memory
         self.front = Front(self.gateway, self.gauges)
         self._open = False
         self.said: list[str] = []  # what an operator should read, taken by whoever runs this
@@ -140,6 +147,10 @@ class App:
         if self.config.chains:
             self._renew_when_due()
         try:
+            self.memory.tend()
+        except Fault as fault:
+            self.said.append(f"What was kept long enough could not be deleted: {fault.message}")
+        try:
             self.metrics.keep()
         except OSError as error:
             self.said.append(f"The metrics of this worker could not be written: {error.strerror}.")
@@ -172,6 +183,7 @@ class App:
             self.embedded.close()
             self.embedded = self.gateway.embedded = _engine(fresh)
         self.config = fresh
+        self.memory.days = fresh.server.keep_days
         self.taken_up_ms, self.refused = self.gateway.wall_ms(), None
         self._stamps = _stamps(fresh.watched)
         anyone = self._open or fresh.server.auth == "open"
@@ -241,6 +253,7 @@ class App:
         with suppress(RuntimeError):
             self.pool.close()
         self.embedded.close()
+        self.memory.close()
         self.books.close()
         self._beside.shutdown()
         self.store.fold()

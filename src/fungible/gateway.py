@@ -23,9 +23,11 @@ from .dialects import DIALECTS, SPOKEN
 from .dialects.base import MODEL, Dialect, KeyOf, Located
 from .exchange import Exchange
 from .faults import Fault
+from .memory import Keeper, Memory
 from .models import Catalogue, Target
 from .money import Price
 from .observe import Metrics
+from .policies.auth import MISSING
 from .prices import LOCAL
 from .providers.signers import EMBEDDED
 from .repeats import Recorder, Repeats
@@ -38,6 +40,7 @@ CREDENTIALS: tuple[tuple[bytes, bytes], ...] = (
     (b"api-key", b""),
     (b"x-goog-api-key", b""),
 )
+JSON = b"content-type: application/json\r\n"
 IDEMPOTENCY = b"idempotency-key"
 HINT = b"x-fungible-route-hint"
 DRY = b"x-fungible-dry-run"
@@ -147,6 +150,7 @@ class Gateway:
         self._operations, self._placed = operations()
         self._repeats = Repeats()
         self._boot = secrets.token_hex(5)
+        self.memory: Memory | None = None  # nothing is kept
         self.clock = time.monotonic
         self.chance = chance if chance is not None else random.random
 
@@ -157,6 +161,8 @@ class Gateway:
         head, body = request.head, request.body
         asking: Asking = head.note
         if asking is None:
+            if self.memory is not None and self._told(self.memory, request, client):
+                return FINISHED
             asking = head.note = self._read(request)
         metrics = self.metrics
         metrics.calls = count = metrics.calls + 1
@@ -170,6 +176,12 @@ class Gateway:
             if located is not None:
                 peek = located.complete(peek)
             call = Call(identity, asking, dialect, body, peek, now)
+            if dialect.keeping is not None and self.memory is not None:
+                keeper = self._remembering(self.memory, call, client)
+                if keeper is not None and keeper.waiting is not None:
+                    self._run_behind(self.memory, call, keeper, client)
+                    return FINISHED
+                client = keeper or client
             if asking.repeat is not None:
                 recorder = self._taken(request.path, call, asking.repeat, client)
                 if recorder is None:
@@ -178,6 +190,9 @@ class Gateway:
         except Fault as fault:
             refuse(client, dialect, fault, identity)
             return FINISHED
+        return self._begun(call, client)
+
+    def _begun(self, call: Call, client: Client) -> Exchange:
         exchange = Exchange(call, client, self.local, self)
         self.active.add(exchange)
         try:
@@ -186,6 +201,46 @@ class Gateway:
             self.active.discard(exchange)
             raise
         return exchange
+
+    # --- what is kept of earlier calls
+
+    def _remembering(self, memory: Memory, call: Call, client: Client) -> Keeper | None:
+        """As `Memory.take`. A key or a model that is none is refused later, as in any other call."""
+        keeping, local = call.dialect.keeping, self.local
+        if keeping is None or call.asking.operation != "chat":
+            return None
+        try:
+            owner = self._owner(call.asking.secret)
+            targets = local.catalogue.route(call.peek.model).targets
+        except Fault:
+            return None
+        return memory.take(call, keeping, owner, client, targets)
+
+    def _run_behind(self, memory: Memory, call: Call, keeper: Keeper, client: Client) -> None:
+        exchange = self._begun(call, keeper)
+        if not keeper.over or keeper.late is not None:
+            memory.began(keeper, client, f"x-fungible-call: {call.id}\r\n".encode(), exchange)
+
+    def _told(self, memory: Memory, request: Request, client: Client) -> bool:
+        """Whether the request was for something kept, and so has been answered. Raises `Fault`."""
+        told = memory.page(
+            request.method,
+            request.path,
+            request.query,
+            request.body,
+            lambda: self._owner(credential(request.headers)),
+        )
+        if told is not None:
+            client.reply(told[0], JSON, told[1])
+        return told is not None
+
+    def _owner(self, secret: bytes | None) -> str:
+        """Whose the call is: a key's id. Raises `Fault` for a key that does not hold."""
+        if self.local.settings.open:
+            return ""
+        if not secret:
+            raise Fault("authentication", MISSING)
+        return self.local.keys.check(secret).id
 
     def _read(self, request: Request) -> Asking:
         """What the head says. Raises `Fault` where it asks for what is not here."""

@@ -45,6 +45,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     drain_ms: int
     attempts_max: int
     retries_per_s: int
+    keep_days: int
 
     def settings(self) -> Settings:
         """What of it a call needs."""

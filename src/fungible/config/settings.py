@@ -181,6 +181,9 @@ SERVER: dict[str, Setting] = {
     "total_ms": Setting(TIME, 600_000, "How long a whole call may take, all attempts included."),
     "drain_ms": Setting(whole(0, DAY_MS), 30_000, "How long running calls may go on at a stop."),
     "attempts_max": Setting(whole(1, 10), 3, "Attempts a call, the first included."),
+    "keep_days": Setting(
+        whole(0, 3650), 30, "How long answers are kept that a later call may name. 0: none is."
+    ),
     "retries_per_s": Setting(
         whole(0, 100_000),
         10,

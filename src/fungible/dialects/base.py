@@ -25,6 +25,7 @@ from ..ir import (
     Form,
     Image,
     Input,
+    Json,
     Node,
     Reply,
     Request,
@@ -116,6 +117,58 @@ class Counting(msgspec.Struct, frozen=True):
     write: Callable[[int], bytes]
 
 
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """What a request asks of whoever keeps answers.
+
+    earlier:      the id of the answer it goes on from; `conversation`: of the conversation it belongs to
+    store:        whether its answer may be named later
+    background:   nobody waits for the answer; it is asked for by its id
+    """
+
+    earlier: str | None
+    conversation: str | None
+    store: bool
+    background: bool
+
+
+class Keeping(msgspec.Struct, frozen=True, kw_only=True):
+    """For a dialect whose requests may name earlier answers instead of sending what was said.
+
+    answers, conversations:  the paths below which what is kept is asked for by its id
+    items_path:              what follows an answer's id there, for what it was asked with
+    words                    a body with none of these asks for nothing but perhaps not to be stored
+    asked(body)              raises Fault for what makes no sense
+    resumed(body, earlier, whole)   the body with the earlier items before its own; `whole`: without the
+                             fields that whoever keeps answers has seen to
+    items(body)              what the request said, as items
+    answered(data)           the whole answer, from a plain one or what ends a stream; None: not there
+    identity(data)           the answer's id, from the beginning of its stream
+    spoken(answer)           what the answer said, as items
+    begun(id, seconds, body) an answer that is not there yet; ended(answer, status, error body) how it ended
+    listed(items, prefix, query)  a page of items; raises Fault
+    conversation(id, seconds, body)  one, and the items it begins with; raises Fault
+    deleted(id, kind)        kind: answer or conversation
+    """
+
+    answers: str
+    conversations: str
+    answer_prefix: str
+    conversation_prefix: str
+    items_path: str
+    words: tuple[bytes, ...]
+    asked: Callable[[bytes], Asked]
+    resumed: Callable[[bytes, list[Json], bool], bytes]
+    items: Callable[[bytes], list[Json]]
+    answered: Callable[[bytes], dict[str, Json] | None]
+    identity: Callable[[bytes], str | None]
+    spoken: Callable[[dict[str, Json]], list[Json]]
+    begun: Callable[[str, int, bytes], dict[str, Json]]
+    ended: Callable[[dict[str, Json], str, bytes], dict[str, Json]]
+    listed: Callable[[list[Json], str, dict[str, str]], bytes]
+    conversation: Callable[[str, int, bytes], tuple[dict[str, Json], list[Json]]]
+    deleted: Callable[[str, str], bytes]
+
+
 def comment(text: str) -> bytes:
     """A comment of an event stream (WHATWG HTML, section 9.2)."""
     return f": {text}\n\n".encode("utf-8", "replace")
@@ -203,6 +256,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     keepalives: tuple[bytes, ...] = (b":",)
     remark: Callable[[str], bytes] = comment
     counting: Counting | None = None
+    keeping: Keeping | None = None
 
     def address(self, model: str, operation: str = "chat", stream: bool = False) -> str:
         """The path of a call to a provider. Each byte of the name that could be read otherwise is encoded."""

@@ -3,12 +3,13 @@
 How it thinks. `ledger.db` (`attempts`) is where rows rest: they come from the journals (`ledger`), in
 transactions that also move the journal's offset, so that folding twice, or from several processes at once,
 or dying in the middle, counts nothing twice. `budget.db` (`budgets`) is apart because it is on the path of
-a call. `database` opens either.
+a call. `answers.db` (`answers`) holds what may be named later. `database` opens each.
 
 Every statement is a literal with bound values. Not here: prices, secrets, policy, any clock.
 """
 
+from .answers import Answer, Answers
 from .attempts import SPEND_BY, Folded, Store
 from .budgets import Budgets
 
-__all__ = ["SPEND_BY", "Budgets", "Folded", "Store"]
+__all__ = ["SPEND_BY", "Answer", "Answers", "Budgets", "Folded", "Store"]

@@ -19,6 +19,7 @@ from ...faults import Fault
 from ..base import Counting, Dialect
 from .asking import write_request
 from .errors import read_error, write_error, write_models, write_stream_error
+from .keeping import KEEPING
 from .names import NAME, NAMES, QUIRKS, REWRITES
 from .peek import peek, readdress
 from .reply import read_plain_usage, read_reply, unlike, write_reply
@@ -67,5 +68,6 @@ DIALECT = Dialect(
     write_stream_error=write_stream_error,
     write_models=write_models,
     keepalives=(b":", b"event: keepalive"),
+    keeping=KEEPING,
     counting=Counting(path="/responses/input_tokens", read=_read_count, write=_write_count),
 )

@@ -1,0 +1,360 @@
+"""Memory: answers that a later call may name, for providers that keep none.
+
+How it thinks. A request of a dialect that has `keeping` may name an earlier answer or a conversation. Where
+it is one of ours, what was said is put in front of what the request says, and from there on the call is any
+other: every target can take it. Its answer goes to the client through a `Keeper`, which gives it an id of
+ours and keeps it. Where all targets of a route speak the client's dialect they keep their own, and nothing
+is done here.
+
+An answer in the background is the same with nobody listening: the client is told that it is queued, and asks
+for it by its id. A process that dies leaves it failed.
+
+What is kept are prompts: `[server] keep_days = 0` keeps none. A key finds its own and no other's.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from . import ledger
+from .answer import Client
+from .call import Call
+from .dialects import DIALECTS
+from .dialects.base import Asked, Keeping
+from .faults import Fault
+from .ir import Json
+from .models import Target
+from .store import Answer, Answers
+
+DAY_MS = 86_400_000
+EXPIRE_EVERY_MS = 3_600_000
+JSON_HEAD = b"content-type: application/json\r\n"
+TARGET = b"x-fungible-target: "
+
+
+class Running(Protocol):
+    """A call under way, as far as it can be cancelled."""
+
+    def on_client_gone(self) -> None: ...
+
+
+class Memory:
+    """Of one process. `days`: how long things are kept; `boot`: the process, as its ledger is known."""
+
+    def __init__(self, state: str | Path, boot: str, days: int, wall_ms: Callable[[], int]) -> None:
+        self.days = days
+        self._state = Path(state)
+        self._boot = boot
+        self._wall_ms = wall_ms
+        self._answers: Answers | None = None
+        self._expired_ms = 0
+        self.behind: dict[tuple[str, str], Running] = {}  # answers in the background, by (owner, id)
+
+    @property
+    def answers(self) -> Answers:
+        """Opened when first needed: most processes keep nothing."""
+        if self._answers is None:
+            self._answers = Answers(self._state)
+        return self._answers
+
+    def tend(self) -> None:
+        """Delete what has been kept long enough, now and then. Raises Fault."""
+        now_ms = self._wall_ms()
+        if now_ms - self._expired_ms > EXPIRE_EVERY_MS and (self._state / "answers.db").exists():
+            self._expired_ms = now_ms
+            self.answers.expire(now_ms - self.days * DAY_MS)
+
+    def close(self) -> None:
+        if self._answers is not None:
+            self._answers.close()
+
+    # --- calls
+
+    def take(
+        self, call: Call, keeping: Keeping, owner: str, client: Client, targets: Sequence[Target]
+    ) -> "Keeper | None":
+        """The client to answer the call through; None: nothing is to be kept of it.
+
+        Sets the call's body where it names what is kept here. Raises Fault for a name that nobody knows.
+        """
+        spoken = [target.spoken(call.dialect.name) for target in targets]
+        own = {t.name for t in spoken if t.dialect == call.dialect.name}
+        if len(own) == len(spoken) and not any(word in call.body for word in keeping.words):
+            return None
+        asked = keeping.asked(call.body)
+        earlier = self._earlier(asked, keeping, owner, bool(own))
+        items = keeping.items(call.body)
+        ours = earlier is not None or asked.background
+        if not ours and len(own) == len(spoken):
+            return None
+        if self.days == 0 and asked.background:
+            raise Fault("bad_request", "This server keeps no answers, so none can wait.", path="background")
+        name = keeping.answer_prefix + secrets.token_hex(16)
+        begun = keeping.begun(name, self._wall_ms() // 1000, call.body)
+        if ours or not own:
+            call.body = keeping.resumed(call.body, earlier or [], True)
+        if not asked.store or self.days == 0:
+            return None
+        keeper = Keeper(self, keeping, client, owner, name, asked, items, frozenset() if ours else own)
+        if asked.background:
+            keeper.waiting = begun
+        return keeper
+
+    def _earlier(self, asked: Asked, keeping: Keeping, owner: str, others: bool) -> list[Json] | None:
+        """What was said before; None: nothing is named, or what only a provider can know."""
+        name = asked.earlier or asked.conversation
+        if name is None:
+            return None
+        path = "previous_response_id" if asked.earlier else "conversation"
+        if asked.earlier:
+            chain = self.answers.chain(owner, name)
+            if chain is not None and not chain:
+                text = f"What was said before {name!r} is not kept any more. Send it in the input."
+                raise Fault("bad_request", text, path=path, code="previous_response_not_found")
+            if chain is not None:
+                return [said for items, body in chain for said in (*items, *keeping.spoken(body))]
+        elif self.answers.conversation(owner, name) is not None:
+            return self.answers.said(owner, name)
+        if others:  # it may be a provider's own
+            return None
+        text = f"There is no whole answer or conversation {name[:80]!r} of this key here. Send what was said."
+        raise Fault("bad_request", text, path=path, code=f"{path.removesuffix('_id')}_not_found")
+
+    def put(self, keeper: "Keeper", body: dict[str, Json]) -> None:
+        """Keep an answer that is whole. Raises Fault where the disk cannot."""
+        asked = keeper.asked
+        body = {**body, "id": keeper.name}
+        if asked.earlier is not None and not keeper.own:
+            body["previous_response_id"] = asked.earlier
+        if keeper.waiting is not None:
+            body["background"] = True
+            self.answers.end(keeper.owner, keeper.name, str(body.get("status")), body)
+        else:
+            kept = Answer(str(body.get("status")), self._boot, keeper.items, body)
+            self.answers.put(keeper.owner, keeper.name, self._wall_ms(), asked.earlier, self._boot, kept)
+        if asked.conversation is not None:
+            said = [*keeper.items, *keeper.keeping.spoken(body)]
+            self.answers.add(keeper.owner, asked.conversation, said)
+
+    # --- in the background
+
+    def began(self, keeper: "Keeper", client: Client, head: bytes, running: Running) -> None:
+        """The call has been admitted and goes on by itself: tell its client so."""
+        assert keeper.waiting is not None
+        body = keeper.keeping.ended(keeper.waiting, "in_progress", b"")
+        if not keeper.over:
+            self.behind[keeper.owner, keeper.name] = running
+        now_ms = self._wall_ms()
+        kept = Answer("in_progress", self._boot, keeper.items, body)
+        self.answers.put(keeper.owner, keeper.name, now_ms, keeper.asked.earlier, self._boot, kept)
+        client.reply(200, JSON_HEAD + head, msgspec.json.encode(keeper.waiting))
+        if keeper.late is not None:
+            keeper.late()
+
+    def failed(self, keeper: "Keeper", status: str, error: bytes) -> None:
+        assert keeper.waiting is not None
+        body = keeper.keeping.ended(keeper.waiting, status, error)
+        self.answers.end(keeper.owner, keeper.name, status, body)
+
+    # --- what is kept, by its address
+
+    def page(
+        self, method: bytes, path: str, query: bytes, body: bytes, owner_of: Callable[[], str]
+    ) -> tuple[int, bytes] | None:
+        """(status, body) of a request for something kept; None: the address is none. Raises Fault."""
+        for dialect in DIALECTS.values():
+            keeping = dialect.keeping
+            for kind in ("answer", "conversation") if keeping is not None else ():
+                assert keeping is not None
+                root = keeping.answers if kind == "answer" else keeping.conversations
+                rest = path[len(root) :].strip("/").split("/") if f"{path}/".startswith(f"{root}/") else None
+                if rest is None or (kind == "answer" and rest == [""]):
+                    continue
+                way = WAYS.get((kind, method, len(rest) if rest[0] else 0, _last(rest, keeping)))
+                if way is None:
+                    return None
+                asked = dict(parse_qsl(query.decode("latin-1")))
+                return 200, way(self, keeping, owner_of(), rest[0], asked, body)
+        return None
+
+    def get(self, keeping: Keeping, owner: str, name: str, query: dict[str, str], body: bytes) -> bytes:
+        found = self._found(owner, name)
+        if found.status == "in_progress" and (owner, name) not in self.behind and self._dead(found.boot):
+            lost = msgspec.json.encode({"error": {"message": "The process that made this answer has ended."}})
+            self.answers.end(owner, name, "failed", keeping.ended(found.body, "failed", lost))
+            found = self._found(owner, name)
+        return msgspec.json.encode(found.body)
+
+    def cancel(self, keeping: Keeping, owner: str, name: str, query: dict[str, str], body: bytes) -> bytes:
+        """Stop an answer in the background. One that another worker makes runs on, and is thrown away."""
+        found = self._found(owner, name)
+        if not found.body.get("background"):
+            raise Fault("bad_request", "Only an answer in the background can be cancelled.")
+        self.answers.end(owner, name, "cancelled", keeping.ended(found.body, "cancelled", b""))
+        running = self.behind.pop((owner, name), None)
+        if running is not None:
+            running.on_client_gone()
+        return msgspec.json.encode(self._found(owner, name).body)
+
+    def delete(self, keeping: Keeping, owner: str, name: str, query: dict[str, str], body: bytes) -> bytes:
+        self._found(owner, name)
+        running = self.behind.pop((owner, name), None)
+        if running is not None:
+            running.on_client_gone()
+        self.answers.delete(owner, name)
+        return keeping.deleted(name, "answer")
+
+    def asked_with(
+        self, keeping: Keeping, owner: str, name: str, query: dict[str, str], body: bytes
+    ) -> bytes:
+        return keeping.listed(self._found(owner, name).items, name, query)
+
+    def make(self, keeping: Keeping, owner: str, name: str, query: dict[str, str], body: bytes) -> bytes:
+        if self.days == 0:
+            raise Fault("bad_request", "This server keeps no conversations: [server] keep_days is 0.")
+        fresh, now_ms = keeping.conversation_prefix + secrets.token_hex(16), self._wall_ms()
+        told, items = keeping.conversation(fresh, now_ms // 1000, body)
+        self.answers.begin(owner, fresh, now_ms, told, items)
+        return msgspec.json.encode(told)
+
+    def conversation(
+        self, keeping: Keeping, owner: str, name: str, query: dict[str, str], body: bytes
+    ) -> bytes:
+        return msgspec.json.encode(self._talk(owner, name))
+
+    def said(self, keeping: Keeping, owner: str, name: str, query: dict[str, str], body: bytes) -> bytes:
+        self._talk(owner, name)
+        return keeping.listed(self.answers.said(owner, name), name, query)
+
+    def forget(self, keeping: Keeping, owner: str, name: str, query: dict[str, str], body: bytes) -> bytes:
+        self._talk(owner, name)
+        self.answers.forget(owner, name)
+        return keeping.deleted(name, "conversation")
+
+    def _talk(self, owner: str, name: str) -> dict[str, Json]:
+        found = self.answers.conversation(owner, name)
+        if found is None:
+            raise Fault("not_found", f"There is no conversation {name[:80]!r} of this key.")
+        return found
+
+    def _found(self, owner: str, name: str) -> Answer:
+        found = self.answers.get(owner, name)
+        if found is None:
+            raise Fault(
+                "not_found",
+                f"No answer {name[:80]!r} of this key is kept here. A provider that keeps its own has"
+                " those; none is kept that was asked for with store = false.",
+            )
+        return found
+
+    def _dead(self, boot: str) -> bool:
+        if boot == self._boot:
+            return True  # it is not under way here
+        writer = ledger.Boot(self._state / ledger.FOLDER, boot)
+        writer.release()
+        return writer.dead
+
+
+def _last(rest: list[str], keeping: Keeping) -> str:
+    """What is asked of the thing named, in our words."""
+    return {keeping.items_path: "items"}.get(rest[1], rest[1]) if len(rest) > 1 else ""
+
+
+Way = Callable[[Memory, Keeping, str, str, dict[str, str], bytes], bytes]
+WAYS: dict[tuple[str, bytes, int, str], Way] = {
+    # (kind, method, segments after the root, the last)
+    ("answer", b"GET", 1, ""): Memory.get,
+    ("answer", b"DELETE", 1, ""): Memory.delete,
+    ("answer", b"POST", 2, "cancel"): Memory.cancel,
+    ("answer", b"GET", 2, "items"): Memory.asked_with,
+    ("conversation", b"POST", 0, ""): Memory.make,
+    ("conversation", b"GET", 1, ""): Memory.conversation,
+    ("conversation", b"DELETE", 1, ""): Memory.forget,
+    ("conversation", b"GET", 2, "items"): Memory.said,
+}
+
+
+class Keeper:
+    """Implements `answer.Client`: gives the answer its id, keeps it when it is whole, and tells the client.
+
+    `own`: the targets that keep their answers themselves. `waiting`: the answer as it was before it was one,
+    where nobody waits for it.
+    """
+
+    __slots__ = (
+        "_client", "_memory", "_old", "_passes", "asked", "items", "keeping", "late", "name", "over", "own",
+        "owner", "waiting",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        memory: Memory,
+        keeping: Keeping,
+        client: Client,
+        owner: str,
+        name: str,
+        asked: Asked,
+        items: list[Json],
+        own: frozenset[str] | set[str],
+    ) -> None:
+        self._memory, self.keeping, self._client = memory, keeping, client
+        self.owner, self.name, self.asked, self.items, self.own = owner, name, asked, items, own
+        self.waiting: dict[str, Json] | None = None
+        self.late: Callable[[], None] | None = None  # an end that came before the client was told a beginning
+        self.over = False
+        self._old = b""
+        self._passes = False
+
+    def reply(self, status: int, head: bytes, body: bytes) -> None:
+        if self.waiting is not None:
+            self.over = True
+            if (self.owner, self.name) in self._memory.behind:
+                del self._memory.behind[self.owner, self.name]
+                self._end(status, body)
+            elif status == 200:
+                self.late = lambda: self._end(status, body)
+            else:
+                self._client.reply(status, head, body)  # it was refused at once
+            return
+        if status == 200 and not self._is_own(head):
+            answer = self.keeping.answered(body)
+            if answer is not None:
+                body = self._renamed(body, str(answer.get("id")))
+                self._memory.put(self, answer)
+        self._client.reply(status, head, body)
+
+    def _end(self, status: int, body: bytes) -> None:
+        answer = self.keeping.answered(body) if status == 200 else None
+        if answer is not None:
+            self._memory.put(self, answer)
+        else:
+            self._memory.failed(self, "failed", body)
+
+    def start(self, status: int, head: bytes) -> None:
+        self._passes = self._is_own(head)
+        self._client.start(status, head)
+
+    def write(self, data: bytes) -> None:
+        if not self._passes:
+            if not self._old:
+                self._old = (self.keeping.identity(data) or "").encode()
+            if self._old:
+                data = self._renamed(data, self._old.decode())
+            answer = self.keeping.answered(data)
+            if answer is not None and answer.get("status") != "failed":
+                self._memory.put(self, answer)
+        self._client.write(data)
+
+    def end(self) -> None:
+        self._client.end()
+
+    def _is_own(self, head: bytes) -> bool:
+        at = head.find(TARGET)
+        return at >= 0 and head[at + len(TARGET) :].split(b"\r\n", 1)[0].decode("latin-1") in self.own
+
+    def _renamed(self, data: bytes, old: str) -> bytes:
+        return data.replace(msgspec.json.encode(old), b'"%b"' % self.name.encode())
