@@ -250,12 +250,14 @@ def test_a_client_is_served_in_its_own_dialect_where_the_provider_speaks_it(stag
     assert stage.sent("openai/three").path == "/v1/chat/completions"
 
 
-def test_a_conversation_that_the_provider_keeps_is_lost_aloud(stage: Stage) -> None:
+def test_a_conversation_that_only_a_provider_keeps_is_not_answered_without_it(stage: Stage) -> None:
     asked: Any = {"model": "beta/two", "input": "And now?", "previous_response_id": "resp_1"}
-    told = stage.client.responses.with_raw_response.create(**asked)
-    assert "previous_response_id;dropped" in told.headers["x-fungible-losses"]
-    with pytest.raises(openai.UnprocessableEntityError, match="conversation"):
-        stage.client.responses.create(**asked, extra_headers={"x-fungible-strict": "1"})
+    with pytest.raises(openai.BadRequestError, match="resp_1") as refused:
+        stage.client.responses.create(**asked)
+    assert (refused.value.param, refused.value.code) == (
+        "previous_response_id",
+        "previous_response_not_found",
+    )
     stage.client.responses.create(**{**asked, "model": "openai/three"})
     assert stage.sent("openai/three").json["previous_response_id"] == "resp_1"
 
