@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS ?=
 
-.PHONY: demo test long check bench lock docs clean
+.PHONY: demo test long check bench evidence lock docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo 'make long    the slow tiers: every cut of every stream, 100 kills, long simulations'
 	@echo 'make check   lint and types'
 	@echo 'make bench   what a call costs, beside nginx and other gateways (PEERS=all for all of them)'
+	@echo 'make evidence  what the statistics promise, by simulation, some minutes'
 	@echo 'make lock    resolve the dependencies anew'
 
 # The program alone, and the program with what its tests need; each remembers what it was made from.
@@ -48,6 +49,9 @@ check: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/run.py $(if $(PEERS),--peers $(PEERS))
+
+evidence: $(VENV)/.installed-dev
+	@$(BIN)/python -m benchmarks.evidence $(if $(QUICK),--quick)
 
 # One lock for every platform and Python (markers), by hash alone, so that any index or mirror will do.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate \

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fungible.evidence import HarmGuard, Pair, PassGuard, Trial, Verdict, combined, judge
+from fungible.evidence import HarmGuard, Pair, PassGuard, Ratios, Trial, Verdict, combined, judge
 from fungible.evidence.capital import STAKES, Capital
 from fungible.evidence.interval import Differences
 from fungible.faults import Fault
@@ -463,3 +463,47 @@ def test_the_evidence_beside_ville(p: float, n: int) -> None:
         assert sum(at <= n for at in ours) <= 5 and sum(at <= n for at in theirs) <= 5
     else:
         assert 0.5 < sum(ours) / sum(theirs) < 1.2
+
+
+# --- ratios --------------------------------------------------------------------------------------
+
+
+def test_the_median_ratio_lies_in_its_interval_at_all_looks() -> None:
+    chance = random.Random(67)
+    missed = 0
+    for _ in range(100):
+        seen, inside = Ratios(), True
+        for n in range(1, 301):
+            seen.take(candidate=2.0 * chance.lognormvariate(0, 0.5), incumbent=chance.lognormvariate(0, 1.0))
+            if n % 15 == 0:
+                low, high = seen.interval()
+                inside &= low <= 2.0 <= high
+        missed += not inside
+    assert missed <= 9
+    assert low < (seen.quantile() or 0) < high and high / low < 2
+
+
+def test_ratios_say_no_more_than_they_know() -> None:
+    seen = Ratios()
+    assert seen.interval() == (0.0, math.inf) and seen.quantile() is None
+    seen.take(candidate=1, incumbent=2)
+    assert seen.interval() == (0.0, math.inf) and seen.quantile() == pytest.approx(0.5, rel=1e-3)
+    for _ in range(60):
+        seen.take(candidate=1, incumbent=2)
+    low, high = seen.interval()
+    assert 0.4990 < low <= 0.5 <= high < 0.5010
+    again = Ratios.restore(json.loads(json.dumps(seen.state())))
+    assert again.interval() == (low, high) and again.interval(share=0.99)[1] == math.inf
+
+
+@pytest.mark.parametrize(
+    ("candidate", "incumbent"), [(0, 1), (1, -1), (math.nan, 1), (math.inf, 1), ("1", 1)]
+)
+def test_what_has_no_ratio(candidate: Any, incumbent: Any) -> None:
+    with pytest.raises(Fault, match="numbers above 0"):
+        Ratios().take(candidate=candidate, incumbent=incumbent)
+    for state in ({}, {"pairs": 3, "counts": {}}, {"pairs": 1, "counts": {"x": 1}}):
+        with pytest.raises(Fault, match="no state of ratios"):
+            Ratios.restore(state)
+    with pytest.raises(Fault, match="between 0 and 1"):
+        Ratios().interval(alpha=0)

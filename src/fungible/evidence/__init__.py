@@ -16,6 +16,7 @@ What is here is pure: no clock, no chance, no files. Every state is a dict of pl
 
 from .guards import HarmGuard, PassGuard
 from .pairs import read_pairs
+from .ratio import Ratios
 from .verdict import Pair, Trial, Verdict, combined, judge
 
-__all__ = ["HarmGuard", "Pair", "PassGuard", "Trial", "Verdict", "combined", "judge", "read_pairs"]
+__all__ = ["HarmGuard", "Pair", "PassGuard", "Ratios", "Trial", "Verdict", "combined", "judge", "read_pairs"]
