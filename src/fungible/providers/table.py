@@ -8,7 +8,9 @@ A row is on when its variable is set, but for those marked `local`: servers that
 no key, so they are on only when a configuration names them.
 
 Not here, so that nobody adds them again: GitHub Models (retired on 2026-07-30) and Perplexity's chat
-completions (retired on 2026-09-27 for an API of another dialect).
+completions (retired on 2026-09-27 for an API of another dialect). Nor what is another row's server at another
+place: vLLM on Neuron is `vllm`. An endpoint of SageMaker's that speaks `openai.chat`, and Vertex AI's, are a
+`[provider.NAME]` of one's own: their keys are tokens of an hour, which an `exec:` command makes.
 """
 
 from .base import Provider
@@ -265,6 +267,111 @@ ROWS: tuple[Provider, ...] = (
         site="https://docs.databricks.com/machine-learning/model-serving/score-foundation-models.html",
     ),
     Provider(
+        name="scaleway",
+        dialect="openai.chat",
+        base_url="https://api.scaleway.ai/v1",
+        env=("SCW_SECRET_KEY",),
+        quirks=COMPATIBLE,
+        site="https://www.scaleway.com/en/docs/generative-apis/reference-content/openai-compatibility/",
+    ),
+    Provider(
+        name="ovhcloud",
+        dialect="openai.chat",
+        base_url="https://oai.endpoints.kepler.ai.cloud.ovh.net/v1",
+        env=("OVH_AI_ENDPOINTS_ACCESS_TOKEN",),
+        quirks=COMPATIBLE,
+        site="https://www.ovhcloud.com/en/public-cloud/ai-endpoints/catalog/",
+    ),
+    Provider(
+        name="baseten",
+        dialect="openai.chat",
+        base_url="https://inference.baseten.co/v1",
+        env=("BASETEN_API_KEY",),
+        quirks=COMPATIBLE,
+        site="https://docs.baseten.co/development/model-apis/overview",
+    ),
+    Provider(
+        name="nscale",
+        dialect="openai.chat",
+        base_url="https://inference.api.nscale.com/v1",
+        env=("NSCALE_SERVICE_TOKEN",),
+        quirks=COMPATIBLE,
+        site="https://docs.nscale.com/docs/inference/chat",
+    ),
+    Provider(
+        name="featherless",
+        dialect="openai.chat",
+        base_url="https://api.featherless.ai/v1",
+        env=("FEATHERLESS_API_KEY",),
+        quirks=COMPATIBLE,
+        site="https://featherless.ai/docs/overview",
+    ),
+    Provider(
+        name="venice",
+        dialect="openai.chat",
+        base_url="https://api.venice.ai/api/v1",
+        env=("VENICE_API_KEY",),
+        quirks=COMPATIBLE,
+        site="https://docs.venice.ai/overview/getting-started",
+    ),
+    Provider(
+        name="siliconflow",
+        dialect="openai.chat",
+        base_url="https://api.siliconflow.com/v1",
+        env=("SILICONFLOW_API_KEY",),
+        quirks=COMPATIBLE,
+        site="https://docs.siliconflow.com/en/api-reference/chat-completions/chat-completions",
+    ),
+    Provider(
+        name="inception",
+        dialect="openai.chat",
+        base_url="https://api.inceptionlabs.ai/v1",
+        env=("INCEPTION_API_KEY",),
+        quirks=COMPATIBLE,
+        site="https://docs.inceptionlabs.ai/get-started/get-started",
+    ),
+    Provider(
+        name="friendli",
+        dialect="openai.chat",
+        base_url="https://api.friendli.ai/serverless/v1",
+        env=("FRIENDLI_TOKEN",),
+        quirks=COMPATIBLE,
+        site="https://friendli.ai/docs/openapi/model-apis/chat-completions",
+    ),
+    Provider(
+        name="upstage",
+        dialect="openai.chat",
+        base_url="https://api.upstage.ai/v1",
+        env=("UPSTAGE_API_KEY",),
+        quirks=COMPATIBLE,
+        site="https://console.upstage.ai/api/chat",
+    ),
+    Provider(
+        name="vercel",
+        dialect="openai.chat",
+        base_url="https://ai-gateway.vercel.sh/v1",
+        env=("AI_GATEWAY_API_KEY",),
+        quirks=COMPATIBLE,
+        site="https://vercel.com/docs/ai-gateway",
+    ),
+    Provider(
+        name="minimax",
+        dialect="anthropic.messages",
+        base_url="https://api.minimax.io/anthropic",
+        env=("MINIMAX_API_KEY",),
+        signer="x-api-key",
+        site="https://platform.minimax.io/docs/api-reference/text-anthropic-api",
+    ),
+    Provider(
+        name="watsonx",
+        dialect="openai.chat",
+        base_url="{url}/ml/gateway/v1",
+        env=("WATSONX_TOKEN",),
+        variables={"url": "WATSONX_URL"},
+        quirks=COMPATIBLE,
+        site="https://www.ibm.com/docs/en/watsonx/saas?topic=generation-inferencing-gateway-models",
+    ),
+    Provider(
         name="vllm",
         dialect="openai.chat",
         base_url="http://127.0.0.1:8000/v1",
@@ -307,6 +414,30 @@ ROWS: tuple[Provider, ...] = (
         env=("OLLAMA_API_KEY",),
         local=True,
         site="https://docs.ollama.com/api/chat",
+    ),
+    Provider(
+        name="tgi",
+        dialect="openai.chat",
+        base_url="http://127.0.0.1:3000/v1",
+        local=True,
+        quirks=COMPATIBLE,
+        site="https://huggingface.co/docs/text-generation-inference/messages_api",
+    ),
+    Provider(
+        name="triton",
+        dialect="openai.chat",
+        base_url="http://127.0.0.1:9000/v1",
+        local=True,
+        quirks=COMPATIBLE,
+        site="https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/client_guide/openai_readme.html",
+    ),
+    Provider(
+        name="localai",
+        dialect="openai.chat",
+        base_url="http://localhost:8080/v1",
+        local=True,
+        quirks=COMPATIBLE | {"top_k"},
+        site="https://localai.io/features/text-generation/",
     ),
     Provider(
         name="local",
