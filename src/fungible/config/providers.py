@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ..dialects import DIALECTS, embeddings_of
+from ..dialects import DIALECTS, embeddings_of, prompted_of
 from ..faults import Fault
 from ..models import Enabled, Off, nearest_name
 from ..providers.base import Provider
@@ -325,11 +325,12 @@ def _enabled(
         if chain is not None:
             found.chains.append(chain)
         source = source or "credentials"
+    beside = (*(DIALECTS[name] for name in row.also), *prompted_of(*row.dialects))
     return Enabled(
         provider=row,
         dialect=dialect,
         aim=aim(row, dialect, key, headers, sign),
-        also=tuple((DIALECTS[d], aim(row, DIALECTS[d], key, headers, sign)) for d in row.also),
+        also=tuple((d, aim(row, d, key, headers, sign)) for d in beside),
         embeds=tuple((d, aim(row, d, key, headers, sign)) for d in embeddings_of(*row.dialects)),
         key_name=source or "none",
         models=served,

@@ -11,6 +11,7 @@ from .gemini_generate_content import EMBEDDINGS as GEMINI_BATCH_EMBED_CONTENTS
 from .gemini_generate_content import ONE_EMBEDDING as GEMINI_EMBED_CONTENT
 from .ollama_chat import DIALECT as OLLAMA_CHAT
 from .ollama_chat import EMBEDDINGS as OLLAMA_EMBED
+from .ollama_chat import GENERATE as OLLAMA_GENERATE
 from .openai_chat import DIALECT as OPENAI_CHAT
 from .openai_chat import EMBEDDINGS as OPENAI_EMBEDDINGS
 from .openai_responses import DIALECT as OPENAI_RESPONSES
@@ -42,7 +43,16 @@ EMBEDDINGS: dict[str, Dialect] = {
 }
 """Those in which models are asked for vectors; of one owner, the first is the one for clients of others."""
 
-SPOKEN: dict[str, Dialect] = DIALECTS | EMBEDDINGS
+PROMPTED: dict[str, Dialect] = {d.name: d for d in (OLLAMA_GENERATE,)}
+"""Older APIs of one prompt, beside their owner's chat: for its clients, and of its providers."""
+
+SPOKEN: dict[str, Dialect] = DIALECTS | EMBEDDINGS | PROMPTED
+
+
+def prompted_of(*names: str) -> tuple[Dialect, ...]:
+    """The older APIs that providers of these dialects have too."""
+    owners = {name.partition(".")[0] for name in names}
+    return tuple(d for d in PROMPTED.values() if d.name.partition(".")[0] in owners)
 
 
 def embeddings_of(*names: str) -> tuple[Dialect, ...]:

@@ -7,16 +7,19 @@ which the last says `"done": true` and what it took.
 
 Files: `names` (words), `shape` (JSON checked), `parts` (messages read), `request`, `blocks` and `asking`
 (written), `reply`, `usage`, `stream` (read) and `chunks` (written), `watch` and `peek` (bytes that are only
-moved), `errors`; and `embed`, the same server's vectors.
+moved), `errors`; `embed`, the same server's vectors, and
+`generate`, its older API of one prompt.
 
 What must not be here: another dialect, a socket, a clock.
 """
 
 from collections.abc import Sequence
 
+import msgspec
+
 from .. import base
 from ..base import Dialect
-from . import embed
+from . import embed, generate
 from .asking import write_request
 from .chunks import Writer
 from .errors import read_error, write_error, write_stream_error
@@ -80,6 +83,22 @@ DIALECT = Dialect(
     write_models=_write_models,
     pages={"/api/tags": _write_models, "/api/version": _write_version},
     keepalives=(),
+)
+
+GENERATE = msgspec.structs.replace(
+    DIALECT,
+    name=generate.GENERATE,
+    path="/api/generate",
+    client_paths=("/api/generate",),
+    names=generate.NAMES,
+    pages={},
+    read_request=generate.read_request,
+    write_request=generate.write_request,
+    read_reply=generate.read_reply,
+    write_reply=generate.write_reply,
+    read_usage=generate.read_plain_usage,
+    stream_reader=generate.Reader,
+    stream_writer=generate.Writer,
 )
 
 EMBEDDINGS = base.embeddings(
