@@ -44,6 +44,16 @@ class Settings(msgspec.Struct, frozen=True):
     held_bytes_max: int = 256 * 1024  # of a stream held back until its first content event
 
 
+class Passed(msgspec.Struct, frozen=True):
+    """Who asked for what, once every policy let it pass; true until what it was found by is replaced."""
+
+    keys: KeyRing
+    catalogue: Catalogue
+    settings: Settings
+    key: Key | None
+    route: Route
+
+
 class Asking(msgspec.Struct, frozen=True):
     """What a request's head says of the call, whatever its body holds."""
 
@@ -57,6 +67,8 @@ class Asking(msgspec.Struct, frozen=True):
     located: Located | None = None  # what the address says of the call, where it names the model
     forward: Sequence[tuple[bytes | None, bytes]] = ()
     """Header lines for a provider of the same dialect: (ours that it replaces, it)."""
+    passed: dict[str, Passed] = {}
+    """Model -> what such a call was found to be; of keys without limits a minute. By `admission` alone."""
 
     def __repr__(self) -> str:
         return "Asking(...)"  # it holds a key

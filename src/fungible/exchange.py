@@ -24,6 +24,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from .account import Key, Opened, Settled
+from .admission import admit
 from .answer import (
     NOTABLE,
     REQUEST_IDS,
@@ -43,7 +44,7 @@ from .answer import (
     upstream_error,
 )
 from .attempt import Ending, close, estimated, is_bill, special
-from .call import Call, Local, Policy
+from .call import Call, Local
 from .dialects import SPOKEN
 from .dialects.base import Watch
 from .faults import Fault
@@ -51,13 +52,10 @@ from .foresight import nobody_takes, unsent
 from .ir import Request, Usage
 from .losses import Loss
 from .models import Target
-from .policies import auth, breaker, budget, limits, retry, route
+from .policies import breaker, budget, limits, retry, route
 from .rewriting import rewritten
 from .translate import tidy
 from .world import Flow, Headers, Outgoing, Sink
-
-ADMISSION: tuple[Policy, ...] = (auth.identify, route.find, auth.permit, limits.admit)
-"""The policies every call passes, in this order, before anything is sent."""
 
 State = Literal["asked", "sent", "waiting", "streaming", "closing", "over"]
 
@@ -134,11 +132,10 @@ class Exchange(msgspec.Struct, eq=False):
         call, local, world = self.call, self._local, self._world
         now = call.started
         self._deadline = now + local.settings.deadlines.total_ms / 1000
-        for policy in ADMISSION:
-            fault = policy(call, local, now)
-            if fault is not None:
-                self._finish_with(Failure(fault))
-                return
+        fault = admit(call, local, now)
+        if fault is not None:
+            self._finish_with(Failure(fault))
+            return
         retry.deposit(local, now)
         found = call.route
         assert found is not None
@@ -259,13 +256,12 @@ class Exchange(msgspec.Struct, eq=False):
         client = self.call.dialect
         dialect = SPOKEN[self._target.dialect]
         notable = NOTABLE[dialect.name]
-        for field in headers:
-            name = field[0]
+        for name, value in headers:
             if name in notable:
                 if name in REQUEST_IDS:
-                    self._request_id = field[1].decode("latin-1")[:128]
+                    self._request_id = value.decode("latin-1")[:128]
                 if dialect is client:
-                    self._back += given_back(dialect, name, field[1])
+                    self._back += given_back(dialect, name, value)
         if status != 200:
             self._headers = headers
             return

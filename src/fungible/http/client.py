@@ -32,6 +32,7 @@ from .turn import Turn
 
 COPY_BYTES_MAX: Final = 16 * 1024  # above this a body is written beside its head rather than joined to it
 STALE_TICKS: Final = 1
+NAMES_MAX: Final = 256
 NAME: Final = itemgetter(0)
 
 
@@ -244,7 +245,9 @@ class Wire(asyncio.BufferedProtocol):
         fields = self._fields
         if status >= 200:
             self._status = status
-            self._headers = [(name.lower(), value) for name, value in fields.items()]
+            spelled = tuple(fields)
+            names = self._pool.names.get(spelled) or self._pool.lowered(spelled)
+            self._headers = list(zip(names, fields.values(), strict=True))
         fields.clear()  # after a 1xx another head follows; what follows this one are trailers
 
     def on_message_begin(self) -> None:
@@ -401,6 +404,7 @@ class Pool:
         self.turn = turn or Turn()
         self.view = memoryview(bytearray(self.limits.batch_bytes))  # every connection reads into it, in turn
         self.tick = 0
+        self.names: dict[tuple[bytes, ...], tuple[bytes, ...]] = {}  # headers as spelled -> in lower case
         self._proxies = Proxies(proxies or {}, no_proxy)
         self._tls = tls
         self._sites: dict[Origin, Site] = {}
@@ -423,6 +427,14 @@ class Pool:
                 return fetch
         self._seek(fetch)
         return fetch
+
+    def lowered(self, spelled: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """The names of an answer's headers in lower case. A provider sends the same ones every time."""
+        names = tuple([name.lower() for name in spelled])
+        if len(self.names) >= NAMES_MAX:
+            self.names.clear()
+        self.names[spelled] = names
+        return names
 
     def close(self) -> None:
         """Closes every connection. Who still waits for an answer hears that it is lost."""

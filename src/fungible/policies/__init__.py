@@ -1,4 +1,4 @@
 """Policies: decisions without I/O. Each is a plain function of (call, local, now); their order is one list.
 
-`exchange.ADMISSION` is that list. What a policy may change of `Local` is said there at each field.
+`admission.ADMISSION` is that list. What a policy may change of `Local` is said there at each field.
 """

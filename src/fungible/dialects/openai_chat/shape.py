@@ -14,6 +14,7 @@ from ...ir import Extras, Json, Node
 from .names import NAME
 
 JSON_DEPTH_MAX = 64
+COUNTED_BYTES_MAX = 2_048
 
 T = TypeVar("T")
 Wire = dict[str, Json]
@@ -59,7 +60,9 @@ def too_deep(body: bytes) -> bool:
 
 
 def _has_few_brackets(body: bytes) -> bool:
-    """By hops from one to the next, for counting reads every byte by itself."""
+    """By hops from one to the next where the body is long, for counting reads every byte by itself."""
+    if len(body) <= COUNTED_BYTES_MAX:
+        return body.count(b"{") + body.count(b"[") <= JSON_DEPTH_MAX
     left, at, find = JSON_DEPTH_MAX, -1, body.find
     while left:
         at = find(b"{", at + 1)
