@@ -108,6 +108,7 @@ ALWAYS = {
     ("gemini.generate_content", "strict", "False"): "a function of the target is held to nothing stricter",
     ("bedrock.converse", "include_usage", "True"): "every stream of the target tells the usage",
     ("bedrock.converse", "include_usage", "False"): "it does so all the same, which is reported as changed",
+    ("anthropic.messages", "media_type", "'text/plain'"): "a text of the target is plain text",
     ("openai.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
     ("cohere.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
     ("ollama.chat", "media_type", "'text/plain'"): "a text of the target is plain text",

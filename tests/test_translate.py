@@ -142,9 +142,9 @@ def test_losses_are_tidied() -> None:
 def test_of_two_reports_of_one_thing_the_graver_stays() -> None:
     near, gone = Loss("stop_reason", "approximated", "stop"), Loss("stop_reason", "dropped", "stop")
     assert tidy([near, gone]) == (gone,)
-    assert tidy([Loss("m", "changed", "role"), Loss("m.role", "approximated", "role")]) == (
-        Loss("m", "changed", "role"),
-    )
+    moved, nearest = Loss("m", "changed", "role"), Loss("m.role", "approximated", "role")
+    assert tidy([moved, Loss("m.name", "changed", "name")]) == (moved,)
+    assert tidy([moved, nearest]) == (moved, nearest)
 
 
 def test_the_refusal_names_every_loss() -> None:

@@ -23,8 +23,8 @@ from .frames.sse import FrameReader
 from .ir import Json
 from .losses import Loss, Report
 
-SEVERITY = {"changed": 0, "approximated": 0, "dropped": 1}
-"""What was moved or approximated may have lost something inside, which its own loss must say."""
+SEVERITY = {"changed": 0, "approximated": 1, "dropped": 2}
+"""What was moved may have been approximated inside, or lost something, which its own loss must say."""
 
 WORDS_OF_ERRORS = frozenset({"type", "status", "status_code", "object"})
 """What an error reply says by its kind: the target says it in its own words, which is no loss."""
@@ -118,7 +118,7 @@ def said(done: Translation) -> dict[str, Json]:
 
 
 def tidy(losses: Iterable[Loss]) -> tuple[Loss, ...]:
-    """Each loss once, by path, without those that one higher up covers. Only a drop covers a drop."""
+    """Each loss once, by path, without those that one as bad higher up covers."""
     worst: dict[str, int] = {}
     every: dict[tuple[str, str], Loss] = {}
     for loss in sorted(losses, key=lambda loss: (loss.path, loss.why, -SEVERITY[loss.kind])):

@@ -122,9 +122,6 @@ class Talk(Blocks):
     def _content(self, parts: tuple[Part, ...], kinds: frozenset[type]) -> Json:
         if len(parts) == 1 and is_plain(parts[0]) and type(parts[0]) is Text:
             return parts[0].text
-        for part in parts:
-            for cited in part.citations if type(part) is Text else ():
-                self.report.lose(cited, None, "dropped", "citations")
         return [made for part in parts if (made := self.one(part, kinds)) is not None]
 
     def _spoken(self, parts: tuple[Part, ...]) -> Wire:

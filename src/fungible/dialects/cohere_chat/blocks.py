@@ -31,6 +31,8 @@ class Blocks:
             return self.lost(part, _WHY.get(type(part), "role"))
         match part:
             case Text():
+                for cited in part.citations if kinds is not SPOKEN else ():
+                    self.report.lose(cited, None, "dropped", "citations")
                 return self.finished(part, {"type": "text", "text": part.text})
             case Thinking():
                 return self._thinking(part)

@@ -313,16 +313,10 @@ class _Messages(Blocks):
         return content or ""
 
     def _follow(self, result: ToolResult, part: Part) -> None:
-        outer, self.report = self.report, Report()
         block = self.one(part)
-        self.report = outer
         if block is None:
-            self.lost(part, _why(part))
             return
         self.report.lose(part, None, "changed", "tool_result_media")
-        source = getattr(part, "source", None)
-        if source is not None and source.url is not None and source.media_type is not None:
-            self.report.lose(source, "media_type", "dropped", _why(part))
         intro = f"From the result of tool call {result.call_id}: {_label(part)}"
         self.media += [{"type": "text", "text": intro}, block]
 

@@ -1,0 +1,100 @@
+"""What the types do not say: values that readers look closely at, and the body around a field that needs one.
+
+`VALUES`: for the end of a field's path, in one dialect, the value to put there; for an object or a list, the
+least that stands there whatever else is tried.
+`AROUND`: for the beginning of a field's path, what a body needs beside it to mean something.
+"""
+
+from typing import Any
+
+from .specimens import Specimen
+
+PNG = "iVBORw0KGgoAAAANSUhEUg=="
+PDF = "JVBERi0xLjQ="
+WAV = "UklGRg=="
+
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
+
+Key = tuple[str, str]
+
+FUNCTION = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
+ANTHROPIC_TOOL = {"name": "look", "input_schema": {"type": "object", "properties": {}}}
+
+BLOB = {"mimeType": "image/png", "data": PNG}
+FILE = {"fileUri": "https://example.com/a.png"}
+GEMINI_PARTS: dict[str, Any] = {
+    "functionCall": {"name": "look"},
+    "functionResponse": {"name": "look", "response": {"output": "sun"}},
+    "functionDeclarations[]": {"name": "look"},
+    "inlineData": BLOB,
+    "inlineData.mimeType": "image/png",
+    "fileData": FILE,
+    "mimeType": "image/png",
+    "data": PNG,
+    "contents[]": {"role": "user", "parts": [{"text": "Hello"}]},
+    "systemInstruction": {"parts": [{"text": "Hello"}]},
+    "contents[].role": "user",
+    "content.role": "model",
+    "systemInstruction.role": "user",
+    "responseJsonSchema": SCHEMA,
+    "parametersJsonSchema": SCHEMA,
+    "topK": 3,
+}
+COHERE_CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+
+VALUES: dict[Key, dict[str, Any]] = {
+    ("openai.chat", "request"): {
+        "input_audio.data": WAV,
+        "content[](file).file": {"file_data": f"data:application/pdf;base64,{PDF}"},
+        "allowed_tools.tools[]": {"type": "function", "function": {"name": "look"}},
+    },
+    ("openai.responses", "request"): {
+        "file_data": f"data:application/pdf;base64,{PDF}",
+        "input_audio.data": WAV,
+        "content[](input_file)": {"type": "input_file", "file_id": "file-1"},
+        "output[](input_file)": {"type": "input_file", "file_id": "file-1"},
+        "content[](input_image)": {"type": "input_image", "detail": "auto", "file_id": "file-1"},
+        "output[](input_image)": {"type": "input_image", "file_id": "file-1"},
+        "tool_choice(allowed_tools).tools[]": {"type": "function", "name": "look"},
+    },
+    ("anthropic.messages", "request"): {
+        "source(base64).data": PNG,
+        "content[](document).source(base64).data": PDF,
+        "content(document).source(base64).data": PDF,
+    },
+    ("gemini.generate_content", "request"): GEMINI_PARTS,
+    ("gemini.generate_content", "response"): GEMINI_PARTS | {"candidates[].index": 0},
+    ("ollama.chat", "request"): {"role": "user", "messages[]": {"role": "user"}, "images[]": PNG, "tools[].function": {"name": "look"}},
+    ("ollama.chat", "response"): {"role": "assistant"},
+    ("cohere.chat", "request"): {
+        "tool_calls[](function)": COHERE_CALL,
+        "image_url.url": "https://example.com/a.png",
+        "messages[]": {"role": "user", "content": "Hello"},
+    },
+    ("cohere.chat", "response"): {"tool_calls[](function)": COHERE_CALL},
+}
+
+AROUND: dict[Key, dict[str, Any]] = {
+    ("openai.chat", "request"): {
+        "tool_choice": {"tools": [FUNCTION]},
+        "stream_options": {"stream": True},
+    },
+    ("anthropic.messages", "request"): {"tool_choice": {"tools": [ANTHROPIC_TOOL]}},
+    ("openai.responses", "request"): {
+        "": {"model": "m-1", "input": "Hello"},
+        "tool_choice": {"tools": [{"type": "function", "name": "look", "parameters": SCHEMA}]},
+        "stream_options": {"stream": True},
+    },
+    ("anthropic.messages", "response"): {"(message).stop_sequence": {"stop_reason": "stop_sequence"}},
+    ("gemini.generate_content", "response"): {
+        "": {"candidates": [{"content": {"role": "model", "parts": [{"text": "Hello"}]}, "finishReason": "STOP"}]},
+    },
+}
+
+
+def settle(source: str, kind: str, specimen: Specimen) -> Specimen:
+    """The specimen with what has to stand around it."""
+    for start, more in AROUND.get((source, kind), {}).items():
+        if specimen.field.startswith(start):
+            specimen = specimen._replace(body={**more, **specimen.body})
+    return specimen
