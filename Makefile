@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS ?=
 
-.PHONY: demo test long check bench evidence lock docs clean
+.PHONY: demo test long check bench evidence coverage-page lock docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo 'make check   lint and types'
 	@echo 'make bench   what a call costs, beside nginx and other gateways (PEERS=all for all of them)'
 	@echo 'make evidence  what the statistics promise, by simulation, some minutes'
+	@echo 'make coverage-page  write docs/coverage.md anew, from the SDKs and the translations'
 	@echo 'make lock    resolve the dependencies anew'
 
 # The program alone, and the program with what its tests need; each remembers what it was made from.
@@ -52,6 +53,9 @@ bench: $(VENV)/.installed-dev
 
 evidence: $(VENV)/.installed-dev
 	@$(BIN)/python -m benchmarks.evidence $(if $(QUICK),--quick)
+
+coverage-page: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.coverage.page
 
 # One lock for every platform and Python (markers), by hash alone, so that any index or mirror will do.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate \

@@ -113,7 +113,7 @@ class Report:
             return held.at
         whole = self.names.get(f"{type(node).__name__}.{field}")  # a field that stands outside its node
         if whole is not None:
-            return whole
+            return node.at if node.at.endswith("." + whole) else whole
         name = self.names.get(field, field)
         if node.at.endswith("." + name):  # a node of which the wire has no more than this field
             return node.at
@@ -131,10 +131,14 @@ class Report:
             return {}
         if extras.dialect == dialect:
             return extras.fields
+        self.homeless(node)
+        return {}
+
+    def homeless(self, node: Node) -> None:
+        """Each of the node's extras is lost, whoever's they are: it is no object on the target's wire."""
         prefix = f"{node.at}." if node.at else ""
         whys = self.names
         self.losses += [
             Loss(f"{prefix}{name}", "dropped", whys.get(f"why:{name}", "unknown_field"))
-            for name in extras.fields
+            for name in (node.extras.fields if node.extras is not None else ())
         ]
-        return {}

@@ -60,14 +60,22 @@ class Walk:
         told = set()
         for specimen in self._walk(self.root, "", (), lambda value: value, frozenset()):
             body = specimen.body
-            if isinstance(body, dict):  # a call that streams and one that does not are two types, otherwise alike
-                body = {name: value for name, value in body.items() if name != "stream" or "stream" in specimen.steps}
+            if isinstance(
+                body, dict
+            ):  # a call that streams and one that does not are two types, otherwise alike
+                body = {
+                    name: value
+                    for name, value in body.items()
+                    if name != "stream" or "stream" in specimen.steps
+                }
             key = specimen.field, json.dumps([specimen.word, body])
             if key not in told:
                 told.add(key)
                 yield specimen
 
-    def _walk(self, schema: Schema, field: str, steps: Steps, put: Put, inside: frozenset[str]) -> Iterator[Specimen]:
+    def _walk(
+        self, schema: Schema, field: str, steps: Steps, put: Put, inside: frozenset[str]
+    ) -> Iterator[Specimen]:
         if "$ref" in schema:
             name = schema["$ref"].rpartition("/")[2]
             if name not in inside:
@@ -90,7 +98,9 @@ class Walk:
         elif "anyOf" not in schema and "oneOf" not in schema and schema.get("type") != "null":
             yield Specimen(field, None, steps, put(self.value(schema, field)))
 
-    def _object(self, schema: Schema, field: str, steps: Steps, put: Put, inside: frozenset[str]) -> Iterator[Specimen]:
+    def _object(
+        self, schema: Schema, field: str, steps: Steps, put: Put, inside: frozenset[str]
+    ) -> Iterator[Specimen]:
         held = schema.get("properties")
         if not held:
             value = self.value(schema, field)
@@ -115,13 +125,17 @@ class Walk:
         if "const" in schema or "enum" in schema:
             return schema.get("enum", [schema.get("const")])[0]
         known = self._known(of_kind(schema, field))
-        if isinstance(known, dict | list) and schema.get("type") == ("object" if isinstance(known, dict) else "array"):
+        if isinstance(known, dict | list) and schema.get("type") == (
+            "object" if isinstance(known, dict) else "array"
+        ):
             return known
         if schema.get("type") == "object" and schema.get("properties"):
             wanted = schema.get("required", ())
             names = [n for n, inner in schema["properties"].items() if n in wanted or "const" in inner]
             field = of_kind(schema, field)
-            return {n: self.least(schema["properties"][n], f"{field}.{n}" if field else n, inside) for n in names}
+            return {
+                n: self.least(schema["properties"][n], f"{field}.{n}" if field else n, inside) for n in names
+            }
         if schema.get("type") == "array":
             return [self.least(schema.get("items") or {}, field + "[]", inside)]
         return self.value(schema, field)
@@ -144,10 +158,14 @@ class Walk:
         kind = kinds.get(schema.get("type", ""), object)
         if known is not None and isinstance(known, kind) and not isinstance(known, bool):
             return known
+        if kind is dict and schema.get("maxProperties") == 0:
+            return {}
         if kind is dict:
             inner = schema.get("additionalProperties")
             return {"k": self.least(inner, f"{field}.k") if isinstance(inner, dict) and inner else "v"}
-        return {"string": f"a {name}", "integer": 3, "number": 0.5, "boolean": True}.get(schema.get("type", ""), f"a {name}")
+        return {"string": f"a {name}", "integer": 3, "number": 0.5, "boolean": True}.get(
+            schema.get("type", ""), f"a {name}"
+        )
 
     def _known(self, field: str) -> Any:
         """The value of the longest end of the path that has one."""

@@ -17,7 +17,10 @@ SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
 
 Key = tuple[str, str]
 
-FUNCTION = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
+FUNCTION = {
+    "type": "function",
+    "function": {"name": "look", "parameters": {"type": "object", "properties": {}}},
+}
 ANTHROPIC_TOOL = {"name": "look", "input_schema": {"type": "object", "properties": {}}}
 
 BLOB = {"mimeType": "image/png", "data": PNG}
@@ -39,8 +42,21 @@ GEMINI_PARTS: dict[str, Any] = {
     "responseJsonSchema": SCHEMA,
     "parametersJsonSchema": SCHEMA,
     "topK": 3,
+    "createTime": "2026-01-02T03:04:05Z",
+    "usageMetadata": {"promptTokenCount": 30},
 }
-COHERE_CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+CONVERSE_PARTS: dict[str, Any] = {
+    "image.source.bytes": PNG,
+    "audio.source.bytes": WAV,
+    "document.source.bytes": PDF,
+    "image.source": {"bytes": PNG},
+    "audio.source": {"bytes": WAV},
+    "document.source": {"bytes": PDF},
+    "jsonSchema.schema": '{"type": "object", "properties": {}}',
+}
+CONVERSE_TOOL = {"toolSpec": {"name": "look", "inputSchema": {"json": {"type": "object", "properties": {}}}}}
+CALLED = {"name": "look", "arguments": "{}"}
+COHERE_CALL = {"id": "call_1", "type": "function", "function": CALLED}
 
 VALUES: dict[Key, dict[str, Any]] = {
     ("openai.chat", "request"): {
@@ -63,15 +79,30 @@ VALUES: dict[Key, dict[str, Any]] = {
         "content(document).source(base64).data": PDF,
     },
     ("gemini.generate_content", "request"): GEMINI_PARTS,
-    ("gemini.generate_content", "response"): GEMINI_PARTS | {"candidates[].index": 0},
-    ("ollama.chat", "request"): {"role": "user", "messages[]": {"role": "user"}, "images[]": PNG, "tools[].function": {"name": "look"}},
+    ("gemini.generate_content", "response"): GEMINI_PARTS
+    | {"candidates[]": {"content": {"role": "model", "parts": [{"text": "Hello"}]}, "finishReason": "STOP"}},
+    ("ollama.chat", "request"): {
+        "role": "user",
+        "messages[]": {"role": "user"},
+        "images[]": PNG,
+        "tools[].function": {"name": "look"},
+    },
     ("ollama.chat", "response"): {"role": "assistant"},
     ("cohere.chat", "request"): {
         "tool_calls[](function)": COHERE_CALL,
+        "tool_calls[](function).function": CALLED,
+        "tools[](function)": FUNCTION,
         "image_url.url": "https://example.com/a.png",
         "messages[]": {"role": "user", "content": "Hello"},
     },
-    ("cohere.chat", "response"): {"tool_calls[](function)": COHERE_CALL},
+    ("cohere.chat", "response"): {
+        "tool_calls[](function)": COHERE_CALL,
+        "tool_calls[](function).function": CALLED,
+    }
+    | {"billed_units.input_tokens": 3, "billed_units.output_tokens": 3},
+    ("bedrock.converse", "request"): CONVERSE_PARTS | {"toolConfig": {"tools": [CONVERSE_TOOL]}},
+    ("bedrock.converse", "response"): CONVERSE_PARTS,
+    ("openai.responses", "response"): {"usage.input_tokens": 30, "created_at": 1_700_000_000},
 }
 
 AROUND: dict[Key, dict[str, Any]] = {
@@ -85,9 +116,14 @@ AROUND: dict[Key, dict[str, Any]] = {
         "tool_choice": {"tools": [{"type": "function", "name": "look", "parameters": SCHEMA}]},
         "stream_options": {"stream": True},
     },
+    ("cohere.chat", "request"): {"tool_choice": {"tools": [FUNCTION]}},
     ("anthropic.messages", "response"): {"(message).stop_sequence": {"stop_reason": "stop_sequence"}},
     ("gemini.generate_content", "response"): {
-        "": {"candidates": [{"content": {"role": "model", "parts": [{"text": "Hello"}]}, "finishReason": "STOP"}]},
+        "": {
+            "candidates": [
+                {"content": {"role": "model", "parts": [{"text": "Hello"}]}, "finishReason": "STOP"}
+            ]
+        },
     },
 }
 
@@ -98,3 +134,17 @@ def settle(source: str, kind: str, specimen: Specimen) -> Specimen:
         if specimen.field.startswith(start):
             specimen = specimen._replace(body={**more, **specimen.body})
     return specimen
+
+
+REFUSED: dict[Key, dict[str, str]] = {
+    ("openai.responses", "response"): {
+        "error": "an answer that failed is read as the error it is, and told as one",
+        "status = 'failed'": "likewise",
+    },
+}
+"""Bodies of the SDK's types that a reader refuses: the beginning of a field's path, or a word -> why."""
+
+
+def refused(source: str, kind: str, specimen: Specimen) -> bool:
+    told = (specimen.field, f"{specimen.field} = {specimen.word!r}")
+    return any(text.startswith(start) for start in REFUSED.get((source, kind), ()) for text in told)

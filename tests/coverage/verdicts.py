@@ -17,7 +17,7 @@ from fungible.faults import Fault
 from fungible.losses import Loss
 from fungible.translate import Translation, translate
 
-from ..silence import Leaf, at, carried, covered, excepted, in_camel_case
+from ..silence import GONE, Leaf, at, carried, covered, excepted, in_camel_case, replaced, says_nothing
 from .specimens import Specimen
 
 SILENT, REFUSED = "silent", "refused"
@@ -59,11 +59,28 @@ def verdict(specimen: Specimen, words: Remembering) -> Verdict:
     loss = nearest(leaf.path, done.losses)
     if covered(leaf.path, done.losses):
         return Verdict(loss.kind, loss.why) if loss else Verdict("dropped", "unknown_field")
-    if carried(specimen.body, leaf, words, done):
+    if words.source == words.target and comes_back(leaf, done.body):
+        return Verdict("carried")
+    if carried(specimen.body, leaf, words, done) or (leaf.value == {} and is_there(specimen, words, done)):
         return Verdict(loss.kind, loss.why) if loss else Verdict("carried")
-    if leaf.value in ({}, []) or excepted(specimen.body, leaf, words, done):
+    if loss and loss.kind == "approximated" and in_camel_case(loss.path) == in_camel_case(leaf.path):
+        return Verdict(loss.kind, loss.why)  # the nearest word is the same for every other word, too
+    if leaf.value == [] or says_nothing(leaf.value, leaf.steps) or excepted(specimen.body, leaf, words, done):
         return Verdict(loss.kind, loss.why) if loss else Verdict("implied")
     return Verdict(SILENT)
+
+
+def comes_back(leaf: Leaf, body: Any) -> bool:
+    try:
+        return bool(at(body, leaf.steps) == leaf.value)
+    except (KeyError, IndexError, TypeError):
+        return False
+
+
+def is_there(specimen: Specimen, words: Remembering, done: Translation) -> bool:
+    """An empty object says no more than that it is there."""
+    other = words.translate(replaced(specimen.body, specimen.steps, GONE))
+    return other is not None and (other.body, other.path) != (done.body, done.path)
 
 
 def nearest(path: str, losses: Iterable[Loss]) -> Loss | None:
@@ -77,11 +94,13 @@ def nearest(path: str, losses: Iterable[Loss]) -> Loss | None:
     return max(above, key=lambda loss: len(loss.path), default=None)
 
 
-def indistinct(judged: Iterable[tuple[Specimen, Verdict]], words: Remembering) -> list[tuple[Specimen, Specimen]]:
+def indistinct(
+    judged: Iterable[tuple[Specimen, Verdict]], words: Remembering
+) -> list[tuple[Specimen, Specimen]]:
     """Pairs of words of one enumeration that come out the same, neither with a loss."""
     same: dict[tuple[str, str], list[Specimen]] = defaultdict(list)
     for specimen, given in judged:
         done = words.outcome(specimen.body)
-        if specimen.word is not None and given.mark in ("carried", "implied") and isinstance(done, Translation):
+        if specimen.word is not None and given.mark == "carried" and isinstance(done, Translation):
             same[specimen.field, json.dumps([done.body, done.path])].append(specimen)
     return [(group[0], other) for group in same.values() for other in group[1:]]

@@ -84,8 +84,8 @@ def read_stop(word: Json) -> Stop | None:
         return None
     reason = FINISH.get(word, "other")
     if reason == "other":
-        return Stop(reason="other", raw=word, extras=OURS)
-    return Stop(reason=reason)
+        return Stop(reason="other", raw=word, extras=OURS, at="finish_reason")
+    return Stop(reason=reason, at="finish_reason")
 
 
 def write_stop(stop: Stop | None, choice: Choice, report: Report) -> str:

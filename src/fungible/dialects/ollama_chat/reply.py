@@ -164,8 +164,8 @@ def read_stop(wire: Wire, called: bool) -> Stop | None:
         return None
     reason = meaning(word, called)
     if reason == "other":
-        return Stop(reason="other", raw=word, extras=OURS)
-    return Stop(reason=reason)
+        return Stop(reason="other", raw=word, extras=OURS, at="done_reason")
+    return Stop(reason=reason, at="done_reason")
 
 
 def meaning(word: str, called: bool) -> StopReason:

@@ -273,19 +273,14 @@ class _Messages(Blocks):
 
     def _result(self, result: ToolResult) -> Json:
         if result.is_error:
-            # The text itself changes, so the result as a whole is reported, and nothing inside it again.
             self.report.lose(result, None, "approximated", "tool_result_error")
-            outer, self.report = self.report, Report()
-            content = self._prefixed(self._result_content(result))
-            self.report = outer
-            return content
-        if result.is_error is not None:
+        elif result.is_error is not None:
             self.report.lose(result, "is_error", "dropped", "tool_result_error")
         if result.cache is not None:
             self.report.lose(result, "cache", "dropped", "cache_mark")
-        for field in result.extras.fields if result.extras is not None else ():
-            self.report.lose(result, field, "dropped", "unknown_field")
-        return self._result_content(result)
+        self.report.homeless(result)
+        content = self._result_content(result)
+        return self._prefixed(content) if result.is_error else content
 
     def _prefixed(self, content: Json) -> Json:
         if type(content) is str:

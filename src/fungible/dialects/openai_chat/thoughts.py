@@ -196,8 +196,7 @@ def _text(parts: Sequence[Part], report: Report) -> str | None:
             report.lose(part, "signature", "dropped", "thinking_signature")
         if part.cache is not None:
             report.lose(part, "cache", "dropped", "cache_mark")
-        for field in part.extras.fields if part.extras is not None else ():
-            report.lose(part, field, "dropped", "unknown_field")
+        report.homeless(part)
         if text:
             report.lose(part, None, "changed", "part_order")
         text = (text or "") + part.text

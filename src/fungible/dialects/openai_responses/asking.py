@@ -165,8 +165,7 @@ class _Input(Blocks):
         """Whether anything is written. `answering`: the item before is the assistant's too."""
         report, mark = self.report, len(self.report.losses)
         self._named(message)
-        for field in message.extras.fields if message.extras is not None else ():
-            report.lose(message, field, "dropped", "unknown_field")  # it is no item of its own
+        report.homeless(message)  # it is no item of its own
         kept: list[Part] = []
         for part in message.parts:
             if type(part) is Thinking and (part.redacted is not None or not is_ours(part)):
@@ -204,8 +203,7 @@ class _Input(Blocks):
 
     def _results(self, message: Message) -> None:
         self._named(message)
-        for field in message.extras.fields if message.extras is not None else ():
-            self.report.lose(message, field, "dropped", "unknown_field")
+        self.report.homeless(message)
         for part in message.parts:
             if type(part) is not ToolResult:
                 self.lost(part, "role")

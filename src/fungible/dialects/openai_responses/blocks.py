@@ -117,8 +117,7 @@ class Blocks:
 
     def _unplaced(self, source: Source) -> None:
         """A source is no object here, so it has no fields of its own."""
-        for field in source.extras.fields if source.extras is not None else ():
-            self.report.lose(source, field, "dropped", "unknown_field")
+        self.report.homeless(source)
 
     def _document(self, part: Document) -> Wire | None:
         source = part.source

@@ -129,8 +129,8 @@ class _Conversation:
 
     def _item(self, node: Wire, at: str) -> None:
         kind = node.get("type")
-        if kind is None and "role" in node:
-            kind = "message"
+        if kind is None:  # the API takes both without their type
+            kind = "message" if "role" in node else "item_reference" if "id" in node else None
         if kind == "message":
             self._message(node, at)
         elif kind in CALLS:
