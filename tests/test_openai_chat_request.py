@@ -453,7 +453,10 @@ def test_quirks_that_approximate() -> None:
     assert (body["messages"][0]["role"], losses) == ("system", ["messages[0].role: approximated, role"])
     form = {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}}
     body, losses = write(read(user(), response_format=form), "no_json_schema")
-    assert (body["response_format"], losses) == ({"type": "json_object"}, ["output: approximated, schema"])
+    assert (body["response_format"], losses) == (
+        {"type": "json_object"},
+        ["response_format.json_schema: approximated, schema"],
+    )
     tools = [{"type": "function", "function": {"name": "f", "strict": True}}]
     body, losses = write(read(user(), tools=tools), "no_strict")
     assert (body["tools"][0]["function"], losses) == (
