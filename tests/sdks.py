@@ -12,8 +12,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anthropic
+import boto3
 import openai
 import pydantic
+from botocore.config import Config
 
 import fungible
 from tests.serving import Running
@@ -61,6 +63,7 @@ class Sdk:
     """Each method asks `model` one thing and gives what the SDK made of the answer."""
 
     errors: dict[int, type[Exception]]
+    in_process = True  # whether it can be given another transport
 
     def __init__(self, reach: Reach, key: str | None = None) -> None:
         self.reach = reach
@@ -227,6 +230,83 @@ class AnthropicAsync(Anthropic):
                 return await verb(model=model, **more)
 
         return asyncio.run(ask())
+
+
+# --- boto3 -------------------------------------------------------------------------------------------------
+
+AWS = boto3.Session()  # whose clients share their classes of exceptions
+
+
+class Boto3(Sdk):
+    """Its calls are signed with the key; it brings its own transport and takes no other."""
+
+    in_process = False
+
+    @property
+    def client(self) -> Any:
+        return AWS.client(
+            "bedrock-runtime",
+            region_name="us-east-1",
+            endpoint_url=self.reach.base,
+            aws_access_key_id=self.key,
+            aws_secret_access_key=self.key,
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+
+    @property
+    def errors(self) -> dict[int, type[Exception]]:  # type: ignore[override]
+        known = self.client.exceptions
+        return {
+            400: known.ValidationException,
+            401: known.AccessDeniedException,
+            404: known.ResourceNotFoundException,
+            429: known.ThrottlingException,
+        }
+
+    def _create(self, model: str, *messages: Any, **more: Any) -> list[Any]:
+        told = [m if isinstance(m, dict) else {"role": "user", "content": m} for m in messages]
+        return self.client.converse(modelId=model, messages=told, **more)["output"]["message"]["content"]
+
+    def chat(self, model: str, said: str = HELLO) -> str:
+        return self._create(model, [{"text": said}])[0]["text"]
+
+    def stream(self, model: str) -> list[str]:
+        asked = [{"role": "user", "content": [{"text": HELLO}]}]
+        events = list(self.client.converse_stream(modelId=model, messages=asked)["stream"])
+        assert [e["messageStop"]["stopReason"] for e in events if "messageStop" in e] == ["end_turn"]
+        deltas = [e["contentBlockDelta"]["delta"] for e in events if "contentBlockDelta" in e]
+        return [delta["text"] for delta in deltas if "text" in delta]
+
+    def tools(self, model: str) -> tuple[list[str], str]:
+        spec = {"name": "get_weather", "description": "The weather", "inputSchema": {"json": PARAMETERS}}
+        asked, config = [{"text": WEATHER}], {"tools": [{"toolSpec": spec}]}
+        first = self._create(model, asked, toolConfig=config)
+        calls = [block["toolUse"] for block in first if "toolUse" in block]
+        results = [
+            {"toolResult": {"toolUseId": call["toolUseId"], "content": [{"text": "sunny"}]}} for call in calls
+        ]
+        said = {"role": "assistant", "content": first}
+        last = self._create(model, asked, said, results, toolConfig=config)
+        return [call["input"]["city"] for call in calls], last[0]["text"]
+
+    def structured(self, model: str) -> Person:
+        schema = {"name": "Person", "schema": json.dumps(Person.model_json_schema())}
+        form = {"type": "json_schema", "structure": {"jsonSchema": schema}}
+        told = self._create(model, [{"text": HELLO}], outputConfig={"textFormat": form})
+        return Person.model_validate_json(told[0]["text"])
+
+    def image(self, model: str) -> str:
+        picture = {"image": {"format": "png", "source": {"bytes": PNG}}}
+        return self._create(model, [picture, {"text": LOOK}])[0]["text"]
+
+    def thinking(self, model: str) -> str | None:
+        told = self._create(
+            model,
+            [{"text": HELLO}],
+            inferenceConfig={"maxTokens": 2048},
+            additionalModelRequestFields={"thinking": BUDGET},
+        )
+        return told[0]["reasoningContent"]["reasoningText"]["text"]
 
 
 # --- LangChain ---------------------------------------------------------------------------------------------

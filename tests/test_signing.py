@@ -1,5 +1,6 @@
 """Requests to a provider that wants each signed: botocore's own signer, on the same request, is the judge."""
 
+import asyncio
 import http.client
 import json
 from collections.abc import Iterator
@@ -9,12 +10,14 @@ from typing import Any, NamedTuple
 
 import boto3
 import botocore.auth
+import msgspec
 import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config as Settings
 from botocore.credentials import Credentials
 
 from fungible import config
+from fungible.app import RENEW_EVERY_S, App
 from fungible.config.credentials import Chain
 from fungible.faults import Fault
 from fungible.models import Target
@@ -242,6 +245,42 @@ def test_renewed_credentials_sign_the_next_request_and_a_failure_keeps_the_old()
     role.turn = 2
     assert chain.renew() == "The credentials could not be renewed: OSError."
     assert chain.credentials.reveal() == ("ASIA1", "secret", "token1")
+
+
+def test_an_app_renews_beside_its_loop_and_says_what_went_wrong(folder: Path) -> None:
+    class Failing:
+        asked = 0
+
+        def get_frozen_credentials(self) -> _Frozen:
+            self.asked += 1
+            if self.asked > 1:
+                raise OSError("no route to the metadata service")
+            return _Frozen("ASIA0", "secret", None)
+
+    async def ticked() -> list[str]:
+        role = Failing()
+        app = App(msgspec.structs.replace(loaded(), chains=(Chain(role), Chain(_Still()))))
+        try:
+            app.tend()
+            assert role.asked == 1  # it is not time yet
+            clock = app.gateway.clock
+            app.gateway.clock = lambda: clock() + RENEW_EVERY_S + 1
+            for _ in range(500):
+                app.tend()
+                if app.said:
+                    break
+                await asyncio.sleep(0.01)
+            assert role.asked == 2
+            return app.said
+        finally:
+            app.close()
+
+    assert asyncio.run(ticked()) == ["The credentials could not be renewed: OSError."]
+
+
+class _Still:
+    def get_frozen_credentials(self) -> _Frozen:
+        return _Frozen("AKID", "secret", None)
 
 
 # --- over the wire ---------------------------------------------------------------------------------

@@ -74,7 +74,8 @@ def mend(row: Provider) -> str:
         return f"It {ENGINE_MISSING}."
     if row.local:
         return f"Add {table} to {FILE}; without base_url it is looked for at {row.base_url}."
-    needed = " and ".join([*row.env[:1], *row.variables.values()])
+    key = " or ".join([*row.env[:1], *row.keyless[1][:1]])
+    needed = " and ".join([key, *row.variables.values()])
     return f"Set {needed} in the environment, or add {table} to {FILE}."
 
 
