@@ -31,7 +31,7 @@ _ASSISTANT = _SAID | {"tool_calls", "tool_plan", "citations"}
 _RESULT = _SAID | {"tool_call_id"}
 _CALL = frozenset({"id", "type", "function"})
 _FUNCTION = frozenset({"name", "arguments"})
-_PLACES = frozenset({None, "TEXT_CONTENT"})
+_PLACES = (None, "TEXT_CONTENT")
 """Types of citations that stand in a text; others (of thinking, of the plan) ride along."""
 
 

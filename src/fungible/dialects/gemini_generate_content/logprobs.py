@@ -42,7 +42,7 @@ def _token(one: Json) -> dict[str, Json] | None:
 
 def write_logprobs(choice: Choice, value: Json, report: Report) -> dict[str, Json] | None:
     content = value.get("content") if type(value) is dict else None
-    if type(content) is not list or not content:
+    if type(content) is not list or not content or not all(_is_told(one) for one in content):
         report.lose(choice, "logprobs", "dropped", "logprobs")
         return None
     written: dict[str, Json] = {"chosenCandidates": [_written(one) for one in content]}
@@ -52,6 +52,14 @@ def write_logprobs(choice: Choice, value: Json, report: Report) -> dict[str, Jso
     if read_logprobs(written, "") != value:
         report.lose(choice, "logprobs", "approximated", "logprobs")
     return written
+
+
+def _is_told(one: Json) -> bool:
+    """Whether it has the shape of a token's; a provider's own readers do not look inside."""
+    if type(one) is not dict:
+        return False
+    others = one.get("top_logprobs") or ()
+    return isinstance(others, list | tuple) and all(type(other) is dict for other in others)
 
 
 def _written(one: dict[str, Json]) -> dict[str, Json]:

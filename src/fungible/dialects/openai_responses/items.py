@@ -188,7 +188,7 @@ def model_said(value: Json, at: str, before: Part | None = None) -> Said:
     kind = node.get("type")
     if kind == "reasoning":
         return Said(reasoning(node, at, before), [])
-    if kind in CALLS:
+    if type(kind) is str and kind in CALLS:
         return Said([call(node, at)], [])
     if kind == "message" and node.get("role") == "assistant":
         return assistant(node, at)

@@ -131,6 +131,8 @@ class _Conversation:
         kind = node.get("type")
         if kind is None:  # the API takes both without their type
             kind = "message" if "role" in node else "item_reference" if "id" in node else None
+        if type(kind) is not str:
+            raise wrong(f"{at}.type", "the item's type, such as message or function_call", kind)
         if kind == "message":
             self._message(node, at)
         elif kind in CALLS:
@@ -143,10 +145,8 @@ class _Conversation:
             self._close()
             part = result(node, at, self._custom.get(str(node["call_id"])))
             self._messages.append(Message(role="tool", parts=(part,), at=at))
-        elif type(kind) is str:
-            self._said([Native(dialect=NAME, body=node, at=at)], at)
         else:
-            raise wrong(f"{at}.type", "the item's type, such as message or function_call", kind)
+            self._said([Native(dialect=NAME, body=node, at=at)], at)
 
     def _message(self, node: Wire, at: str) -> None:
         said = node.get("role")
