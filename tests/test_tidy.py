@@ -26,7 +26,8 @@ RINGS: tuple[tuple[str, ...], ...] = (
     # 1, pure
     ("frames", "dialects", "providers", "models", "translate", "places", "settings", "evidence"),
     # 2, one call
-    ("call", "admission", "exchange", "attempt", "answer", "rewriting", "foresight", "policies", "repeats"),
+    ("call", "admission", "exchange", "attempt", "answer", "rewriting", "foresight", "policies", "repeats",
+     "thoughts"),
     # 3, keepers
     (
         "store", "ledger", "journal", "prices", "recorder", "replay", "switch", "tune", "fleet",

@@ -21,6 +21,7 @@ from .losses import Loss, Report
 from .models import Target
 from .money import usd
 from .policies import retry
+from .thoughts import Overhearing
 from .translate import tidy
 from .world import Headers
 
@@ -108,6 +109,7 @@ class Translating:
     __slots__ = (
         "_call",
         "_created",
+        "_heard",
         "_reader",
         "_report",
         "_target",
@@ -123,6 +125,7 @@ class Translating:
         self._reader = source.stream_reader()
         self._writer = call.dialect.stream_writer(self._report, call.peek.stream_usage)
         self._call, self._target, self._created = call, target, created
+        self._heard = Overhearing() if call.thoughts is not None else None
         self.began = False
         self.done = False
         self.usage: Usage | None = None
@@ -154,6 +157,10 @@ class Translating:
                 break
             elif not self.began:
                 self.began = has_content(event)
+        if self._heard is not None and self._call.thoughts is not None:
+            parts = self._heard.hear(events)
+            if parts:
+                self._call.thoughts.keep(self._call.owner, self._target, parts)
         return self._writer.write(events)
 
 
@@ -171,6 +178,8 @@ def retold(
         reply: Any = msgspec.structs.replace(read, model=model, form=form)
     else:
         reply = completed(read, call, target, created)
+        if call.thoughts is not None and reply.choices:
+            call.thoughts.keep(call.owner, target, reply.choices[0].parts)
     report = Report(source.names)
     written = call.dialect.write_reply(reply, report)
     return written, reply.usage, tidy(report.losses) if report.losses else ()

@@ -15,6 +15,7 @@ from .dialects.base import Dialect, Located, Peek
 from .faults import Fault
 from .models import Catalogue, Route, Target
 from .money import Price
+from .thoughts import Thoughts
 
 
 class KeyRing(Protocol):
@@ -85,6 +86,12 @@ class Call(msgspec.Struct, eq=False):
     started: float  # monotonic seconds
     key: Key | None = None  # set by policies.auth
     route: Route | None = None  # set by policies.route
+    thoughts: Thoughts | None = None  # where the call is translated, from then on
+
+    @property
+    def owner(self) -> str:
+        """Whose it is, for what is remembered between calls."""
+        return self.key.id if self.key is not None else ""
 
     def __repr__(self) -> str:
         return f"Call({self.id!r})"  # a prompt stands in no log
@@ -93,7 +100,7 @@ class Call(msgspec.Struct, eq=False):
 class Local:
     """What the calls of one process share. The app replaces `keys`, `catalogue` and `settings` whole."""
 
-    __slots__ = ("breakers", "catalogue", "keys", "meters", "price", "retries", "settings")
+    __slots__ = ("breakers", "catalogue", "keys", "meters", "price", "retries", "settings", "thoughts")
 
     def __init__(
         self,
@@ -109,6 +116,7 @@ class Local:
         self.breakers: dict[tuple[str, str, str], Breaker] = {}  # by policies.breaker
         self.meters: dict[str, Meter] = {}  # by policies.limits, one a key that has limits
         self.retries = RetryBudget()  # by policies.retry
+        self.thoughts = Thoughts()  # of answers that were translated
 
 
 class Breaker:

@@ -235,6 +235,7 @@ class Exchange(msgspec.Struct, eq=False):
             return call.dialect.readdress(call.body, peek, target.model, ask)
         if self._read is None:
             self._read = call.dialect.read_request(call.body)
+            call.thoughts = self._local.thoughts
         body, self.losses = rewritten(call, self._read, target)
         return body
 

@@ -26,6 +26,8 @@ def rewritten(call: Call, read: Any, target: Target) -> tuple[bytes, tuple[Loss,
         stream = call.peek.stream
         usage = (stream and target.tells_usage) or None
         request = msgspec.structs.replace(read, model=target.model, stream=stream, stream_usage=usage)
+        if call.thoughts is not None:
+            request = call.thoughts.given_back(request, call.owner, target)
     else:
         request = _of_vectors(call, read, target)
     body = spoken.write_request(request, report, target.quirks)
