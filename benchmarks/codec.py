@@ -1,20 +1,19 @@
 #!/usr/bin/env python3
-"""Cost of pure translation between openai.chat and anthropic.messages, in microseconds of CPU.
+"""Cost of pure translation between every two dialects, in microseconds of CPU.
 
     ../.venv/bin/python codec.py [--quick] [--json]
 
 No server and no socket: the dialects' own readers and writers on bytes, as a call in the
-server walks them, and `fungible.translate` as a program meets it.  A figure is CPU time of
-this process per call (or per stream event); each is measured in short repeats, and the
-median and the least of them are printed.  The bodies are the load's 1 KB request and
-answers like the mock upstream's.
+server walks them.  One conversation, its answer and its answer as a stream of 64 pieces of
+text are written once in each dialect, so every pair carries the same.  A figure is CPU time
+of this process per request, per reply or per stream event, the least of some short repeats;
+on the diagonal, in brackets, what looking at the bytes costs where they are only moved.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -24,203 +23,141 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
+import msgspec
 from scenarios import SCENARIOS, request_body
 from tables import markdown
 
-from fungible import translate
-from fungible.dialects import dialect
+from fungible.dialects import DIALECTS
+from fungible.events import StreamEvent, TextDelta, disassemble
+from fungible.ir import Choice, Reply, Request, Stop, Text, Usage
 from fungible.losses import Report
 
 if TYPE_CHECKING:
     from fungible.dialects.base import Dialect
 
-OPENAI, ANTHROPIC = "openai.chat", "anthropic.messages"
 EVENTS = 64
 WORDS = "the quick brown fox jumps over the lazy dog"
-REPEATS, REPEAT_S = 7, 0.1
+REPEATS, REPEAT_S = 5, 0.02
+RATIO_MAX = 3.0  # of the dearest pair to the cheapest
 QUIRKS: frozenset[str] = frozenset()
+KINDS = {"request": "one request of 1 KB", "reply": "one reply", "event": f"one event of {EVENTS}"}
 
 
 @dataclass(frozen=True)
 class Cost:
-    what: str
-    per: str  # what one figure is of
-    median_us: float
-    least_us: float
+    source: str
+    target: str
+    kind: str  # what one figure is of
+    us: float
 
 
-# --------------------------------------------------------------------------- bodies
+# --------------------------------------------------------------------------- what is translated
 
 
-def request_of(name: str) -> bytes:
-    key = {OPENAI: "a", ANTHROPIC: "m"}[name]
-    return request_body(SCENARIOS[key], "gpt-4o-mini" if name == OPENAI else "claude-sonnet-4-5")
+def request() -> Request:
+    """The load's own 1 KB request."""
+    body = request_body(SCENARIOS["a"], "gpt-4o-mini")
+    return next(iter(DIALECTS.values())).read_request(body)
 
 
-def reply_of(name: str) -> bytes:
-    text = " ".join([WORDS] * 3)
-    if name == OPENAI:
-        message = {"role": "assistant", "content": text, "refusal": None}
-        body: dict[str, object] = {
-            "id": "chatcmpl-1",
-            "object": "chat.completion",
-            "created": 1760000000,
-            "model": "gpt-4o-mini",
-            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": 210, "completion_tokens": 31, "total_tokens": 241},
-        }
-    else:
-        body = {
-            "id": "msg_1",
-            "type": "message",
-            "role": "assistant",
-            "model": "claude-sonnet-4-5",
-            "content": [{"type": "text", "text": text}],
-            "stop_reason": "end_turn",
-            "stop_sequence": None,
-            "usage": {"input_tokens": 210, "output_tokens": 31},
-        }
-    return json.dumps(body, separators=(",", ":")).encode()
+def reply() -> Reply:
+    said = Choice(parts=(Text(text=" ".join([WORDS] * 3)),), stop=Stop(reason="end"))
+    usage = Usage(input_tokens=210, output_tokens=31)
+    return Reply(id="answer-1", model="some-model", created=1_760_000_000, choices=(said,), usage=usage)
 
 
-def _chunk(delta: dict[str, object], finish: str | None) -> bytes:
-    body = {
-        "id": "chatcmpl-1",
-        "object": "chat.completion.chunk",
-        "created": 1760000000,
-        "model": "gpt-4o-mini",
-        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
-    }
-    return b"data: " + json.dumps(body, separators=(",", ":")).encode() + b"\n\n"
-
-
-def _event(kind: str, **rest: object) -> bytes:
-    body = json.dumps({"type": kind, **rest}, separators=(",", ":"))
-    return f"event: {kind}\ndata: {body}\n\n".encode()
-
-
-def stream_of(name: str) -> list[bytes]:
-    """The frames of a stream of EVENTS pieces of text."""
-    if name == OPENAI:
-        return [
-            _chunk({"role": "assistant", "content": ""}, None),
-            *(_chunk({"content": f" {WORDS} {i}"}, None) for i in range(EVENTS)),
-            _chunk({}, "stop"),
-            b"data: [DONE]\n\n",
-        ]
-    message: dict[str, object] = {
-        "id": "msg_1",
-        "type": "message",
-        "role": "assistant",
-        "model": "claude-sonnet-4-5",
-        "content": [],
-        "stop_reason": None,
-        "stop_sequence": None,
-        "usage": {"input_tokens": 210, "output_tokens": 1},
-    }
-    return [
-        _event("message_start", message=message),
-        _event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
-        *(
-            _event("content_block_delta", index=0, delta={"type": "text_delta", "text": f" {WORDS} {i}"})
-            for i in range(EVENTS)
-        ),
-        _event("content_block_stop", index=0),
-        _event(
-            "message_delta",
-            delta={"stop_reason": "end_turn", "stop_sequence": None},
-            usage={"output_tokens": EVENTS},
-        ),
-        _event("message_stop"),
-    ]
+def events() -> list[StreamEvent]:
+    """The reply told in many pieces."""
+    told: list[StreamEvent] = []
+    for event in disassemble(reply()):
+        if isinstance(event, TextDelta):
+            told += [msgspec.structs.replace(event, text=f" {WORDS} {n}") for n in range(EVENTS)]
+        else:
+            told.append(event)
+    return told
 
 
 # --------------------------------------------------------------------------- what is timed
 
 
-def same(name: str) -> list[tuple[str, str, int, Callable[[], object]]]:
-    """Same dialect in and out: what looking at the bytes costs where they are only moved."""
-    d, body, reply, frames = dialect(name), request_of(name), reply_of(name), stream_of(name)
-
-    def request() -> object:
-        return d.readdress(body, d.peek(body), "another-model", False)
-
-    def watched(pieces: list[bytes]) -> Callable[[], object]:
-        def run() -> object:
-            watch = d.watch(False)
-            for piece in pieces:
-                watch.feed(piece)
-            return watch.usage
-
-        return run
-
-    return [
-        (f"{name}: peek and readdress a request", "request", 1, request),
-        (f"{name}: usage of a reply", "reply", 1, lambda: d.read_usage(reply)),
-        (f"{name}: watch a stream that came at once", "event", EVENTS, watched([b"".join(frames)])),
-        (f"{name}: watch a stream, a frame at a time", "event", EVENTS, watched(frames)),
-    ]
-
-
-def translated(source: Dialect, target: Dialect) -> list[tuple[str, str, int, Callable[[], object]]]:
+def jobs(source: Dialect, target: Dialect) -> dict[str, Callable[[], object]]:
     """A request of `source` to a provider of `target`; replies and streams of `source` to a client."""
-    body, reply, frames = request_of(source.name), reply_of(source.name), stream_of(source.name)
-    parsed = json.loads(body)
+    asked = source.write_request(request(), Report(source.names), QUIRKS)
+    answer = source.write_reply(reply(), Report(source.names))
+    writer = source.stream_writer(Report(source.names), True)
+    frames = [writer.write([event]) for event in events()]
 
-    def request() -> object:
-        return target.write_request(source.read_request(body), Report(source.names), QUIRKS)
+    def streamed() -> object:
+        reader, writer = source.stream_reader(), target.stream_writer(Report(source.names), True)
+        out = [writer.write(reader.feed(piece)) for piece in frames]
+        return [*out, writer.write(reader.end())]
 
-    def answer() -> object:
-        return target.write_reply(source.read_reply(reply), Report(source.names))
+    def watched() -> object:
+        watch = source.watch(True)
+        return [watch.feed(piece) for piece in frames]
 
-    def streamed(pieces: list[bytes]) -> Callable[[], object]:
-        def run() -> object:
-            reader, writer = source.stream_reader(), target.stream_writer(Report(source.names), True)
-            out = [writer.write(reader.feed(piece)) for piece in pieces]
-            return [*out, writer.write(reader.end())]
-
-        return run
-
-    way = f"{source.name} to {target.name}"
-    return [
-        (f"{way}: request", "request", 1, request),
-        (
-            f"{way}: request by fungible.translate",
-            "request",
-            1,
-            lambda: translate(parsed, source=source.name, target=target.name, kind="request"),
-        ),
-        (f"{way}: reply", "reply", 1, answer),
-        (f"{way}: stream that came at once", "event", EVENTS, streamed([b"".join(frames)])),
-        (f"{way}: stream, a frame at a time", "event", EVENTS, streamed(frames)),
-    ]
+    if source is target:
+        return {
+            "request": lambda: source.readdress(asked, source.peek(asked), "another-model", False),
+            "reply": lambda: source.read_usage(answer),
+            "event": watched,
+        }
+    return {
+        "request": lambda: target.write_request(source.read_request(asked), Report(source.names), QUIRKS),
+        "reply": lambda: target.write_reply(source.read_reply(answer), Report(source.names)),
+        "event": streamed,
+    }
 
 
-def measured(
-    what: str, per: str, count: int, run: Callable[[], object], repeats: int, repeat_s: float
-) -> Cost:
+def measured(run: Callable[[], object], repeats: int, repeat_s: float) -> float:
+    """Microseconds of CPU a run, the least of `repeats` that each last some `repeat_s`."""
+    run()
     begin = time.process_time()
     run()
-    once = max(time.process_time() - begin, 1e-6)
-    loops = max(1, min(200_000, int(repeat_s / once)))
-    samples = []
+    loops = max(1, int(repeat_s / max(time.process_time() - begin, 1e-6)))
+    least = float("inf")
     for _ in range(repeats):
         begin = time.process_time()
         for _ in range(loops):
             run()
-        samples.append((time.process_time() - begin) / loops / count * 1e6)
-    return Cost(what, per, statistics.median(samples), min(samples))
+        least = min(least, (time.process_time() - begin) / loops * 1e6)
+    return least
 
 
 def costs(repeats: int, repeat_s: float) -> list[Cost]:
-    openai, anthropic = dialect(OPENAI), dialect(ANTHROPIC)
-    jobs = [
-        *translated(openai, anthropic),
-        *translated(anthropic, openai),
-        *same(OPENAI),
-        *same(ANTHROPIC),
+    return [
+        Cost(
+            source.name,
+            target.name,
+            kind,
+            measured(run, repeats, repeat_s) / (EVENTS if kind == "event" else 1),
+        )
+        for source in DIALECTS.values()
+        for target in DIALECTS.values()
+        for kind, run in jobs(source, target).items()
     ]
-    return [measured(*job, repeats, repeat_s) for job in jobs]
+
+
+# --------------------------------------------------------------------------- what is printed
+
+
+def table(kind: str, found: list[Cost]) -> str:
+    cells = {(c.source, c.target): c.us for c in found if c.kind == kind}
+    names = list(DIALECTS)
+    rows = [
+        [source, *(f"[{cells[source, t]:.1f}]" if t == source else f"{cells[source, t]:.1f}" for t in names)]
+        for source in names
+    ]
+    between = {pair: us for pair, us in cells.items() if pair[0] != pair[1]}
+    least, most = min(between, key=between.__getitem__), max(between, key=between.__getitem__)
+    ratio = between[most] / between[least]
+    verdict = "met" if ratio <= RATIO_MAX else "not met"
+    return (
+        f"CPU us of {KINDS[kind]}, from the row's dialect to the column's\n\n"
+        + markdown([kind, *names], rows)
+        + f"\n\ndearest {most[0]} to {most[1]}, cheapest {least[0]} to {least[1]}: {ratio:.1f}x "
+        f"(at most {RATIO_MAX:.0f}x: {verdict})"
+    )
 
 
 def main() -> int:
@@ -234,8 +171,7 @@ def main() -> int:
     if args.json:
         print(json.dumps([asdict(cost) for cost in found], indent=1))
         return 0
-    rows = [[c.what, c.per, f"{c.median_us:.2f}", f"{c.least_us:.2f}"] for c in found]
-    print(markdown(["pure translation", "CPU us per", "median", "least"], rows))
+    print("\n\n".join(table(kind, found) for kind in KINDS))
     return 0
 
 
