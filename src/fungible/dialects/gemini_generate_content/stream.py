@@ -9,7 +9,7 @@ lists that grow.
 There is no end mark: the stream is whole if every candidate has a finish reason when the connection ends.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -51,6 +51,33 @@ _GROW = frozenset(
 """Lists of which each frame may hold the next items."""
 
 
+class _PlainPart(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    text: str
+
+
+class _PlainContent(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    parts: tuple[_PlainPart]
+    role: Literal["model"] = "model"
+
+
+class _PlainCandidate(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    content: _PlainContent
+    index: Literal[0] = 0
+
+
+class _PlainFrame(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """Nearly every frame after the first: one more piece of the text of the one candidate."""
+
+    candidates: tuple[_PlainCandidate]
+    usageMetadata: msgspec.Raw = msgspec.Raw()  # noqa: N815  # the wire's own name
+    modelVersion: str = ""  # noqa: N815  # the same
+    responseId: str = ""  # noqa: N815  # the same
+    createTime: str = ""  # noqa: N815  # the same
+
+
+_plain = msgspec.json.Decoder(_PlainFrame).decode
+
+
 class _Candidate:
     """One candidate under way. `joins`: the kind of part that the next text may belong to."""
 
@@ -69,7 +96,7 @@ class _Candidate:
 
 
 class StreamReader:
-    __slots__ = ("_begun", "_candidates", "_frames", "_ids", "_over", "_stop", "_usage")
+    __slots__ = ("_begun", "_candidates", "_frames", "_ids", "_over", "_stop", "_usage", "_usage_bytes")
 
     def __init__(self) -> None:
         self._frames = FrameReader()
@@ -78,6 +105,7 @@ class StreamReader:
         self._ids = Ids()
         self._candidates: dict[int, _Candidate] = {}
         self._usage: dict[str, Json] = {}
+        self._usage_bytes = b""  # of the last frame whose usage was as known
         self._stop: Any = None  # of a prompt that was blocked
 
     def feed(self, data: bytes) -> list[StreamEvent]:
@@ -120,6 +148,9 @@ class StreamReader:
         for _, data in frames:
             if self._over:
                 return
+            first = self._candidates.get(0)
+            if first is not None and first.joins is Text and self._more_text(data, first, out):
+                continue
             try:
                 wire = _decode(data)
             except BROKEN as error:
@@ -140,6 +171,21 @@ class StreamReader:
                 self._frame(wire, out)
             except Fault as fault:
                 self._fail(unlike(fault), out)
+
+    def _more_text(self, data: bytes, candidate: _Candidate, out: list[StreamEvent]) -> bool:
+        """Takes a frame that holds one more piece of text and nothing new besides. False: it is another."""
+        try:
+            frame = _plain(data)
+            raw = bytes(frame.usageMetadata)
+            if raw and raw != self._usage_bytes and _decode(raw) != self._usage:
+                return False
+        except BROKEN:
+            return False
+        self._usage_bytes = raw
+        text = frame.candidates[0].content.parts[0].text
+        if text:
+            out.append(TextDelta(text, candidate.index))
+        return True
 
     def _frame(self, wire: dict[str, Json], out: list[StreamEvent]) -> None:
         usage = inner(wire, "usageMetadata", "")
