@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS ?=
 
-.PHONY: demo test long check bench evidence coverage-page lock docs clean
+.PHONY: demo test long check bench evidence coverage-page providers-page lock docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo 'make bench   what a call costs, beside nginx and other gateways (PEERS=all for all of them)'
 	@echo 'make evidence  what the statistics promise, by simulation, some minutes'
 	@echo 'make coverage-page  write docs/coverage.md anew, from the SDKs and the translations'
+	@echo 'make providers-page  write docs/providers.md anew, from the table'
 	@echo 'make lock    resolve the dependencies anew'
 
 # The program alone, and the program with what its tests need; each remembers what it was made from.
@@ -56,6 +57,9 @@ evidence: $(VENV)/.installed-dev
 
 coverage-page: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.coverage.page
+
+providers-page: $(VENV)/.installed-dev
+	$(BIN)/python tests/test_providers.py
 
 # One lock for every platform and Python (markers), by hash alone, so that any index or mirror will do.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate \
