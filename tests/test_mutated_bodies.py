@@ -15,7 +15,9 @@ from fungible.translate import translate
 
 from .coverage.specimens import Steps
 from .coverage.walked import KINDS, specimens
+from .golden import inputs
 from .silence import GONE, replaced
+from .silence_streams import Stream
 
 NAMES = sorted(DIALECTS)
 JUNK = (
@@ -69,6 +71,44 @@ def crashes(source: str, kind: str, seed: int, most: int) -> list[str]:
 @pytest.mark.parametrize("source", NAMES)
 def test_a_spoilt_body_is_read_or_answered_with_a_fault(source: str, kind: str) -> None:
     assert crashes(source, kind, seed=1, most=800) == []
+
+
+STREAMS = [path for path in inputs() if path.stem.endswith(".stream") and path.suffix in (".sse", ".ndjson")]
+
+
+def crashes_of_streams(seed: int, most: int) -> list[str]:
+    """The golden streams, an event of each spoilt, or bytes of it lost, doubled or flipped."""
+    chance = random.Random(seed)
+    found = []
+    for path in STREAMS:
+        source = path.stem.removesuffix(".stream")
+        stream = Stream(path.read_text(encoding="utf-8"))
+        for _ in range(most):
+            block = chance.choice(sorted(stream.frames))
+            wire = stream.text(block, spoilt(stream.frames[block][1], chance)).encode()
+            if chance.random() < 0.3:
+                place, length = chance.randrange(len(wire)), chance.randrange(1, 9)
+                wire = (
+                    wire[:place] + chance.choice((b"", b"\xff", b"\n\n", b"{", wire)) + wire[place + length :]
+                )
+            target = chance.choice(NAMES)
+            try:
+                translate(wire, source=source, target=target, kind="stream")
+            except Fault:
+                continue
+            except Exception as problem:
+                found.append(f"{path.parent.name} to {target}: {problem!r:.90}: {wire!r:.300}")
+    return found
+
+
+def test_a_spoilt_stream_is_read_or_ends_with_a_fault() -> None:
+    assert len(STREAMS) > 4
+    assert crashes_of_streams(seed=1, most=120) == []
+
+
+@pytest.mark.long
+def test_many_spoilt_streams() -> None:
+    assert crashes_of_streams(seed=2, most=20_000) == []
 
 
 @pytest.mark.long

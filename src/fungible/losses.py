@@ -113,9 +113,9 @@ class Report:
             return held.at
         whole = self.names.get(f"{type(node).__name__}.{field}")  # a field that stands outside its node
         if whole is not None:
-            return node.at if node.at.endswith("." + whole) else whole
+            return node.at if f".{node.at}".endswith("." + whole) else whole
         name = self.names.get(field, field)
-        if node.at.endswith("." + name):  # a node of which the wire has no more than this field
+        if f".{node.at}".endswith("." + name):  # a node of which the wire has no more than this field
             return node.at
         return f"{node.at}.{name}" if node.at else name
 

@@ -39,6 +39,9 @@ def walked(source: str, kind: str) -> tuple[tuple[Row, ...], tuple[str, ...]]:
         words = Remembering(source, target, kind)
         for specimen, found in zip(told, verdicts, strict=True):
             found[target] = given = verdict(specimen, words)
+            done = words.translate(specimen.body)
+            if done is not None and not all(loss.path for loss in done.losses):
+                problems.append(f"{target}: {said(specimen)} has a loss without a path")
             excused = given.mark == REFUSED and tables.refused(source, kind, specimen)
             if given.mark in (SILENT, REFUSED) and not excused:
                 problems.append(f"{target}: {said(specimen)} is {given.mark} {given.why}")

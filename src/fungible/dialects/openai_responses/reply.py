@@ -28,6 +28,7 @@ KNOWN = frozenset(
 DEFAULTS: Wire = {"parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
 CUT_OFF = frozenset({"in_progress", "queued"})
 """Statuses of an answer that is not there yet."""
+_WHY_CUT = "incomplete_details.reason"
 
 
 def read_reply(body: bytes) -> Reply:
@@ -95,19 +96,19 @@ def ending(node: Wire, parts: Sequence[Part]) -> tuple[Stop | None, Wire]:
     if node.get("object") not in (None, "response"):
         fields["object"] = node["object"]
     status, details = node.get("status"), fields.get("incomplete_details")
-    if status in CUT_OFF:
+    if type(status) is str and status in CUT_OFF:
         return None, fields | ({"status": status} if status != "in_progress" else {})
     if status == "incomplete":
         word = details.get("reason") if type(details) is dict else None
         if type(word) is str and details is not None and len(details) == 1:
             del fields["incomplete_details"]
             if word in INCOMPLETE:
-                return Stop(reason=INCOMPLETE[word]), fields
-            return Stop(reason="other", raw=word, extras=OURS), fields
-        return Stop(reason="length"), {**fields, "status": status}
+                return Stop(reason=INCOMPLETE[word], at=_WHY_CUT), fields
+            return Stop(reason="other", raw=word, extras=OURS, at=_WHY_CUT), fields
+        return Stop(reason="length", at="status"), {**fields, "status": status}
     if status not in (None, "completed"):
         fields["status"] = status
-    return Stop(reason=meaning(parts)), fields
+    return Stop(reason=meaning(parts), at="status"), fields
 
 
 def meaning(parts: Sequence[Part]) -> StopReason:

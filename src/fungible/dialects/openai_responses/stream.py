@@ -79,9 +79,8 @@ class _Item:
         self.node = node
         self.at = f"output[{number}]"
         kind = node.get("type")
-        known = (
-            kind in CALLS or kind == "reasoning" or (kind == "message" and node.get("role") == "assistant")
-        )
+        called = type(kind) is str and kind in CALLS
+        known = called or kind == "reasoning" or (kind == "message" and node.get("role") == "assistant")
         self.kind = kind if known else None
         self.pieces: dict[tuple[str, int], _Piece] = {}
 
