@@ -27,7 +27,7 @@ def marked(ttl: int | None, at: str = "c") -> ir.Cache:
         ),
         (300, ("cache_control",), {"cache_control": {"type": "ephemeral", "ttl": "5m"}}, []),
         (None, ("cache_control",), {"cache_control": {"type": "ephemeral"}}, []),
-        (300, ("no_cache_marks",), {}, ["t.cache: dropped, cache_mark"]),
+        (300, ("no_cache_marks",), {}, ["c: dropped, cache_mark"]),
     ],
 )
 @pytest.mark.parametrize("role", ["system", "user", "assistant"])
@@ -43,7 +43,9 @@ def test_marks_at_tool_and_result_and_call() -> None:
         messages=(
             ir.Message(
                 role="assistant",
-                parts=(ir.ToolCall(id="c", name="f", arguments="{}", cache=marked(None), at="call"),),
+                parts=(
+                    ir.ToolCall(id="c", name="f", arguments="{}", cache=marked(None, "call.mark"), at="call"),
+                ),
             ),
             ir.Message(
                 role="tool",
@@ -51,20 +53,20 @@ def test_marks_at_tool_and_result_and_call() -> None:
                     ir.ToolResult(
                         call_id="c",
                         parts=(ir.Text(text="x", cache=marked(None)),),
-                        cache=marked(None),
+                        cache=marked(None, "result.mark"),
                         at="result",
                     ),
                 ),
             ),
         ),
-        tools=(ir.Tool(name="f", cache=marked(3_600), at="tool"),),
+        tools=(ir.Tool(name="f", cache=marked(3_600, "tool.mark"), at="tool"),),
     )
     body, losses = write(request)
     assert body["messages"][1]["content"][0]["prompt_cache_breakpoint"] == {"mode": "explicit"}
     assert losses == [
-        "call.cache: dropped, cache_mark",
-        "result.cache: dropped, cache_mark",
-        "tool.cache: dropped, cache_mark",
+        "call.mark: dropped, cache_mark",
+        "result.mark: dropped, cache_mark",
+        "tool.mark: dropped, cache_mark",
     ]
     body, _ = write(request, "cache_control")
     assert body["tools"][0]["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
