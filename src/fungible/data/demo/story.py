@@ -22,7 +22,7 @@ from .stage import Stage
 QUESTION = "What is fungible, in one sentence?"
 WEATHER = "What is the weather in Paris? Use the tool."
 TARGETS = ("alpha/alpha-1", "beta/beta-1", "local/llama")
-FORECAST = "18 degrees and sunny in {city}"
+FORECAST = "18 degrees and sunny"
 CALLS = 24  # of the scene in which a provider is cut off
 CUT_AFTER = 8
 
@@ -134,7 +134,7 @@ class Story:
         arguments = json.loads(written)
         asked = {"id": call.id, "type": "function", "function": {"name": name, "arguments": written}}
         messages.append({"role": "assistant", "tool_calls": [asked]})
-        messages.append({"role": "tool", "tool_call_id": call.id, "content": FORECAST.format(**arguments)})
+        messages.append({"role": "tool", "tool_call_id": call.id, "content": FORECAST})
         last = completions.create(model=model, messages=messages, tools=[CHAT_TOOL], max_tokens=80)
         return _shown(name, arguments), last.choices[0].message.content or ""
 
@@ -148,7 +148,7 @@ class Story:
             return "no tool", "".join(block.text for block in first.content if block.type == "text")
         call = calls[0]
         arguments: Any = call.input
-        result = {"type": "tool_result", "tool_use_id": call.id, "content": FORECAST.format(**arguments)}
+        result = {"type": "tool_result", "tool_use_id": call.id, "content": FORECAST}
         messages.append({"role": "assistant", "content": [block.model_dump() for block in first.content]})
         messages.append({"role": "user", "content": [result]})
         last = self.anthropic.messages.create(**more)
