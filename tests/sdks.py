@@ -7,6 +7,7 @@ table can ask all of them the same; what it raises is its own.
 import asyncio
 import base64
 import json
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -312,9 +313,10 @@ class Boto3(Sdk):
 # --- LangChain ---------------------------------------------------------------------------------------------
 
 
-class LangChain(Sdk):
+class LangChain(Sdk, ABC):
+    @abstractmethod
     def _model(self, model: str, **more: Any) -> Any:
-        raise NotImplementedError
+        """LangChain's chat model of one provider, reaching fungible."""
 
     def chat(self, model: str, said: str = HELLO) -> str:
         return self._model(model).invoke(said).text
@@ -389,9 +391,10 @@ class LangChainAnthropic(LangChain):
 # --- pydantic-ai -------------------------------------------------------------------------------------------
 
 
-class PydanticAI(Sdk):
+class PydanticAI(Sdk, ABC):
+    @abstractmethod
     def _model(self, model: str, http: dict[str, Any]) -> Any:
-        raise NotImplementedError
+        """pydantic-ai's model of one provider, reaching fungible."""
 
     settings: dict[str, Any]
 
