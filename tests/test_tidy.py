@@ -27,10 +27,10 @@ RINGS: tuple[tuple[str, ...], ...] = (
     ("frames", "dialects", "providers", "models", "translate", "places", "settings", "evidence"),
     # 2, one call
     ("call", "admission", "exchange", "attempt", "answer", "rewriting", "foresight", "policies", "repeats",
-     "thoughts"),
+     "recording", "thoughts"),
     # 3, keepers
     (
-        "store", "ledger", "journal", "prices", "recorder", "replay", "switch", "tune", "fleet",
+        "store", "ledger", "journal", "prices", "recordings", "switch", "tune", "fleet",
         "risk", "simulator", "keys", "pricelist", "statement", "memory",
     ),
     # 4, edges

@@ -1,0 +1,177 @@
+"""The shelf: where recordings lie, and how they are found, kept and thrown away.
+
+    <state>/recordings/<route>/<first ms>-<process>.seg
+
+A route's name is made fit for a folder's. A segment is named by when it was begun, so that a sorted listing
+is nearly in the order of time; rows within are in the order their answers ended.
+
+Reading needs no server to stand still: a block that is being written is not there yet. What is thrown away
+goes a segment at a time where it is old, and by rewriting the segment where only some of it is.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+
+from ..recording import Recording
+from .segments import Entry, Kept, Writer, blocks, kept, opened, rewrite, rows
+
+FOLDER = "recordings"
+SUFFIX = ".seg"
+FOLDER_CHARS_MAX = 120
+BLOCK_ROWS = 256
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What there is of one route. `bytes` on disk, `damaged` of them unreadable."""
+
+    route: str
+    count: int
+    from_ms: int
+    to_ms: int
+    bytes: int
+    segments: int
+    damaged: int
+
+
+class Recordings:
+    """The recordings below one state folder. `damaged`: bytes that reading has had to pass over so far."""
+
+    def __init__(self, state: str | Path) -> None:
+        self.folder = Path(state) / FOLDER
+        self.damaged = 0
+
+    # --- reading
+
+    def read(
+        self,
+        route: str | None = None,
+        *,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+    ) -> Iterator[Recording]:
+        """Those of a route, or of all, asked at or after `since_ms` and before `until_ms`, Unix ms."""
+        for row in self.rows(route, since_ms, until_ms):
+            recording = self._opened(row)
+            if recording is not None:
+                yield recording
+
+    def get(self, id: str) -> Recording | None:
+        """The one of this id, the last written where several are."""
+        last = None
+        for path in self.segments():
+            for row in rows(path, lambda entry: id in entry.ids, self._passed):
+                last = row if row.id == id else last
+        return self._opened(last) if last is not None else None
+
+    def rows(self, route: str | None, since_ms: int | None, until_ms: int | None) -> Iterator[Kept]:
+        """The same as written, streams not made plain."""
+        low = since_ms if since_ms is not None else -(2**63)
+        high = until_ms if until_ms is not None else 2**63
+        for path in self.segments(route):
+            for row in rows(path, lambda e: e.to_ms >= low and e.from_ms < high, self._passed):
+                if low <= row.at_ms < high and (route is None or row.route == route):
+                    yield row
+
+    def segments(self, route: str | None = None) -> list[Path]:
+        """The files of a route, or of all, oldest first."""
+        place = self.folder / folder_of(route) if route is not None else self.folder
+        return sorted(place.rglob("*" + SUFFIX), key=lambda path: path.name)
+
+    def found(self) -> list[Found]:
+        """What there is, a line for each route, from the index alone."""
+        lines = []
+        for folder in sorted(path for path in self.folder.glob("*") if path.is_dir()):
+            entries: list[Entry] = []
+            damage: list[int] = []
+            size, route, files = 0, "", self.segments_in(folder)
+            for path in files:
+                for block in blocks(path, self._noting(entries, route == ""), damage.append):
+                    first = block.kept()
+                    route = first[0].route if first else ""
+                size += path.stat().st_size if path.exists() else 0
+            if entries:
+                spans = [e.from_ms for e in entries], [e.to_ms for e in entries]
+                lines.append(
+                    Found(
+                        route, sum(e.count for e in entries), min(spans[0]), max(spans[1]), size, len(files),
+                        sum(damage),
+                    )
+                )  # fmt: skip
+        return lines
+
+    def segments_in(self, folder: Path) -> list[Path]:
+        return sorted(folder.glob("*" + SUFFIX))
+
+    def _noting(self, entries: list[Entry], unnamed: bool) -> Callable[[Entry], bool]:
+        """Notes each entry; wants the first block, whose rows tell the route's name."""
+
+        def note(entry: Entry) -> bool:
+            entries.append(entry)
+            return unnamed and len(entries) == 1
+
+        return note
+
+    def _opened(self, row: Kept) -> Recording | None:
+        try:
+            return opened(row)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            self._passed(len(row.request))
+            return None
+
+    def _passed(self, size: int) -> None:
+        self.damaged += size
+
+    # --- writing
+
+    def append(self, recordings: Iterable[Recording]) -> int:
+        """Add recordings that came from elsewhere, in a segment of their own for each route: how many.
+
+        Raises OSError.
+        """
+        waiting: dict[str, list[Kept]] = {}
+        writers: dict[str, Writer] = {}
+        count = 0
+        try:
+            for recording in recordings:
+                rows = waiting.setdefault(recording.route, [])
+                rows.append(kept(recording))
+                count += 1
+                if len(rows) == BLOCK_ROWS:
+                    self._flush(recording.route, waiting, writers)
+            for route in list(waiting):
+                self._flush(route, waiting, writers)
+        finally:
+            for writer in writers.values():
+                writer.close()
+        return count
+
+    def _flush(self, route: str, waiting: dict[str, list[Kept]], writers: dict[str, Writer]) -> None:
+        rows = waiting.pop(route)
+        if route not in writers:
+            writers[route] = self.begun(route, rows[0].at_ms)
+        writers[route].append(rows)
+
+    def begun(self, route: str, at_ms: int) -> Writer:
+        """A new segment of this process."""
+        name = f"{at_ms:013d}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
+        return Writer(self.folder / folder_of(route) / name)
+
+    # --- throwing away
+
+    def delete(self, route: str | None, which: Callable[[Kept], bool]) -> int:
+        """Throw away those of a route, or of all: how many. Raises OSError."""
+        return sum(rewrite(path, lambda row: not which(row)) for path in self.segments(route))
+
+
+def folder_of(route: str) -> str:
+    """A route's folder: readable, of bounded length, and no two routes share one."""
+    plain = quote(route, safe="").replace(".", "%2E")
+    if len(plain) <= FOLDER_CHARS_MAX:
+        return plain or "%"
+    return f"{plain[: FOLDER_CHARS_MAX - 17]}~{sha256(route.encode()).hexdigest()[:16]}"
