@@ -52,6 +52,7 @@ REPORTING = (
     "keys revoke",
     "spend",
     "losses",
+    "risk",
     "translate",
     "calls",
     "doctor",

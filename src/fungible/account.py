@@ -122,6 +122,34 @@ class Losing(msgspec.Struct, frozen=True):
     first_ms: int
 
 
+class Traffic(msgspec.Struct, frozen=True):
+    """What one key asked of one target under one route's name.
+
+    calls:      those that tried it first; `attempts` every try, `answered` those that it answered
+    rescued:    of `answered`, those where another had failed before
+    cost_nanousd: exact over the rows of known cost; `cost_unknown` counts the ended rows that are not in it
+    last_ms:    when it last answered, None: never
+    """
+
+    route: str | None
+    key: str | None
+    key_name: str | None
+    team: str | None
+    provider: str
+    model: str
+    calls: int
+    attempts: int
+    answered: int
+    rescued: int
+    cost_nanousd: int
+    cost_unknown: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    last_ms: int | None
+
+
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
     """A key's money in one window, nano-dollars: what it may spend, has spent, and holds for what is open."""
 

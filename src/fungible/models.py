@@ -42,7 +42,8 @@ ABILITIES: dict[str, str] = {
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """Facts about one model of one provider. None: not known, which is not none.
 
-    `name` is `provider/model`; `price` the operator's own, which comes before any price data.
+    `name` is `provider/model`; `price` the operator's own, which comes before any price data; `family`
+    whose line of models it is of, where its name does not say.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     max_output_tokens: int | None = None
     abilities: frozenset[str] | None = None
     price: Price | None = None
+    family: str | None = None
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):

@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "spend": ("spending", "What was spent, exactly, by key, team, provider, model, route, tag or day."),
     "calls": ("calling", "Recent calls; one call with its attempts, losses and cost."),
     "switch": ("switching", "From one model to another, with evidence."),
+    "risk": ("risking", "What traffic hangs on: shares, single points of failure, fallbacks never tried."),
     "losses": ("losing", "What translation lost, by route, key or model, and what that cost."),
     "doctor": ("doctoring", "Check the configuration, keys, providers, prices and the ledger."),
 }

@@ -35,6 +35,7 @@ def read_models(doc: Document, providers: Providers) -> dict[str, Model]:
             context_tokens=values["context_tokens"],
             max_output_tokens=values["max_output_tokens"],
             abilities=values["abilities"],
+            family=values["family"],
             price=_price(doc, where, raw, values),
         )
     return out

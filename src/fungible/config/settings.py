@@ -204,6 +204,8 @@ PROVIDER: dict[str, Setting] = {
     "on_abandon": Setting(
         choice("cancel", "drain"), None, "When the client leaves: `cancel`, or `drain` to learn the cost."
     ),
+    "cloud": Setting(text, None, "The cloud it runs in, for `fungible risk`; else as its address says."),
+    "region": Setting(text, None, "The region, likewise."),
     "own_machine": Setting(flag, None, "`true`: it runs on a machine of yours and costs nothing a token."),
 }
 
@@ -219,6 +221,7 @@ MODEL: dict[str, Setting] = {
     "context_tokens": Setting(COUNT, None, "How many tokens its context holds."),
     "max_output_tokens": Setting(COUNT, None, "How many tokens one answer can have."),
     "abilities": Setting(abilities, None, "What it can do; a list."),
+    "family": Setting(text, None, "Whose line of models it is of, where its name does not say."),
 }
 
 ROUTE: dict[str, Setting] = {

@@ -17,6 +17,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     prices:      the provider's id in the price data, where it differs from the name
     on_abandon:  when a client leaves: `cancel` the attempt, or `drain` it to learn what it cost
     local:       runs on the user's own machines, so it needs no key and costs nothing a token
+    cloud, region: where it runs; "" where only its address may tell (`whereabouts`)
     """
 
     name: str
@@ -33,6 +34,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     on_abandon: str = "cancel"
     local: bool = False
     site: str = ""
+    cloud: str = ""
+    region: str = ""
 
     @property
     def dialects(self) -> tuple[str, ...]:

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from .. import ledger
-from ..account import Key, Losing, Opened, Spend, window_end_ms
+from ..account import Key, Losing, Opened, Spend, Traffic, window_end_ms
 from ..faults import Fault
 from ..losses import counted
+from . import traffic
 from .budgets import Budgets
 from .database import connect, mapped, transaction
 
@@ -345,6 +346,11 @@ class Store:
             for who, provider, model, lost, attempts, read, cached, first_ms in rows
             for name in _named(by, who)
         ]
+
+    def traffic(self, since_ms: int = 0) -> list[Traffic]:
+        """Who asked what of whom, summed by route, key and target."""
+        with mapped(self.state):
+            return traffic.read(self._db, since_ms)
 
     def check(self) -> list[str]:
         """What is wrong with the store, in words; empty when nothing is. Reads every row."""

@@ -1,0 +1,31 @@
+"""What was asked of whom: the ledger's attempts, summed by route, key and target."""
+
+import sqlite3
+from typing import Any
+
+from ..account import Traffic
+
+_TRAFFIC = """
+    SELECT a.route, a.key, k.name, k.team, a.provider, a.model,
+        count(*) FILTER (WHERE a.n = 1), count(*),
+        count(*) FILTER (WHERE a.fault IS NULL AND a.state IN ('settled', 'estimated')),
+        count(*) FILTER (WHERE a.n > 1 AND a.fault IS NULL AND a.state IN ('settled', 'estimated')),
+        sum(a.cost_nanousd),
+        count(*) FILTER (WHERE a.cost_nanousd IS NULL AND a.state NOT IN ('void', 'open')),
+        sum(a.input_tokens), sum(a.output_tokens), sum(a.cache_read_tokens), sum(a.cache_write_tokens),
+        max(a.ended_ms) FILTER (WHERE a.fault IS NULL AND a.state IN ('settled', 'estimated'))
+    FROM attempt AS a LEFT JOIN key AS k ON k.id = a.key
+    WHERE a.started_ms >= ?
+    GROUP BY a.route, a.key, a.provider, a.model
+"""
+
+
+def read(db: sqlite3.Connection, since_ms: int) -> list[Traffic]:
+    rows = db.execute(_TRAFFIC, (since_ms,))
+    names = Traffic.__struct_fields__
+    return [Traffic(**dict(zip(names, _counted(row), strict=True))) for row in rows]
+
+
+def _counted(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A sum over no number is none, which here is 0."""
+    return *row[:6], *(count or 0 for count in row[6:-1]), row[-1]
