@@ -53,7 +53,8 @@ LATE_IMPORTS = {
     "demo": "it runs the SDKs, which are no dependency",
     "__init__": "the clients bring an HTTP library, imported when first asked for",
 }
-OPTIONAL_EXTRAS = {"xllamacpp", "botocore", "uvloop", "psycopg", "ray", "transformers", "torch", "peft"}
+OPTIONAL_EXTRAS = {"xllamacpp", "botocore", "uvloop", "psycopg", "ray", "transformers", "torch", "peft", "jsonschema_rs",
+    "py3langid"}  # fmt: skip
 
 NAME_ROOMS = ("dialects", "providers", "data", "tune", "fleet", "demo")
 ENGLISH = {
