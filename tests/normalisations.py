@@ -101,6 +101,13 @@ def a_calls_index_is_its_place(kind: str, body: dict[str, Any]) -> None:
                 del call["index"]
 
 
+def a_thoughts_index_is_its_place(kind: str, body: dict[str, Any]) -> None:
+    for node in objects(body):
+        for place, item in enumerate(node.get("reasoning_details") or ()):
+            if item.get("index") == place:
+                del item["index"]
+
+
 def a_call_without_an_id_is_given_one(kind: str, body: dict[str, Any]) -> None:
     waiting: list[str] = []
     made = 0
@@ -414,6 +421,7 @@ NORMALISATIONS: dict[str, dict[str, Row]] = {
         "one stop sequence is a list of one": one_stop_sequence_is_a_list_of_one,
         "max_tokens is max_completion_tokens": max_tokens_is_max_completion_tokens,
         "a call's index is its place": a_calls_index_is_its_place,
+        "a thought's index is its place": a_thoughts_index_is_its_place,
         "a call without an id is given one": a_call_without_an_id_is_given_one,
         "no arguments are {}": no_arguments_are_an_empty_object,
         "a thought is told once": a_thought_is_told_once,

@@ -219,8 +219,8 @@ def test_thinking_in_its_spellings() -> None:
         delta("stop"),
         DONE,
     ) == (
-        ir.Thinking(text="Hm.", signature="c2ln", extras=ir.Extras(dialect=NAME, fields=item)),
-        ir.Thinking(redacted="eA==", extras=ir.Extras(dialect=NAME, fields={"index": 1})),
+        ir.Thinking(text="Hm.", signature="c2ln", extras=ir.Extras(dialect=NAME, fields={"format": "f"})),
+        ir.Thinking(redacted="eA==", extras=OURS),
         ir.Text(text="Yes."),
     )  # fmt: skip
 

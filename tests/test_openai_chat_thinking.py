@@ -20,6 +20,7 @@ DETAILS = [
     {"type": "reasoning.summary", "summary": "Short.", "index": 2},
     {"type": "reasoning.dream", "of": "sheep"},
 ]
+PLACELESS = [{name: value for name, value in item.items() if name != "index"} for item in DETAILS]
 
 
 def test_thinking_and_redacted_thinking_are_kept_across_turns() -> None:
@@ -38,6 +39,11 @@ def test_thinking_and_redacted_thinking_are_kept_across_turns() -> None:
         ("", None, "b3BhcXVl"),
         ("Short.", None, None),
     ]
+    assert again(message)["messages"] == [{**message, "reasoning_details": PLACELESS}]
+
+
+def test_a_thoughts_number_that_is_not_its_place_is_kept() -> None:
+    message = {"role": "assistant", "content": "Yes.", "reasoning_details": [DETAILS[1], DETAILS[0]]}
     assert again(message)["messages"] == [message]
 
 

@@ -238,14 +238,15 @@ class OpenChoice:
             events.append(SignatureDelta(piece.signature, self._index, self._number))
 
     def _detail(self, value: Json, at: str, events: list[StreamEvent]) -> None:
-        read = thoughts.item(value, at)
+        number = value.get("index") if type(value) is dict else None
+        read = thoughts.item(thoughts.placeless(value, number), at)
         if type(read) is Native or (type(read) is Thinking and read.redacted is not None):
             self._details += 1
             self._open(read, events)
             self._end(events)
             return
         assert type(read) is Thinking
-        of = (value["type"], value.get("index"))
+        of = (value["type"], number)
         if self._kind is Thinking and value.get("signature") == "":
             self._end(events)  # our own writer's seal: the next thought is another
             return

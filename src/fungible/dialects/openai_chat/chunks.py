@@ -64,7 +64,7 @@ _LISTED = re.compile(r"\w+\[\d+\]")  # a choice in the list of them
 class _Part:
     """A part under way in a choice."""
 
-    __slots__ = ("calls", "part", "signature", "text", "told")
+    __slots__ = ("calls", "detail", "part", "signature", "text", "told")
 
     def __init__(self, part: Part, calls: int) -> None:
         self.part = part
@@ -72,16 +72,18 @@ class _Part:
         self.text: list[str] = []  # of a thought
         self.signature = ""
         self.told = False  # whether any of it has been written
+        self.detail: int | None = None  # for a thought, its number among the details
 
 
 class _Choice:
-    __slots__ = ("calls", "last", "parts", "said", "spoken")
+    __slots__ = ("calls", "details", "last", "parts", "said", "spoken")
 
     def __init__(self) -> None:
         self.parts: dict[int, _Part] = {}
         self.last: _Part | None = None  # begun last
         self.said: list[Part] = []
         self.calls = 0
+        self.details = 0
         self.spoken = 0  # characters of text so far
 
 
@@ -243,7 +245,7 @@ class Writer:
                 if part.dialect != NAME:
                     self._report.lose(part, None, "dropped", "native_block")
                 elif thoughts.is_item(part):
-                    self._delta(number, {"reasoning_details": [part.body]}, out)
+                    self._details(number, part.body, out)
                 else:
                     self._delta(number, {"content": [part.body]}, out)
             case _:
@@ -305,7 +307,7 @@ class Writer:
             held.told = True
             return
         if not thoughts.is_plain(part) and part.signature is None:
-            self._details(number, thoughts.as_item(Thinking(extras=part.extras)), out)
+            self._details(number, thoughts.as_item(Thinking(extras=part.extras)), out, held)
             held.told = True
         held.signature = thoughts.unsealed(part, self._report).signature or ""
         if part.text:
@@ -323,7 +325,8 @@ class Writer:
         delta: Wire = {"reasoning_content": text}
         part = held.part
         if type(part) is Thinking and is_ours(part) and not thoughts.is_plain(part):
-            delta["reasoning_details"] = [thoughts.as_item(Thinking(text=text, extras=part.extras))]
+            item = thoughts.as_item(Thinking(text=text, extras=part.extras))
+            delta["reasoning_details"] = [self._numbered(number, item, held)]
         self._delta(number, delta, out)
 
     def _end_thought(self, held: _Part, number: int, out: list[bytes]) -> None:
@@ -335,12 +338,20 @@ class Writer:
         rich = is_ours(part) and not thoughts.is_plain(part)
         text = "" if rich else "".join(held.text)
         signature = held.signature or None
-        self._details(
-            number, thoughts.as_item(Thinking(text=text, signature=signature, extras=part.extras)), out
-        )
+        item = thoughts.as_item(Thinking(text=text, signature=signature, extras=part.extras))
+        self._details(number, item, out, held)
 
-    def _details(self, number: int, item: Json, out: list[bytes]) -> None:
-        self._delta(number, {"reasoning_details": [item]}, out)
+    def _details(self, number: int, item: Wire, out: list[bytes], held: _Part | None = None) -> None:
+        self._delta(number, {"reasoning_details": [self._numbered(number, item, held)]}, out)
+
+    def _numbered(self, number: int, item: Wire, held: _Part | None) -> Wire:
+        """With its place in the list: the official SDK refuses to put a list together without."""
+        choice = self._choice(number)
+        place = held.detail if held is not None and held.detail is not None else choice.details
+        choice.details = max(choice.details, place + 1)
+        if held is not None:
+            held.detail = place
+        return {**item, "index": item.get("index", place)}
 
     # --- calls and sound
 

@@ -46,6 +46,13 @@ def item(value: Json, at: str) -> Thinking | Native:
     )
 
 
+def placeless(value: Json, place: Json) -> Json:
+    """An item without an `index` that only repeats its place, as the pieces of a stream must tell it."""
+    if type(value) is not dict or type(place) is not int or value.get("index") != place:
+        return value
+    return {name: said for name, said in value.items() if name != "index"}
+
+
 def read(message: Wire, at: str, asked: bool) -> tuple[list[Part], Wire]:
     """The thoughts of a message, and the strings that say something else than the details beside them."""
     strings = {name: _string(message, name, at, asked) for name in STRINGS}
@@ -53,7 +60,9 @@ def read(message: Wire, at: str, asked: bool) -> tuple[list[Part], Wire]:
     if details:
         if type(details) is not list:
             raise wrong(f"{at}.reasoning_details", "a list", details)
-        parts: list[Part] = [item(d, f"{at}.reasoning_details[{i}]") for i, d in enumerate(details)]
+        parts: list[Part] = [
+            item(placeless(d, i), f"{at}.reasoning_details[{i}]") for i, d in enumerate(details)
+        ]
         return _joined(parts, strings)
     unsaid: Wire = {}
     thought: Thinking | None = None
