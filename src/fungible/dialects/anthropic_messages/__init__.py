@@ -19,12 +19,12 @@ import msgspec
 
 from ...faults import Fault
 from ..base import Counting, Dialect
+from ..checked import need, parse_answer
 from .errors import read_error, write_error, write_stream_error
 from .names import NAME, NAMES, QUIRKS, REWRITES
 from .peek import peek, readdress
 from .reply import read_reply, read_usage, unlike, write_reply
 from .request import read_request, write_request
-from .shape import need, parse_answer
 from .stream import StreamReader
 from .stream_write import StreamWriter
 from .watch import Watch

@@ -25,8 +25,9 @@ from ...ir import (
     ToolCall,
     ToolResult,
 )
+from ..checked import BROKEN, an_object, may, need, under, wrong
 from .names import NAME
-from .shape import BROKEN, an_object, may, need, rest, under, wrong
+from .shape import rest
 
 encode = msgspec.json.encode
 

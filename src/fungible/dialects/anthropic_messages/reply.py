@@ -10,11 +10,12 @@ import msgspec
 from ...faults import Fault
 from ...ir import Choice, Extras, Json, Reply, Stop, Usage
 from ...losses import Kind, Report
+from ..checked import BROKEN, may, need, parse_answer
 from .blocks import Blocks
 from .errors import fault_of
 from .names import NAME
 from .parts import keep_inputs, read_content
-from .shape import BROKEN, may, need, others, parse_answer
+from .shape import others
 from .usage import read_usage_object, write_usage_object
 
 REASONS: dict[str, str] = {

@@ -26,10 +26,11 @@ from ...ir import (
 )
 from ...losses import Report
 from ..base import Quirks
+from ..checked import an_object, may, need, parse, wrong
 from .blocks import Block, Blocks
 from .names import NAME, quirks_of
 from .parts import keep_inputs, read_cache, read_content
-from .shape import an_object, may, need, others, parse, rest, wrong
+from .shape import others, rest
 from .turns import SYSTEM_ROLES, Turns
 
 MAX_TOKENS_DEFAULT = 4096

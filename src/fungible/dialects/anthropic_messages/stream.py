@@ -34,11 +34,12 @@ from ...events import (
 from ...faults import Fault
 from ...frames.sse import FRAME_BYTES_MAX, Frame, FrameReader
 from ...ir import Extras, Json, Native, Part, Stop, Text, Thinking, ToolCall
+from ..checked import BROKEN, may, need
 from .errors import fault_of, truncated
 from .names import NAME
 from .parts import read_block, read_citation
 from .reply import late, read_stop, unlike
-from .shape import BROKEN, may, need, others
+from .shape import others
 from .usage import merged, read_usage_object
 
 _DELTA = b"event: content_block_delta\ndata: "

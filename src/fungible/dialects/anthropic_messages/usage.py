@@ -7,8 +7,9 @@ does a breakdown that does not add up, so that writing what was read gives the s
 
 from ...ir import Extras, Json, Usage
 from ...losses import Report
+from ..checked import may
 from .names import NAME
-from .shape import may, others
+from .shape import others
 
 _KNOWN = frozenset(
     {

@@ -10,8 +10,8 @@ import msgspec
 from ...faults import Fault
 from ...frames.sse import FRAME_BYTES_MAX, FrameReader, whole
 from ...ir import Json, Usage
+from ..checked import BROKEN
 from .errors import fault_of, truncated
-from .shape import BROKEN
 from .usage import merged, read_usage_object
 
 _decode = msgspec.json.Decoder().decode

@@ -21,13 +21,13 @@ import msgspec
 from ...faults import Fault
 from ...providers.sigv4 import key_of
 from ..base import Counting, Dialect
+from ..checked import need, parse_answer
 from .asking import write_request
 from .errors import read_error, write_error, write_stream_error
 from .names import NAME, NAMES, QUIRKS, REWRITES
 from .peek import COUNT_PATH, PATH, STREAM_PATH, locate, peek, readdress
 from .reply import read_reply, read_usage, unlike, write_reply
 from .request import read_request
-from .shape import need, parse_answer
 from .stream import StreamReader
 from .stream_write import StreamWriter, remark
 from .watch import Watch

@@ -34,9 +34,9 @@ from ...ir import (
 )
 from ...losses import Report
 from ..base import Quirks
+from ..checked import BROKEN
 from .names import DOCUMENTS, IMAGES, LIFETIMES, NAME, SOUNDS, kind_of
 from .parts import GUARDED, Block, is_base64
-from .shape import BROKEN
 
 _TTL = {seconds: word for word, seconds in LIFETIMES.items()}
 _IMAGES = {media_type: form for form, media_type in IMAGES.items()} | {"image/jpg": "jpeg"}

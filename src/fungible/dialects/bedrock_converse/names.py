@@ -8,8 +8,11 @@ when the last model it names is retired.
 import re
 
 from ..base import Quirks
+from ..checked import Own
 
 NAME = "bedrock.converse"
+OWN = Own(NAME)
+rest = OWN.rest
 
 NAMES: dict[str, str] = {
     "max_output_tokens": "inferenceConfig.maxTokens",

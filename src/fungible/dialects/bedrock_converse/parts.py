@@ -31,8 +31,8 @@ from ...ir import (
     ToolCall,
     ToolResult,
 )
-from .names import DOCUMENTS, IMAGES, LIFETIMES, NAME, SOUNDS
-from .shape import BROKEN, an_object, may, need, rest, wrong
+from ..checked import BROKEN, an_object, may, need, wrong
+from .names import DOCUMENTS, IMAGES, LIFETIMES, NAME, SOUNDS, rest
 
 encode = msgspec.json.encode
 

@@ -11,7 +11,7 @@ import msgspec
 
 from ...faults import Fault
 from ..base import Located, Peek
-from .shape import BROKEN, deep, not_json, parse, too_deep
+from ..checked import BROKEN, deep, not_json, parse, too_deep
 
 PATH = "/model/{model}/converse"
 STREAM_PATH = PATH + "-stream"

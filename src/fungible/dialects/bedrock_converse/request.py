@@ -24,9 +24,9 @@ from ...ir import (
     ToolChoice,
     ToolResult,
 )
-from .names import NAME
+from ..checked import BROKEN, an_object, may, need, parse, wrong
+from .names import NAME, rest
 from .parts import Block, keep_inputs, mark, read_content
-from .shape import BROKEN, an_object, may, need, parse, rest, wrong
 
 CHOICES: dict[str, str] = {"auto": "auto", "any": "required", "tool": "named"}
 

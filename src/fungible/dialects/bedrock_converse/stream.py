@@ -33,11 +33,11 @@ from ...events import (
 from ...faults import Fault
 from ...frames.eventstream import Frame, FrameReader
 from ...ir import Json, Part, Stop, Text, Thinking, ToolCall
+from ..checked import BROKEN, may, need, others, wrong
 from .errors import fault_in, truncated
-from .names import NAME
+from .names import NAME, rest
 from .parts import Block, read_block, read_citation
 from .reply import late, read_stop, unlike
-from .shape import BROKEN, may, need, others, rest, wrong
 from .usage import read_usage_object
 
 _decode = msgspec.json.Decoder().decode

@@ -7,8 +7,8 @@ where they do. What does not add up rides in extras, so that writing what was re
 
 from ...ir import Extras, Json, Usage
 from ...losses import Report
+from ..checked import may, others
 from .names import NAME
-from .shape import may, others
 
 _KNOWN = frozenset({"inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens"})
 _AGAIN = {

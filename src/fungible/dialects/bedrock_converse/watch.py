@@ -9,8 +9,8 @@ import msgspec
 from ...faults import Fault
 from ...frames.eventstream import Frame, FrameReader, whole
 from ...ir import Json, Usage
+from ..checked import BROKEN
 from .errors import fault_in, truncated
-from .shape import BROKEN
 from .usage import read_usage_object
 
 _decode = msgspec.json.Decoder().decode

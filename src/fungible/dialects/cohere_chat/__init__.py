@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from .. import base
 from ..base import Dialect
+from ..checked import encode
 from . import embed
 from .asking import write_request
 from .chunks import Writer
@@ -23,7 +24,6 @@ from .names import NAME, NAMES, QUIRKS, REWRITES
 from .peek import peek, readdress
 from .reply import read_plain_usage, read_reply, write_reply
 from .request import read_request
-from .shape import encode
 from .stream import Reader
 from .watch import Watch
 

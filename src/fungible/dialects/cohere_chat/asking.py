@@ -20,9 +20,9 @@ from ...ir import (
 )
 from ...losses import Report
 from ..base import Quirks
+from ..checked import Wire, encode, homeless, merge
 from .blocks import ASKED, RETURNED, SPOKEN, Blocks, is_plain, is_plan
-from .names import NAME, NOT_HERE, SCALARS
-from .shape import Wire, encode, homeless, is_ours, merge
+from .names import NAME, NOT_HERE, SCALARS, is_ours
 
 _MEDIA = frozenset({Image, Document, Audio})
 

@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 
 from ...ir import Audio, Document, Image, Json, Native, Node, Part, Refusal, Text, Thinking, ToolCall
 from ...losses import Report
-from .names import NAME
-from .shape import BROKEN, Wire, decode, encode, homeless, is_ours, merge
+from ..checked import BROKEN, Wire, decode, encode, homeless, merge
+from .names import NAME, is_ours
 
 SPOKEN: frozenset[type] = frozenset({Text, Thinking, Refusal, Document})
 ASKED: frozenset[type] = frozenset({Text, Image, Document})

@@ -20,11 +20,11 @@ from ...events import (
 )
 from ...ir import Choice, Json, Part, Refusal, Reply, Text, Thinking, ToolCall, Usage
 from ...losses import Report
+from ..checked import Wire, encode
 from .blocks import SPOKEN, Blocks, is_plan
 from .errors import write_stream_error
-from .names import NAME
+from .names import NAME, is_ours
 from .reply import own_fields, unsaid, write_stop
-from .shape import Wire, encode, is_ours
 from .usage import write_usage
 
 END_MARK = b"data: [DONE]\n\n"

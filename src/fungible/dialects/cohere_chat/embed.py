@@ -11,26 +11,11 @@ from ...faults import Fault
 from ...ir import EmbeddingReply, EmbeddingRequest, Image, Input, Json, Task, Text, Usage, Vector
 from ...losses import Report
 from ..base import Peek, Quirks, numbers_of, numbers_read, wanted
+from ..checked import Wire, a_list, an_object, encode, may, merge, need, others, parse, parse_answer, strings
 from .blocks import Blocks
-from .names import NAME
+from .names import NAME, OURS, is_ours, ours
 from .parts import block, content
 from .peek import peek as peek_chat
-from .shape import (
-    OURS,
-    Wire,
-    a_list,
-    an_object,
-    encode,
-    is_ours,
-    may,
-    merge,
-    need,
-    ours,
-    parse,
-    parse_answer,
-    rest,
-    strings,
-)
 from .usage import read_usage as read_counts
 
 NAMES: dict[str, str] = {
@@ -67,7 +52,7 @@ def peek(body: bytes) -> Peek:
 def read_request(body: bytes) -> EmbeddingRequest:
     """Raises `Fault` (bad_request) with the path of what is wrong."""
     node = parse(body)
-    unknown = rest(node, _ASKED)
+    unknown = others(node, _ASKED)
     task, cut = may(node, "input_type", str, ""), may(node, "truncate", str, "")
     if task is not None and task not in TASKS:
         unknown["input_type"] = task
@@ -100,7 +85,7 @@ def _inputs(node: Wire) -> list[Input]:
         at = f"inputs[{i}]"
         given = an_object(one, at)
         parts = tuple(content(given.get("content"), f"{at}.content"))
-        found.append(Input(parts=parts, at=at, extras=ours(rest(given, {"content"}))))
+        found.append(Input(parts=parts, at=at, extras=ours(others(given, {"content"}))))
     return found
 
 
@@ -154,7 +139,7 @@ def read_reply(body: bytes) -> EmbeddingReply:
     """Raises `Fault`: not JSON, or no answer (`provider_answer`)."""
     node = parse_answer(body)
     held = _embeddings(node)
-    unknown = rest(node, _REPLY) | {
+    unknown = others(node, _REPLY) | {
         f"embeddings.{k}": v for k, v in held.items() if k not in ("float", "base64")
     }
     numbers, packed = held.get("float"), held.get("base64")

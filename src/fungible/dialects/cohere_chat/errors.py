@@ -7,7 +7,7 @@ words (SDK, ChatMessageEndEventDelta). The wire has no field for a path; it stan
 from ...faults import Fault, kind_of_status
 from ...ir import Json
 from ...world import Headers
-from .shape import BROKEN, Wire, decode, encode
+from ..checked import BROKEN, Wire, decode, encode
 
 MESSAGE_CHARACTERS_MAX = 2_000
 

@@ -4,8 +4,11 @@ Sources: the types of the official SDK (cohere 7.3, v2), the API reference of Ch
 """
 
 from ...ir import StopReason
+from ..checked import Own
 
 NAME = "cohere.chat"
+OWN = Own(NAME)
+OURS, ours, is_ours = OWN.mark, OWN.extras, OWN.made
 
 NAMES: dict[str, str] = {
     "max_output_tokens": "max_tokens",

@@ -21,8 +21,8 @@ from ...ir import (
     ToolCall,
     ToolResult,
 )
-from .names import NAME
-from .shape import OURS, Wire, a_list, an_object, encode, may, need, ours, rest, wrong
+from ..checked import Wire, a_list, an_object, encode, may, need, others, wrong
+from .names import NAME, OURS, ours
 
 ROLES: dict[str, Role] = {"system": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
 
@@ -51,13 +51,13 @@ def message(value: Json, at: str) -> Message:
         if node.get("content") == "":
             parts = []
         result = ToolResult(call_id=need(node, "tool_call_id", str, at), parts=tuple(parts), at=at)
-        return Message(role="tool", parts=(result,), extras=ours(rest(node, _RESULT)), at=at)
-    return Message(role=role, parts=tuple(parts), extras=ours(rest(node, _SAID)), at=at)
+        return Message(role="tool", parts=(result,), extras=ours(others(node, _RESULT)), at=at)
+    return Message(role=role, parts=tuple(parts), extras=ours(others(node, _SAID)), at=at)
 
 
 def assistant(node: Wire, at: str) -> tuple[list[Part], Wire]:
     """What an assistant's message says, in a request or an answer, and its unknown fields."""
-    fields = rest(node, _ASSISTANT)
+    fields = others(node, _ASSISTANT)
     parts = _cited(content(node.get("content"), f"{at}.content"), node, at, fields)
     plan = may(node, "tool_plan", str, at)
     if plan:
@@ -83,10 +83,10 @@ def block(value: Json, at: str) -> Part:
     node = an_object(value, at)
     match node.get("type"):
         case "text":
-            extras = ours(rest(node, {"type", "text"}))
+            extras = ours(others(node, {"type", "text"}))
             return Text(text=need(node, "text", str, at), extras=extras, at=at)
         case "thinking":
-            extras = ours(rest(node, {"type", "thinking"}))
+            extras = ours(others(node, {"type", "thinking"}))
             return Thinking(text=need(node, "thinking", str, at), extras=extras, at=at)
         case "image_url":
             return _image(node, at)
@@ -101,14 +101,14 @@ def block(value: Json, at: str) -> Part:
 def _image(node: Wire, at: str) -> Part:
     inner = f"{at}.image_url"
     image = an_object(node.get("image_url"), inner)
-    url, extras = need(image, "url", str, inner), ours(rest(image, {"url", "detail"}))
+    url, extras = need(image, "url", str, inner), ours(others(image, {"url", "detail"}))
     head, comma, data = url.partition(",")
     if comma and head.startswith("data:") and head.endswith(";base64"):
         source = Source(media_type=head[5:-7] or None, data=data, extras=extras, at=inner)
     else:
         source = Source(url=url, extras=extras, at=inner)
     detail = may(image, "detail", str, inner)
-    return Image(source=source, detail=detail, extras=ours(rest(node, {"type", "image_url"})), at=at)
+    return Image(source=source, detail=detail, extras=ours(others(node, {"type", "image_url"})), at=at)
 
 
 def _document(node: Wire, at: str) -> Part:
@@ -118,10 +118,10 @@ def _document(node: Wire, at: str) -> Part:
     if type(held) is not dict or type(held.get("data")) is not dict:
         return Native(dialect=NAME, body=node, at=at)
     data = held["data"]
-    fields = rest(node, {"type", "document"}) | rest(held, {"data"}, "document.")
+    fields = others(node, {"type", "document"}) | others(held, {"data"}, "document.")
     text, title = data.get("text"), data.get("title")
     if type(text) is str and (title is None or type(title) is str):
-        fields |= rest(data, {"text", "title"}, "document.data.")
+        fields |= others(data, {"text", "title"}, "document.data.")
         source = Source(media_type="text/plain", text=text, at=f"{inner}.data")
     else:
         text, title = encode(data).decode(), None
@@ -133,7 +133,7 @@ def tool_call(value: Json, at: str) -> ToolCall:
     call = an_object(value, at)
     inner = f"{at}.function"
     function = an_object(call.get("function"), inner)
-    fields = rest(call, _CALL) | rest(function, _FUNCTION, "function.")
+    fields = others(call, _CALL) | others(function, _FUNCTION, "function.")
     if call.get("type") not in (None, "function"):
         fields["type"] = call["type"]
     return ToolCall(

@@ -11,7 +11,7 @@ import msgspec
 
 from ...faults import Fault
 from ..base import Peek
-from .shape import BROKEN, deep, encode, not_json, parse, too_deep
+from ..checked import BROKEN, deep, encode, not_json, parse, too_deep
 
 
 class _Asked(msgspec.Struct, gc=False):

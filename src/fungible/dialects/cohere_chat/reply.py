@@ -7,24 +7,12 @@ its tokens), so they ride in the extras of the one choice, beside the message's 
 from ...faults import Fault
 from ...ir import Choice, Json, Reply, Stop, Usage
 from ...losses import Report
+from ..checked import Wire, an_object, encode, homeless, may, merge, others, parse_answer
 from .asking import spoken
 from .blocks import Blocks
 from .errors import fault_of
-from .names import FINISH, NEAREST_FINISH
+from .names import FINISH, NEAREST_FINISH, OURS, is_ours, ours
 from .parts import assistant
-from .shape import (
-    OURS,
-    Wire,
-    an_object,
-    encode,
-    homeless,
-    is_ours,
-    may,
-    merge,
-    ours,
-    parse_answer,
-    rest,
-)
 from .usage import read_usage, write_usage
 
 _REPLY = frozenset({"id", "finish_reason", "message", "usage", "logprobs"})
@@ -49,7 +37,7 @@ def read_reply(body: bytes) -> Reply:
             model="",
             choices=(choice,),
             usage=read_usage(usage) if usage is not None else None,
-            extras=ours(rest(wire, _REPLY)),
+            extras=ours(others(wire, _REPLY)),
         )
     except Fault as fault:
         raise unlike(fault) from None

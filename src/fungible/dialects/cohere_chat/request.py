@@ -10,9 +10,9 @@ import msgspec
 
 from ...faults import Fault
 from ...ir import Extras, Json, Native, Output, Reasoning, Request, Tool, ToolChoice
-from .names import CHOICES, NAME, SCALARS
+from ..checked import KINDS, Wire, a_list, an_object, may, need, others, parse, strings, wrong
+from .names import CHOICES, NAME, OURS, SCALARS, ours
 from .parts import message
-from .shape import KINDS, OURS, Wire, a_list, an_object, may, need, ours, parse, rest, strings, wrong
 
 _KNOWN = frozenset({"model", "messages", "tools", "strict_tools", "tool_choice", "response_format"}) | {
     "thinking",
@@ -29,7 +29,7 @@ def read_request(body: bytes) -> Request:
     said = a_list(wire.get("messages"), "messages")
     asked: dict[str, Any] = {"model": need(wire, "model", str, "")}
     asked["messages"] = tuple([message(m, f"messages[{i}]") for i, m in enumerate(said)])
-    unknown = rest(wire, _KNOWN)
+    unknown = others(wire, _KNOWN)
     for name, (field, kinds) in SCALARS.items():
         value = wire.get(name)
         if value is not None:
@@ -86,12 +86,12 @@ def _tool(value: Json, at: str, unknown: Wire) -> Tool | Native:
             'Send {"type": "object", "properties": {...}}.',
             path=f"{inner}.parameters.type",
         )
-    unknown |= rest(node, _TOOL, f"{at}.")
+    unknown |= others(node, _TOOL, f"{at}.")
     return Tool(
         name=need(function, "name", str, inner),
         description=may(function, "description", str, inner),
         parameters=parameters,
-        extras=ours(rest(function, _FUNCTION)),
+        extras=ours(others(function, _FUNCTION)),
         at=inner,
     )
 
@@ -104,7 +104,7 @@ def _output(value: Json, unknown: Wire) -> Output | None:
         unknown[at] = node
         return None
     schema = may(node, "json_schema", dict, at)
-    extras = ours(rest(node, {"type", "json_schema"}))
+    extras = ours(others(node, {"type", "json_schema"}))
     if schema is not None and kind == "json_object":
         return Output(mode="json_schema", schema=schema, extras=extras, at=at)
     return Output(mode=kind, schema=schema, extras=extras, at=at)  # type: ignore[arg-type]
@@ -112,7 +112,7 @@ def _output(value: Json, unknown: Wire) -> Output | None:
 
 def _reasoning(node: Wire) -> Reasoning:
     kind = may(node, "type", str, "thinking")
-    fields = rest(node, {"type", "token_budget"})
+    fields = others(node, {"type", "token_budget"})
     if kind not in ("enabled", "disabled"):
         fields["type"] = kind
         kind = None

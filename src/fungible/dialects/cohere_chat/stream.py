@@ -27,11 +27,11 @@ from ...events import (
 from ...faults import Fault
 from ...frames.sse import Frame, FrameReader
 from ...ir import Json, Native, Part, Text, Thinking, ToolCall
+from ..checked import BROKEN, Wire, an_object, decode, may, others
 from .errors import fault_of, truncated
-from .names import NAME
+from .names import NAME, OURS, ours
 from .parts import block, citation, tool_call
 from .reply import read_stop, unlike
-from .shape import BROKEN, OURS, Wire, an_object, decode, may, ours, rest
 from .usage import read_usage
 
 
@@ -202,8 +202,8 @@ class Reader:
 
     def _message_start(self, wire: Wire, out: list[StreamEvent]) -> None:
         message = an_object((wire.get("delta") or {}).get("message") or {}, "delta.message")
-        self._late |= rest(message, _MESSAGE, "message.")
-        extras = ours(rest(wire, {"type", "id", "delta"}))
+        self._late |= others(message, _MESSAGE, "message.")
+        extras = ours(others(wire, {"type", "id", "delta"}))
         out.append(Begin(may(wire, "id", str, "") or "", "", extras=extras))
 
     def _message_end(self, wire: Wire, out: list[StreamEvent]) -> None:
@@ -215,7 +215,7 @@ class Reader:
         out += [PartEnd(index) for index in self._calls.values()]
         if self._odds:
             self._late["logprobs"] = self._odds
-        for name, value in rest(delta, {"finish_reason", "usage", "error"}).items():
+        for name, value in others(delta, {"finish_reason", "usage", "error"}).items():
             self._late[name if name == "logprobs" else f"message.{name}"] = value
         stop = read_stop(delta.get("finish_reason"))
         if stop is not None:

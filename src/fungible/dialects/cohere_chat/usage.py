@@ -9,7 +9,8 @@ from typing import Any
 
 from ...ir import Json, Usage
 from ...losses import Report
-from .shape import Wire, an_object, homeless, is_ours, merge, ours, rest
+from ..checked import Wire, an_object, homeless, merge, others
+from .names import is_ours, ours
 
 _BILLED = {"input_tokens", "output_tokens"}
 _OWN = ("tokens", "cached_tokens")
@@ -19,7 +20,9 @@ def read_usage(node: Wire, at: str = "usage") -> Usage:
     """Raises `Fault` for what is no object where one must be. Counts that are no whole numbers ride along."""
     tokens = an_object(node.get("tokens") or {}, f"{at}.tokens")
     billed = an_object(node.get("billed_units") or {}, f"{at}.billed_units")
-    fields = rest(node, {"tokens", "billed_units", "cached_tokens"}) | rest(billed, _BILLED, "billed_units.")
+    fields = others(node, {"tokens", "billed_units", "cached_tokens"}) | others(
+        billed, _BILLED, "billed_units."
+    )
     counts: dict[str, Any] = {name: _count(billed.get(name, tokens.get(name))) for name in sorted(_BILLED)}
     thought, cached = _count(tokens.get("reasoning_tokens")), _count(node.get("cached_tokens"))
     if thought is not None and thought <= (counts["output_tokens"] or 0):

@@ -8,8 +8,8 @@ escaped and a frame cannot begin.
 from ...faults import Fault
 from ...frames.sse import FRAME_BYTES_MAX, FrameReader, whole
 from ...ir import Json, Usage
+from ..checked import BROKEN, decode
 from .errors import fault_of, truncated
-from .shape import BROKEN, decode
 from .usage import read_usage
 
 _PIECES = (b'"content-delta"', b'"tool-plan-delta"', b'"tool-call-start"')

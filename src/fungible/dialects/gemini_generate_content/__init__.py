@@ -23,6 +23,7 @@ import msgspec
 from ...faults import Fault
 from .. import base
 from ..base import Counting, Dialect, Located
+from ..checked import may
 from . import embed
 from .errors import read_error, write_error, write_stream_error
 from .listed import ListWriter, no_remark, write_list_error
@@ -30,7 +31,7 @@ from .names import NAME, NAMES, QUIRKS
 from .peek import OPERATIONS, locate, peek, readdress
 from .reply import read_reply, read_usage, unlike, write_reply
 from .request import read_request, write_request
-from .shape import may, parse_answer
+from .shape import parse_answer
 from .stream import StreamReader
 from .stream_write import StreamWriter
 from .watch import Watch

@@ -8,9 +8,10 @@ request's extras under `generationConfig.` and its name.
 from ...ir import Json, Output, Reasoning, Request
 from ...losses import Report
 from ..base import Quirks
-from .names import NAME
+from ..checked import may, need, wrong
+from .names import NAME, ours
 from .schema import json_schema
-from .shape import as_sent, extras_of, inner, may, need, object_at, wrong
+from .shape import as_sent, inner, object_at
 
 AT = "generationConfig"
 _JSON = "application/json"
@@ -115,7 +116,7 @@ def _read_thinking(node: dict[str, Json], at: str) -> Reasoning:
         budget_tokens=budget if budget is not None and budget > 0 else None,
         display=None if shown is None else "summarized" if shown else "omitted",
         at=at,
-        extras=extras_of(own),
+        extras=ours(own),
     )
 
 

@@ -10,10 +10,11 @@ Rules of the API (reference, Content; guide, Function calling):
 from ...faults import Fault
 from ...ir import Json, Message, Part, ToolResult
 from ...losses import Report
+from ..checked import wrong
 from .blocks import Block, Blocks, lose_fields
-from .names import NAME
+from .names import NAME, rest
 from .parts import Ids, read_parts
-from .shape import object_at, rest, several, spelled, wrong
+from .shape import object_at, several, spelled
 
 ROLES: dict[str, str] = {"user": "user", "model": "assistant", "function": "user"}
 """A content's role -> who speaks; `function` is the older word for who brings results."""

@@ -15,11 +15,12 @@ from ...faults import Fault
 from ...ir import EmbeddingReply, EmbeddingRequest, Input, Json, Node, Task, Usage, Vector
 from ...losses import Report
 from ..base import Located, Peek, Quirks, numbers_of, numbers_read
+from ..checked import may, under
 from .blocks import Blocks
 from .errors import fault_of
-from .names import NAME
+from .names import NAME, ours
 from .parts import Ids, encode, read_parts
-from .shape import extras_of, inner, may, object_at, parse, parse_answer, several, spelled, under
+from .shape import inner, object_at, parse, parse_answer, several, spelled
 from .usage import read_usage_object
 
 NAMES: dict[str, str] = {
@@ -118,7 +119,7 @@ def read_one(body: bytes) -> EmbeddingRequest:
         task=told["task"],
         dimensions=told["dimensions"],
         truncate=told["truncate"],
-        extras=extras_of(told["fields"] | more),
+        extras=ours(told["fields"] | more),
     )
 
 
@@ -139,7 +140,7 @@ def read_batch(body: bytes) -> EmbeddingRequest:
                 task=told["task"],
                 dimensions=told["dimensions"],
                 at=at,
-                extras=extras_of(fields),
+                extras=ours(fields),
             )
         )
     if len(cuts) > 1:
@@ -150,7 +151,7 @@ def read_batch(body: bytes) -> EmbeddingRequest:
         model="",
         inputs=tuple(inputs),
         truncate=cuts.pop() if cuts else None,
-        extras=extras_of(fields),
+        extras=ours(fields),
     )
 
 
@@ -234,9 +235,9 @@ def read_reply(body: bytes) -> EmbeddingReply:
         if numbers is None:
             raise Fault("provider_answer", f"The provider's answer is none: {at} is no vector.")
         fields = {k: v for k, v in held.items() if k != "values"}
-        vectors.append(Vector(numbers=numbers, at=at, extras=extras_of(fields)))
+        vectors.append(Vector(numbers=numbers, at=at, extras=ours(fields)))
     fields = {k: v for k, v in node.items() if k not in ("embedding", "embeddings", "usageMetadata")}
-    return EmbeddingReply(vectors=tuple(vectors), usage=_usage(node), extras=extras_of(fields))
+    return EmbeddingReply(vectors=tuple(vectors), usage=_usage(node), extras=ours(fields))
 
 
 def _usage(node: dict[str, Any]) -> Usage | None:

@@ -2,7 +2,8 @@
 
 from ...ir import Choice, Json
 from ...losses import Report
-from .shape import may, object_at
+from ..checked import may
+from .shape import object_at
 
 _LIST = frozenset({"chosenCandidates", "topCandidates"})
 _TOKEN = frozenset({"token", "tokenId", "logProbability"})

@@ -8,8 +8,11 @@ last model it names is shut down.
 import re
 
 from ..base import Quirks
+from ..checked import Own
 
 NAME = "gemini.generate_content"
+OWN = Own(NAME)
+ours, rest = OWN.extras, OWN.rest
 
 _CONFIG = "generationConfig"
 

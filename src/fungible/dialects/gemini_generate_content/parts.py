@@ -29,8 +29,9 @@ from ...ir import (
     ToolCall,
     ToolResult,
 )
-from .names import NAME
-from .shape import extras_of, inner, may, need, object_at, rest, several, under, wrong
+from ..checked import may, need, under, wrong
+from .names import NAME, ours, rest
+from .shape import inner, object_at, several
 
 encode = msgspec.json.encode
 
@@ -172,7 +173,7 @@ def _media(node: dict[str, Json], field: str, blob: dict[str, Json], source: Sou
     if kind.startswith("image/") or (kind.startswith("audio/") and source.data is not None):
         if name is not None:
             more["displayName"] = name
-        source = msgspec.structs.replace(source, extras=extras_of(more))
+        source = msgspec.structs.replace(source, extras=ours(more))
         if kind.startswith("image/"):
             return Image(source=source, at=at, extras=extras)
         form = AUDIO.get(kind) or _OTHER_AUDIO.get(kind)
@@ -185,7 +186,7 @@ def _media(node: dict[str, Json], field: str, blob: dict[str, Json], source: Sou
         words = _words(source)
         if words is not None:
             source = msgspec.structs.replace(source, data=None, text=words)
-        source = msgspec.structs.replace(source, extras=extras_of(more))
+        source = msgspec.structs.replace(source, extras=ours(more))
         return Document(source=source, name=name, at=at, extras=extras)
     return Native(dialect=NAME, body=node, at=at)
 
@@ -221,7 +222,7 @@ def _call(node: dict[str, Json], at: str, ids: Ids) -> Part:
         name=name,
         arguments=encode(args).decode() if args else "{}",
         at=at,
-        extras=extras_of(fields),
+        extras=ours(fields),
     )
 
 
@@ -243,7 +244,7 @@ def _result(node: dict[str, Json], at: str, ids: Ids) -> Part:
         parts=tuple(parts),
         is_error=is_error,
         at=at,
-        extras=extras_of(fields),
+        extras=ours(fields),
     )
 
 

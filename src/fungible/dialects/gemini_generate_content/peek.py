@@ -12,7 +12,8 @@ import msgspec
 
 from ...faults import Fault
 from ..base import Dialect, Located, Peek
-from .shape import BROKEN, deep, not_json, parse, too_deep
+from ..checked import BROKEN, deep, not_json, too_deep
+from .shape import parse
 
 _PATH = re.compile(
     r"/v1(?:beta\d?|alpha)?/(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/[^/]+/)?"

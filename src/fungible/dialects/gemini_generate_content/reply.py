@@ -16,12 +16,13 @@ import msgspec
 from ...faults import Fault
 from ...ir import Choice, Json, Reply, Stop, ToolCall, Usage
 from ...losses import Report
+from ..checked import BROKEN, may, under
 from .blocks import Blocks, own_extras
 from .errors import fault_of
 from .logprobs import read_logprobs, write_logprobs
-from .names import NAME
+from .names import NAME, ours
 from .parts import Ids, read_parts
-from .shape import BROKEN, extras_of, inner, may, object_at, parse_answer, several, spelled, under
+from .shape import inner, object_at, parse_answer, several, spelled
 from .usage import read_usage_object, write_usage_object
 
 NUMBERS: tuple[str, ...] = (
@@ -78,7 +79,7 @@ def read_reply(body: bytes) -> Reply:
             usage=read_usage_object(usage) if usage is not None else None,
             created=unix_seconds(may(wire, "createTime", str, "")),
             service_tier=may(usage, "serviceTier", str, "usageMetadata") if usage else None,
-            extras=extras_of(fields),
+            extras=ours(fields),
         )
     except Fault as fault:
         raise unlike(fault) from None
@@ -125,7 +126,7 @@ def read_candidate(value: Json, at: str, ids: Ids) -> Choice:
         stop=read_stop(candidate.get("finishReason"), at, calls),
         logprobs=logprobs,
         at=at,
-        extras=extras_of(fields),
+        extras=ours(fields),
     )
 
 

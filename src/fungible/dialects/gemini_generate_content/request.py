@@ -14,13 +14,14 @@ from ...faults import Fault
 from ...ir import Extras, Json, Message, Native, Request, Tool, ToolChoice
 from ...losses import Report
 from ..base import Quirks
+from ..checked import may, need
 from .blocks import Block, Blocks
 from .config import AT as CONFIG
 from .config import read_config, write_config
 from .contents import Turns, read_contents, read_system
-from .names import NAME, quirks_of
+from .names import NAME, ours, quirks_of, rest
 from .schema import json_schema
-from .shape import as_sent, extras_of, inner, may, need, object_at, parse, rest, several, spelled
+from .shape import as_sent, inner, object_at, parse, several, spelled
 
 MODES: dict[str, str] = {"AUTO": "auto", "NONE": "none", "ANY": "required", "VALIDATED": "auto"}
 _MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "ANY"}
@@ -68,7 +69,7 @@ def read_request(body: bytes) -> Request:
     tier = may(wire, "serviceTier", str, "")
     if tier is not None:
         asked["service_tier"] = tier.lower()
-    return Request(model="", messages=tuple(messages), extras=extras_of(fields), **asked)
+    return Request(model="", messages=tuple(messages), extras=ours(fields), **asked)
 
 
 def _read_tools(wire: Block, asked: Block, fields: Block, at: str) -> None:
@@ -134,7 +135,7 @@ def _read_choice(wire: Block, asked: Block, fields: Block, at: str) -> None:
         name=names[0] if named else None,
         allowed=None if named else allowed,
         at=at,
-        extras=extras_of(own),
+        extras=ours(own),
     )
 
 

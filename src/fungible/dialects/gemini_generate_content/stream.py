@@ -31,13 +31,14 @@ from ...events import (
 from ...faults import Fault
 from ...frames.sse import Frame, FrameReader
 from ...ir import Json, Part, Text, Thinking, ToolCall
+from ..checked import BROKEN, may
 from .errors import fault_of, truncated
 from .logprobs import read_logprobs
-from .names import NAME
+from .names import NAME, ours
 from .partial import Growing
 from .parts import Ids, encode, read_part
 from .reply import answer_seed, blocked, late_fields, read_stop, unix_seconds, unlike
-from .shape import BROKEN, extras_of, inner, may, object_at, several, spelled
+from .shape import inner, object_at, several, spelled
 from .usage import read_usage_object
 
 _decode = msgspec.json.Decoder().decode
@@ -133,7 +134,7 @@ class StreamReader:
             self._close(candidate, out)
             stop = read_stop(candidate.reason, f"candidates[{candidate.number}]", candidate.calls)
             assert stop is not None
-            out.append(End(stop, candidate.number, extras_of(candidate.fields)))
+            out.append(End(stop, candidate.number, ours(candidate.fields)))
         if not self._candidates:
             out.append(End(self._stop))
         self._over = True
@@ -200,7 +201,7 @@ class StreamReader:
                     may(wire, "modelVersion", str, "") or "",
                     unix_seconds(may(wire, "createTime", str, "")),
                     tier,
-                    extras_of(fields),
+                    ours(fields),
                 )
             )
         else:

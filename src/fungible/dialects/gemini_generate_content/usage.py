@@ -6,8 +6,8 @@ API reference, UsageMetadata. A count of 0 is not written (ProtoJSON), so an ans
 
 from ...ir import Json, Usage
 from ...losses import Report
-from .names import NAME
-from .shape import extras_of, may
+from ..checked import may
+from .names import NAME, ours
 
 _KNOWN = frozenset(
     {"promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "cachedContentTokenCount"}
@@ -41,7 +41,7 @@ def read_usage_object(node: dict[str, Json], at: str = "usageMetadata") -> Usage
         reasoning_tokens=thought,
         input_audio_tokens=heard["input_audio_tokens"],
         output_audio_tokens=heard["output_audio_tokens"],
-        extras=extras_of(fields),
+        extras=ours(fields),
     )
 
 

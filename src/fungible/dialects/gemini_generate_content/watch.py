@@ -12,8 +12,9 @@ import msgspec
 from ...faults import Fault
 from ...frames.sse import FRAME_BYTES_MAX, FrameReader, whole
 from ...ir import Json, Usage
+from ..checked import BROKEN
 from .errors import fault_of, truncated
-from .shape import BROKEN, spelled
+from .shape import spelled
 from .usage import read_usage_object
 
 _decode = msgspec.json.Decoder().decode

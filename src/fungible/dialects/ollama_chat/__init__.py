@@ -19,6 +19,7 @@ import msgspec
 
 from .. import base
 from ..base import Dialect
+from ..checked import encode
 from . import embed, generate
 from .asking import write_request
 from .chunks import Writer
@@ -27,7 +28,6 @@ from .names import NAME, NAMES, QUIRKS, REWRITES
 from .peek import peek, readdress
 from .reply import read_plain_usage, read_reply, write_reply
 from .request import read_request
-from .shape import encode
 from .stream import Reader
 from .watch import Watch
 

@@ -3,10 +3,10 @@
 from ...ir import Json, Message, Native, Output, Reasoning, Request, Tool, ToolChoice, ToolResult
 from ...losses import Report
 from ..base import Quirks
+from ..checked import Wire, encode, homeless, merge
 from .blocks import Fields, as_call
-from .names import LEVELS, NAME, NEAREST_LEVEL, NOT_HERE, OPTIONS
+from .names import LEVELS, NAME, NEAREST_LEVEL, NOT_HERE, OPTIONS, is_ours
 from .parts import Calls
-from .shape import Wire, encode, homeless, is_ours, merge
 
 
 def write_request(request: Request, report: Report, quirks: Quirks) -> bytes:

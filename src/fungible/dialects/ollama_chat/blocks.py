@@ -23,9 +23,9 @@ from ...ir import (
     ToolResult,
 )
 from ...losses import Report
+from ..checked import BROKEN, Wire, homeless, merge
 from .names import NAME
 from .parts import kind_of
-from .shape import BROKEN, Wire, homeless, merge
 
 _an_object = msgspec.json.Decoder(type=dict[str, msgspec.Raw]).decode
 

@@ -25,11 +25,11 @@ from ...events import (
 )
 from ...ir import Choice, Image, Part, Refusal, Reply, Text, Thinking, ToolCall, Usage
 from ...losses import Report
+from ..checked import Wire, encode, merge
 from .blocks import Fields, as_call
 from .errors import write_stream_error
 from .names import NAME
 from .reply import head, own_fields, write_logprobs, write_stop
-from .shape import Wire, encode, merge
 from .usage import write_usage
 
 _LINE_ENDS = tuple((char.encode(), b"\\u%04x" % ord(char)) for char in "\x85\u2028\u2029")

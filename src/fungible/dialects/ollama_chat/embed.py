@@ -10,10 +10,10 @@ from ...faults import Fault
 from ...ir import EmbeddingReply, EmbeddingRequest, Input, Json, Node, Text, Usage, Vector
 from ...losses import Report
 from ..base import Peek, Quirks, numbers_of, numbers_read, one_text, unwanted, wanted
+from ..checked import Wire, encode, may, merge, need, others, parse, parse_answer, wrong
 from .errors import fault_inside
-from .names import NAME
+from .names import NAME, ours
 from .peek import peek as peek_chat
-from .shape import Wire, encode, may, merge, need, ours, parse, parse_answer, rest, wrong
 from .usage import FIELDS, read_usage, write_usage
 
 NAMES: dict[str, str] = {
@@ -47,7 +47,7 @@ def read_request(body: bytes) -> EmbeddingRequest:
         alone=alone,
         dimensions=may(node, "dimensions", int, ""),
         truncate=None if cut is None else "end" if cut else "none",
-        extras=ours(rest(node, _ASKED)),
+        extras=ours(others(node, _ASKED)),
     )
 
 
@@ -93,7 +93,7 @@ def read_reply(body: bytes) -> EmbeddingReply:
         model=model if type(model) is str else "",
         vectors=tuple(vectors),
         usage=_usage(node),
-        extras=ours(rest(node, _REPLY)),
+        extras=ours(others(node, _REPLY)),
     )
 
 

@@ -8,7 +8,7 @@ there already. The official SDK raises with the words and the status; within a s
 from ...faults import Fault, kind_of_status
 from ...ir import Json
 from ...world import Headers
-from .shape import BROKEN, Wire, decode, encode
+from ..checked import BROKEN, Wire, decode, encode
 
 MESSAGE_CHARACTERS_MAX = 2_000
 

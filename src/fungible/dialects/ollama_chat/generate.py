@@ -11,12 +11,13 @@ from ...frames.ndjson import LineReader
 from ...ir import Extras, Image, Json, Message, Part, Reply, Request, Source, Text, ToolCall, Usage
 from ...losses import Report
 from ..base import Quirks
+from ..checked import BROKEN, Wire, decode, encode, may, merge, need, others, parse, strings
 from . import asking, reply, stream
 from .chunks import Writer as ChatWriter
 from .names import NAMES as CHAT_NAMES
+from .names import ours
 from .reply import answered
 from .request import knobs
-from .shape import BROKEN, Wire, decode, encode, may, merge, need, ours, parse, rest, strings
 from .usage import read_usage
 
 GENERATE = "ollama.generate"
@@ -36,8 +37,8 @@ def read_request(body: bytes) -> Request:
     wire = parse(body)
     asked: Wire = {"model": need(wire, "model", str, "")}
     unknown = knobs({k: v for k, v in wire.items() if k != "tools"}, asked)
-    own = {k: v for k, v in rest(wire, _KNOWN | _SHARED).items() if v not in ("", [], False)}
-    unknown |= {k: v for k, v in rest(wire, _KNOWN).items() if k in _SHARED}
+    own = {k: v for k, v in others(wire, _KNOWN | _SHARED).items() if v not in ("", [], False)}
+    unknown |= {k: v for k, v in others(wire, _KNOWN).items() if k in _SHARED}
     messages = []
     system, prompt = may(wire, "system", str, ""), may(wire, "prompt", str, "")
     if system:

@@ -5,8 +5,11 @@ Sources: the OpenAPI description and the types of the server (ollama/ollama, `do
 """
 
 from ...ir import StopReason
+from ..checked import Own
 
 NAME = "ollama.chat"
+OWN = Own(NAME)
+OURS, ours, is_ours = OWN.mark, OWN.extras, OWN.made
 
 NAMES: dict[str, str] = {
     "max_output_tokens": "options.num_predict",

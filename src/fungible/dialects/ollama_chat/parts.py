@@ -15,8 +15,8 @@ import msgspec
 
 from ...faults import Fault
 from ...ir import Extras, Image, Json, Message, Part, Role, Source, Text, Thinking, ToolCall, ToolResult
-from .names import NAME
-from .shape import BROKEN, Wire, a_list, an_object, encode, may, need, ours, rest, strings, wrong
+from ..checked import BROKEN, Wire, a_list, an_object, encode, may, need, others, strings, wrong
+from .names import NAME, ours
 
 ROLES: dict[str, Role] = {"system": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
 
@@ -100,13 +100,13 @@ class Conversation:
             parts.append(read)
         if not parts and node.get("content") is not None:
             parts.append(Text(text="", at=f"{at}.content"))
-        return Message(role=role, parts=tuple(parts), extras=ours(rest(node, _SAID)), at=at)
+        return Message(role=role, parts=tuple(parts), extras=ours(others(node, _SAID)), at=at)
 
     def _result(self, node: Wire, at: str) -> Message:
         name = may(node, "tool_name", str, at)
         call_id = may(node, "tool_call_id", str, at) or self.calls.waiting(name)
         self.calls.answered(call_id)
-        fields = rest(node, _RESULT)
+        fields = others(node, _RESULT)
         if name is not None and name != self.calls.name_of(call_id):
             fields["tool_name"] = name
         for field in ("thinking", "tool_calls"):
@@ -170,7 +170,7 @@ def tool_call(value: Json, at: str, n: int, made_id: str) -> ToolCall:
     if given is not None and type(given) not in (dict, msgspec.Raw):
         raise wrong(f"{inner}.arguments", "an object", given)
     written = b"{}" if given is None else bytes(given) if type(given) is msgspec.Raw else encode(given)
-    fields = rest(call, _CALL) | rest(function, _FUNCTION, "function.")
+    fields = others(call, _CALL) | others(function, _FUNCTION, "function.")
     if call.get("type") not in (None, "function"):
         fields["type"] = call["type"]
     if function.get("index") not in (None, n):

@@ -13,24 +13,11 @@ from datetime import UTC, datetime
 from ...faults import Fault
 from ...ir import Choice, Extras, Json, Part, Reply, Stop, StopReason, ToolCall, Usage
 from ...losses import Report
+from ..checked import Wire, a_list, an_object, encode, homeless, may, merge, others, parse_answer
 from .blocks import Fields, as_call
 from .errors import fault_inside
-from .names import FINISH, NAME, NEAREST_FINISH
+from .names import FINISH, NAME, NEAREST_FINISH, OURS, is_ours, ours
 from .parts import keep_arguments, made_of, shown, tool_call
-from .shape import (
-    OURS,
-    Wire,
-    a_list,
-    an_object,
-    encode,
-    homeless,
-    is_ours,
-    may,
-    merge,
-    ours,
-    parse_answer,
-    rest,
-)
 from .usage import FIELDS, read_usage, write_usage
 
 TOP = FIELDS | {"model", "created_at", "message", "done", "done_reason", "logprobs"}
@@ -52,7 +39,7 @@ def read_reply(body: bytes) -> Reply:
         for i, call in enumerate(a_list(called, "message.tool_calls") if called is not None else ()):
             parts.append(tool_call(call, f"message.tool_calls[{i}]", i, call_id(stamp, i)))
         created, extras = read_time(stamp)
-        unknown = rest(wire, TOP) | extras
+        unknown = others(wire, TOP) | extras
         return Reply(
             id=reply_id(wire, stamp),
             model=may(wire, "model", str, "") or "",
@@ -144,7 +131,7 @@ def write_logprobs(told: Json, node: Choice, report: Report) -> Json:
 
 def late(message: Wire) -> Extras | None:
     """A message's unknown fields, as `message.x`; its role among them where it is no assistant's."""
-    fields = rest(message, MESSAGE, "message.")
+    fields = others(message, MESSAGE, "message.")
     if message.get("role") not in (None, "assistant"):
         fields["message.role"] = message["role"]
     return ours(fields)

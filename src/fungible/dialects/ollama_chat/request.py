@@ -8,9 +8,9 @@ from typing import Any
 
 from ...faults import Fault
 from ...ir import Extras, Json, Native, Output, Reasoning, Request, Tool
-from .names import LEVELS, NAME, OPTIONS
+from ..checked import KINDS, Wire, a_list, an_object, may, need, others, parse, strings, wrong
+from .names import LEVELS, NAME, OPTIONS, ours
 from .parts import Conversation, keep_arguments
-from .shape import KINDS, Wire, a_list, an_object, may, need, ours, parse, rest, strings, wrong
 
 _KNOWN = frozenset(
     {"model", "messages", "tools", "format", "options", "think", "stream", "logprobs", "top_logprobs"}
@@ -28,7 +28,7 @@ def read_request(body: bytes) -> Request:
     asked: dict[str, Any] = {"model": need(wire, "model", str, "")}
     asked["messages"] = tuple([talk.message(m, f"messages[{i}]") for i, m in enumerate(said)])
     unknown = knobs(wire, asked)
-    unknown |= rest(wire, _KNOWN)
+    unknown |= others(wire, _KNOWN)
     return Request(extras=ours(unknown), **asked)
 
 
@@ -110,8 +110,8 @@ def _tool(value: Json, at: str, unknown: Wire) -> Tool | Native:
             'Send {"type": "object", "properties": {...}}.',
             path=f"{inner}.parameters.type",
         )
-    unknown |= rest(node, _TOOL, f"{at}.")
-    fields = rest(function, _FUNCTION)
+    unknown |= others(node, _TOOL, f"{at}.")
+    fields = others(function, _FUNCTION)
     return Tool(
         name=need(function, "name", str, inner),
         description=may(function, "description", str, inner),

@@ -22,11 +22,11 @@ from ...events import (
 from ...faults import Fault
 from ...frames.ndjson import LineReader
 from ...ir import Image, Json, Part, Text, Thinking, ToolCall
+from ..checked import BROKEN, Wire, a_list, an_object, decode, may, others
 from .errors import fault_inside, truncated
-from .names import NAME
+from .names import NAME, ours
 from .parts import keep_arguments, shown, tool_call
 from .reply import TOP, call_id, late, read_logprobs, read_stop, read_time, reply_id, unlike
-from .shape import BROKEN, Wire, a_list, an_object, decode, may, ours, rest
 from .usage import read_usage
 
 
@@ -106,7 +106,7 @@ class Reader:
             self._finish(wire, out)
 
     def _envelope(self, wire: Wire, stamp: str | None, out: list[StreamEvent]) -> None:
-        unknown = rest(wire, TOP)
+        unknown = others(wire, TOP)
         news = {k: v for k, v in unknown.items() if self._said.get(k) != v}
         self._said |= news
         if self._begun:

@@ -8,8 +8,8 @@ from typing import Any
 
 from ...ir import Extras, Usage
 from ...losses import Report
+from ..checked import Wire, homeless, may
 from .names import DURATIONS, NAME
-from .shape import Wire, homeless, may
 
 _COUNTS = {"input_tokens": "prompt_eval_count", "output_tokens": "eval_count"}
 FIELDS = frozenset({*_COUNTS.values(), *DURATIONS})

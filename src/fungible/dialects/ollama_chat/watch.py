@@ -9,8 +9,8 @@ import re
 from ...faults import Fault
 from ...frames.ndjson import LINE_BYTES_MAX, whole
 from ...ir import Json, Usage
+from ..checked import BROKEN, decode
 from .errors import fault_inside, truncated
-from .shape import BROKEN, decode
 from .usage import read_usage
 
 _LAST = re.compile(rb'"done"[ \t]*:[ \t]*true|"error"[ \t]*:')

@@ -27,12 +27,12 @@ from ...ir import (
 )
 from ...losses import Report
 from ..base import Quirks
+from ..checked import Wire, encode, merge
 from . import thoughts
 from .blocks import Blocks, as_ttl
-from .names import EFFORT_OF_BUDGET, NAME, SERVICE_TIERS, UNNAMED_SCHEMA
+from .names import EFFORT_OF_BUDGET, NAME, SERVICE_TIERS, UNNAMED_SCHEMA, is_ours
 from .parts import MEDIA
 from .request import allowed_tools
-from .shape import Wire, encode, is_ours, merge
 
 _SCALARS = (
     "parallel_tool_calls", "temperature", "top_p", "frequency_penalty", "presence_penalty", "seed", "n",

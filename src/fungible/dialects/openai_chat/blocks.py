@@ -21,8 +21,8 @@ from ...ir import (
 )
 from ...losses import Report
 from ..base import Quirks
-from .names import BREAKPOINTS, CACHE_CONTROLS, NAME, UNNAMED_FILE
-from .shape import Wire, is_ours, merge
+from ..checked import Wire, merge
+from .names import BREAKPOINTS, CACHE_CONTROLS, NAME, UNNAMED_FILE, is_ours
 
 
 class Blocks:

@@ -30,11 +30,12 @@ from ...ir import (
     Thinking,
     ToolCall,
 )
+from ..checked import Wire, a_list, an_object, may, others, wrong
 from . import thoughts
 from .messages import citation
+from .names import OURS, ours
 from .parts import as_arguments, part
 from .reply import probabilities, read_stop
-from .shape import OURS, Wire, a_list, an_object, may, ours, rest, wrong
 
 _CHOICE = frozenset({"index", "delta", "message", "finish_reason", "logprobs", "usage"})
 _DELTA = thoughts.FIELDS | {
@@ -81,7 +82,7 @@ class OpenChoice:
 
     def take(self, choice: Wire, events: list[StreamEvent]) -> None:
         at = f"choices[{self._number}]"
-        for name, value in rest(choice, _CHOICE).items():
+        for name, value in others(choice, _CHOICE).items():
             self._unknown[name] = value
         delta = choice.get("delta")
         if delta is None and not self._count:
@@ -151,7 +152,7 @@ class OpenChoice:
         if legacy is not None and legacy != _NO_FUNCTION:
             self._legacy(an_object(legacy, f"{at}.function_call"))
         if kind is None and not delta.keys() <= _DELTA:
-            for name, value in rest(delta, _DELTA).items():
+            for name, value in others(delta, _DELTA).items():
                 self._unknown[f"message.{name}"] = value
         if delta.get("role") not in (None, "", "assistant"):
             self._unknown["message.role"] = delta["role"]
@@ -170,7 +171,7 @@ class OpenChoice:
 
     def _begin_as_told(self, delta: Wire, at: str, kind: Json, events: list[StreamEvent]) -> None:
         """Our own writer's: a text, or a refusal, that begins anew, with fields of its own, or empty."""
-        fields = ours(rest(delta, _DELTA))
+        fields = ours(others(delta, _DELTA))
         if kind == "refusal":
             self._open(Refusal(text="", extras=fields or OURS, at=f"{at}.refusal"), events)
             return
@@ -272,7 +273,9 @@ class OpenChoice:
         if held is None:
             self._end(events)
             made = given or f"call_{len(self._calls)}"
-            fields = rest(call, _CALL) | rest(said, frozenset({"name", "arguments", "input"}), f"{inner}.")
+            fields = others(call, _CALL) | others(
+                said, frozenset({"name", "arguments", "input"}), f"{inner}."
+            )
             begun = ToolCall(
                 id=made, name=name, arguments="", custom=inner == "custom", extras=ours(fields), at=at
             )
@@ -333,7 +336,7 @@ class OpenChoice:
             return
         if self._kind is not Audio:
             source = Source(data="", at=at)
-            extras = ours(rest(audio, _AUDIO))
+            extras = ours(others(audio, _AUDIO))
             self._open(Audio(source=source, id=may(audio, "id", str, at), extras=extras, at=at), events)
         if data or said or expires:
             events.append(AudioDelta(data or None, said or None, expires, self._index, self._number))

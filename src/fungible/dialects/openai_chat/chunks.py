@@ -43,13 +43,13 @@ from ...ir import (
     Usage,
 )
 from ...losses import Report
+from ..checked import Wire, encode, merge
 from . import thoughts
 from .asking import as_call, service_tier
 from .blocks import annotation
 from .errors import write_stream_error
-from .names import NAME
+from .names import NAME, is_ours
 from .reply import write_stop
-from .shape import Wire, encode, is_ours, merge
 from .usage import write_usage
 
 _DATA = b"data: "

@@ -15,10 +15,7 @@ from ...faults import Fault
 from ...ir import EmbeddingReply, EmbeddingRequest, Input, Json, Node, Text, Usage, Vector
 from ...losses import Report
 from ..base import Peek, Quirks, numbers_of, numbers_read, one_text, unwanted, wanted
-from .errors import fault_inside
-from .names import NAME
-from .reply import as_text
-from .shape import (
+from ..checked import (
     BROKEN,
     Wire,
     an_object,
@@ -28,13 +25,15 @@ from .shape import (
     merge,
     need,
     not_json,
-    ours,
+    others,
     parse,
     parse_answer,
-    rest,
     too_deep,
     wrong,
 )
+from .errors import fault_inside
+from .names import NAME, ours
+from .reply import as_text
 
 NAMES: dict[str, str] = {
     "inputs": "input",
@@ -111,7 +110,7 @@ def read_request(body: bytes) -> EmbeddingRequest:
         dimensions=dimensions,
         forms=(form,) if form is not None else (),
         user=may(node, "user", str, ""),
-        extras=ours(rest(node, _ASKED)),
+        extras=ours(others(node, _ASKED)),
     )
 
 
@@ -181,7 +180,7 @@ def read_reply(body: bytes) -> EmbeddingReply:
         model=as_text(node.get("model")),
         vectors=tuple(vector for _, vector in vectors),
         usage=_usage(node.get("usage")),
-        extras=ours(rest(node, _REPLY)),
+        extras=ours(others(node, _REPLY)),
     )
 
 
@@ -199,7 +198,7 @@ def _vector(value: Json, place: int) -> tuple[int, Vector]:
     at = f"data[{place}]"
     node = an_object(value, at)
     index, held = may(node, "index", int, at), node.get("embedding")
-    extras = ours(rest(node, _VECTOR))
+    extras = ours(others(node, _VECTOR))
     if type(held) is str:
         vector = Vector(packed=held, at=at, extras=extras)
     else:
@@ -215,7 +214,7 @@ def _usage(value: Json) -> Usage | None:
         return None
     read, total = value.get("prompt_tokens"), value.get("total_tokens")
     read = read if type(read) is int else total if type(total) is int else None
-    fields = rest(value, _COUNTS)
+    fields = others(value, _COUNTS)
     if type(total) is int and total != read:
         fields["total_tokens"] = total
     if value.get("completion_tokens"):

@@ -6,10 +6,10 @@ tool calls. A message of the retired role `function` rides whole.
 
 from ...faults import Fault
 from ...ir import Audio, Citation, Json, Message, Native, Part, Refusal, Role, Source, Text, ToolResult
+from ..checked import Wire, a_list, an_object, may, others, wrong
 from . import thoughts
-from .names import NAME
+from .names import NAME, OURS, ours
 from .parts import MEDIA, content, tool_call
-from .shape import OURS, Wire, a_list, an_object, may, ours, rest, wrong
 
 ROLES: dict[str, Role] = {
     "system": "system",
@@ -75,9 +75,9 @@ def message(value: Json, at: str, calls: Calls) -> Message:
         inner = content(node.get("content") or None, f"{at}.content")
         held = OURS if any(type(p) in MEDIA for p in inner) else None
         parts = [ToolResult(call_id=call_id, parts=tuple(inner), extras=held, at=at)]
-        unknown = rest(node, _TOOL)
+        unknown = others(node, _TOOL)
     else:
-        parts, unknown = content(node.get("content"), f"{at}.content"), rest(node, _SPOKEN)
+        parts, unknown = content(node.get("content"), f"{at}.content"), others(node, _SPOKEN)
     return Message(
         role=role, parts=tuple(parts), name=may(node, "name", str, at), extras=ours(unknown), at=at
     )
@@ -114,7 +114,7 @@ def assistant(node: Wire, at: str, calls: Calls, asked: bool = True) -> tuple[li
     legacy = node.get("function_call")
     if legacy is not None:
         unsaid["function_call"] = legacy
-    return parts, unsaid | rest(node, (_ASSISTANT | {"annotations"}) if asked else _ANSWER)
+    return parts, unsaid | others(node, (_ASSISTANT | {"annotations"}) if asked else _ANSWER)
 
 
 def _cited(said: list[Part], node: Wire, at: str, unsaid: Wire) -> list[Part]:
@@ -162,7 +162,7 @@ def _spoken(value: Json, at: str) -> list[Part]:
             id=may(node, "id", str, at),
             transcript=may(node, "transcript", str, at),
             expires_at=expires,
-            extras=ours(rest(node, _AUDIO)),
+            extras=ours(others(node, _AUDIO)),
             at=at,
         )
     ]

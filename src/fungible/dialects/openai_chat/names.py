@@ -6,8 +6,11 @@ providers, their own documentation and recorded answers.
 
 from ...ir import Effort, StopReason
 from ..base import Quirks
+from ..checked import Own
 
 NAME = "openai.chat"
+OWN = Own(NAME)
+OURS, ours, is_ours = OWN.mark, OWN.extras, OWN.made
 
 NAMES: dict[str, str] = {
     "max_output_tokens": "max_completion_tokens",

@@ -23,8 +23,8 @@ from ...ir import (
     Thinking,
     ToolCall,
 )
-from .names import NAME, UNNAMED_FILE
-from .shape import OURS, Wire, a_list, an_object, encode, may, need, ours, rest, wrong
+from ..checked import Wire, a_list, an_object, encode, may, need, others, wrong
+from .names import NAME, OURS, UNNAMED_FILE, ours
 
 MAGIC: tuple[tuple[str, str], ...] = (
     ("iVBORw0KGgo", "image/png"),
@@ -105,7 +105,7 @@ def _text(node: Wire, at: str) -> Part:
     text = need(node, "text", str, at)
     if len(node) == 2:
         return Text(text=text, at=at)
-    return Text(text=text, cache=cache(node, at), extras=ours(rest(node, _TEXT)), at=at)
+    return Text(text=text, cache=cache(node, at), extras=ours(others(node, _TEXT)), at=at)
 
 
 def _image(node: Wire, at: str) -> Part:
@@ -115,10 +115,12 @@ def _image(node: Wire, at: str) -> Part:
         source, detail = _elsewhere(image, inner, OURS), None
     else:
         image = an_object(image, inner)
-        unknown = ours(rest(image, frozenset({"url", "detail"})))
+        unknown = ours(others(image, frozenset({"url", "detail"})))
         source = _elsewhere(need(image, "url", str, inner), inner, unknown)
         detail = may(image, "detail", str, inner)
-    return Image(source=source, detail=detail, cache=cache(node, at), extras=ours(rest(node, _IMAGE)), at=at)
+    return Image(
+        source=source, detail=detail, cache=cache(node, at), extras=ours(others(node, _IMAGE)), at=at
+    )
 
 
 def _elsewhere(url: str, at: str, extras: Extras | None) -> Source:
@@ -151,15 +153,15 @@ def _audio(node: Wire, at: str) -> Part:
     inner = f"{at}.input_audio"
     held = node.get("input_audio")
     if type(held) is str:  # as Mistral writes it
-        extras = ours(rest(node, _AUDIO) | _unmarked(node))
+        extras = ours(others(node, _AUDIO) | _unmarked(node))
         return Audio(source=Source(data=held, extras=OURS, at=inner), extras=extras, at=at)
     audio = an_object(held, inner)
     data = need(audio, "data", str, inner)
     checked(data.partition(";base64,")[2] if data.startswith("data:") else data, None, f"{inner}.data")
     return Audio(
-        source=Source(data=data, extras=ours(rest(audio, frozenset({"data", "format"}))), at=inner),
+        source=Source(data=data, extras=ours(others(audio, frozenset({"data", "format"}))), at=inner),
         format=may(audio, "format", str, inner),
-        extras=ours(rest(node, _AUDIO) | _unmarked(node)),
+        extras=ours(others(node, _AUDIO) | _unmarked(node)),
         at=at,
     )
 
@@ -176,7 +178,7 @@ def _document_url(node: Wire, at: str) -> Part:
         source=source,
         name=may(node, "document_name", str, at),
         cache=cache(node, at),
-        extras=ours(rest(node, _DOCUMENT)),
+        extras=ours(others(node, _DOCUMENT)),
         at=at,
     )
 
@@ -186,18 +188,18 @@ def _file(node: Wire, at: str) -> Part:
         return Native(dialect=NAME, body=node, at=at)
     inner = f"{at}.file"
     file = an_object(node.get("file"), inner)
-    unknown = ours(rest(file, frozenset({"file_data", "file_id", "filename"})))
+    unknown = ours(others(file, frozenset({"file_data", "file_id", "filename"})))
     data, file_id = may(file, "file_data", str, inner), may(file, "file_id", str, inner)
     name = may(file, "filename", str, inner)
     if data is not None:
         if file_id is not None:
-            unknown = ours(rest(file, frozenset({"file_data", "filename"})))
+            unknown = ours(others(file, frozenset({"file_data", "filename"})))
         source = _file_data(data, inner, unknown)
     elif file_id is not None:
         source = Source(file_id=file_id, extras=unknown, at=inner)
     else:
         raise Fault("bad_request", f"{inner} has no file: send file_data or file_id.", path=inner)
-    mark = ours(rest(node, _FILE))
+    mark = ours(others(node, _FILE))
     if name is None and source.data is not None:
         mark = mark or OURS
     name = None if name == UNNAMED_FILE else name
@@ -216,7 +218,7 @@ def _file_data(data: str, at: str, extras: Extras | None) -> Source:
 
 
 def _refusal(node: Wire, at: str) -> Part:
-    return Refusal(text=need(node, "refusal", str, at), extras=ours(rest(node, _REFUSAL)) or OURS, at=at)
+    return Refusal(text=need(node, "refusal", str, at), extras=ours(others(node, _REFUSAL)) or OURS, at=at)
 
 
 def _thinking(node: Wire, at: str) -> Part:
@@ -231,7 +233,7 @@ def _thinking(node: Wire, at: str) -> Part:
             return Native(dialect=NAME, body=node, at=at)
         text = "".join(need(p, "text", str, f"{inner}[{i}]") for i, p in enumerate(pieces))
     signature = may(node, "signature", str, at)
-    return Thinking(text=text, signature=signature, extras=ours(rest(node, _THINKING)) or OURS, at=at)
+    return Thinking(text=text, signature=signature, extras=ours(others(node, _THINKING)) or OURS, at=at)
 
 
 _READERS: dict[str, Callable[[Wire, str], Part]] = {
@@ -257,12 +259,12 @@ def tool_call(value: Json, at: str, n: int, made_id: str, asked: bool = True) ->
     else:
         arguments = as_arguments(said.get("arguments"), f"{at}.{inner}.arguments")
     name = need(said, "name", str, f"{at}.{inner}") if asked else str(said.get("name") or "")
-    fields = rest(call, _CALL)
+    fields = others(call, _CALL)
     if call.get("type") not in (None, "function", "custom"):
         fields["type"] = call["type"]
     if call.get("index") is not None and call["index"] != n:
         fields["index"] = call["index"]
-    fields |= rest(said, known, f"{inner}.")
+    fields |= others(said, known, f"{inner}.")
     other = call.get("function" if custom else "custom")
     if other is not None:
         fields["function" if custom else "custom"] = other

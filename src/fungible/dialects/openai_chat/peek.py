@@ -10,7 +10,7 @@ import msgspec
 
 from ...faults import Fault
 from ..base import Peek
-from .shape import BROKEN, decode, deep, encode, not_json, too_deep
+from ..checked import BROKEN, decode, deep, encode, not_json, too_deep
 
 
 class Seen(Peek, frozen=True, gc=False):

@@ -28,13 +28,13 @@ from ...ir import (
     Usage,
 )
 from ...losses import Report
+from ..checked import BROKEN, Wire, decode, encode, merge, others, parse_answer
 from . import thoughts
 from .asking import as_call, service_tier
 from .blocks import Blocks, annotation
 from .errors import fault_inside
 from .messages import Calls, assistant
-from .names import FINISH, NAME, NEAREST_FINISH, OWN_TIERS
-from .shape import BROKEN, OURS, Wire, decode, encode, is_ours, merge, ours, parse_answer, rest
+from .names import FINISH, NAME, NEAREST_FINISH, OURS, OWN_TIERS, is_ours, ours
 from .usage import usage_of, write_usage
 
 _REPLY = frozenset({"id", "object", "created", "model", "choices", "usage", "service_tier"})
@@ -54,7 +54,7 @@ def read_reply(body: bytes) -> Reply:
             held = tuple(_choice(choices[i], i, place) for place, i in enumerate(order))
     except Fault as fault:
         raise Fault("provider_answer", f"The provider's answer is none: {fault.message}") from None
-    unknown = rest(node, _REPLY)
+    unknown = others(node, _REPLY)
     if node.get("object") not in (None, "chat.completion"):
         unknown["object"] = node["object"]
     tier = node.get("service_tier")
@@ -162,7 +162,7 @@ def _choice(value: Json, i: int, place: int) -> Choice:
     if type(value) is not dict or type(value.get("message")) is not dict:
         raise Fault("provider_answer", f"{at} has no message.")
     parts, unsaid = assistant(value["message"], f"{at}.message", Calls(), asked=False)
-    unknown = rest(value, _CHOICE) | {f"message.{name}": v for name, v in unsaid.items() if v is not None}
+    unknown = others(value, _CHOICE) | {f"message.{name}": v for name, v in unsaid.items() if v is not None}
     if _index(place, value) != place:
         unknown["index"] = value["index"]
     role = value["message"].get("role")

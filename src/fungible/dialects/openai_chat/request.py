@@ -19,10 +19,10 @@ from ...ir import (
     Tool,
     ToolChoice,
 )
+from ..checked import KINDS, Wire, a_list, an_object, may, need, others, parse, wrong
 from .messages import Calls, message
-from .names import EFFORTS, NAME, OWN_TIERS, UNNAMED_SCHEMA
+from .names import EFFORTS, NAME, OURS, OWN_TIERS, UNNAMED_SCHEMA, ours
 from .parts import cache
-from .shape import KINDS, OURS, Wire, a_list, an_object, may, need, ours, parse, rest, wrong
 
 _SCALARS: dict[str, tuple[type, ...]] = {
     "model": (str,),
@@ -101,7 +101,7 @@ def _structured(node: Wire, fields: dict[str, Any], unknown: Wire) -> None:
     if options is not None:
         options = an_object(options, "stream_options")
         fields["stream_usage"] = may(options, "include_usage", bool, "stream_options")
-        unknown |= rest(options, frozenset({"include_usage"}), "stream_options.")
+        unknown |= others(options, frozenset({"include_usage"}), "stream_options.")
     fields["tools"] = _tools(node.get("tools"), unknown)
     fields["tool_choice"] = _tool_choice(node.get("tool_choice"))
     fields["output"] = _output(node.get("response_format"), unknown)
@@ -155,14 +155,14 @@ def _tool(value: Json, at: str, unknown: Wire) -> Tool | Native:
     if parameters is not None:
         _check_schema(parameters, f"{inner}.parameters")
     # The node is the function; a field beside it is the request's, by its whole path.
-    unknown |= rest(node, _TOOL, f"{at}.")
+    unknown |= others(node, _TOOL, f"{at}.")
     return Tool(
         name=need(function, "name", str, inner),
         description=may(function, "description", str, inner),
         parameters=parameters,
         strict=may(function, "strict", bool, inner),
         cache=cache({"cache_control": node.get("cache_control")}, at),
-        extras=ours(rest(function, _FUNCTION)),
+        extras=ours(others(function, _FUNCTION)),
         at=inner,
     )
 
@@ -202,7 +202,7 @@ def _tool_choice(value: Json) -> ToolChoice | None:
         # The spelling of other APIs, which some providers take as well.
         return ToolChoice(mode="named", name=node["name"], extras=Extras(dialect=NAME, fields=node), at=at)
     named = an_object(node.get(inner), f"{at}.{inner}")
-    fields = rest(node, frozenset({"type", inner})) | rest(named, frozenset({"name"}), f"{inner}.")
+    fields = others(node, frozenset({"type", inner})) | others(named, frozenset({"name"}), f"{inner}.")
     if kind != "function":
         fields["type"] = kind
     extras = ours(fields) or (None if "type" in node else OURS)
@@ -222,7 +222,7 @@ def _allowed(node: Wire, at: str) -> ToolChoice:
         held = an_object(tool, where)
         of = "custom" if held.get("type") == "custom" else "function"
         names.append(need(an_object(held.get(of), f"{where}.{of}"), "name", str, f"{where}.{of}"))
-    fields = rest(node, frozenset({"type", "allowed_tools"}))
+    fields = others(node, frozenset({"type", "allowed_tools"}))
     if tools != allowed_tools(tuple(names)):
         fields["allowed_tools"] = allowed
     return ToolChoice(mode=mode, allowed=tuple(names), extras=ours(fields), at=at)
@@ -243,7 +243,7 @@ def _output(value: Json, unknown: Wire) -> Output | None:
     kind = need(node, "type", str, at)
     if kind in ("text", "json_object"):
         mode: Any = kind
-        return Output(mode=mode, extras=ours(rest(node, frozenset({"type"}))), at=at)
+        return Output(mode=mode, extras=ours(others(node, frozenset({"type"}))), at=at)
     if kind != "json_schema":
         unknown[at] = node
         return None
@@ -252,14 +252,14 @@ def _output(value: Json, unknown: Wire) -> Output | None:
     if schema.get("schema") is not None:
         an_object(schema["schema"], f"{inner}.schema")
     name = may(schema, "name", str, inner)
-    unknown |= rest(node, frozenset({"type", "json_schema"}), f"{at}.")
+    unknown |= others(node, frozenset({"type", "json_schema"}), f"{at}.")
     return Output(
         mode="json_schema",
         name=None if name == UNNAMED_SCHEMA else name,
         description=may(schema, "description", str, inner),
         schema=schema.get("schema"),
         strict=may(schema, "strict", bool, inner),
-        extras=ours(rest(schema, _SCHEMA)) or (OURS if name is None else None),
+        extras=ours(others(schema, _SCHEMA)) or (OURS if name is None else None),
         at=inner,
     )
 
@@ -277,7 +277,7 @@ def _reasoning(node: Wire, unknown: Wire) -> Reasoning | None:
             if asked is not None:
                 unknown["reasoning"] = asked
             budget = may(thinking, "budget_tokens", int, "thinking")
-            extras = ours(rest(thinking, frozenset({"type", "budget_tokens"}))) or OURS
+            extras = ours(others(thinking, frozenset({"type", "budget_tokens"}))) or OURS
             return Reasoning(mode=mode, effort=effort, budget_tokens=budget, extras=extras, at="thinking")
         unknown["thinking"] = thinking
     if asked is not None:
@@ -285,7 +285,7 @@ def _reasoning(node: Wire, unknown: Wire) -> Reasoning | None:
         inner = _effort(an_object(asked, "reasoning"), "effort", fields)
         if effort is not None:
             unknown["reasoning_effort"] = effort
-        fields |= rest(asked, frozenset({"effort", "max_tokens"}))
+        fields |= others(asked, frozenset({"effort", "max_tokens"}))
         budget = may(asked, "max_tokens", int, "reasoning")
         return Reasoning(effort=inner, budget_tokens=budget, extras=ours(fields) or OURS, at="reasoning")
     return None if effort is None else Reasoning(effort=effort, at="reasoning_effort")

@@ -33,11 +33,11 @@ from ...faults import Fault
 from ...frames.sse import FRAME_BYTES_MAX, FrameReader
 from ...frames.sse import Frame as Event
 from ...ir import Json
+from ..checked import BROKEN, Wire, decode, others
 from .choices import OpenChoice
 from .errors import broken_event, fault_inside
-from .names import NAME, OWN_TIERS, PADDING
+from .names import NAME, OURS, OWN_TIERS, PADDING, ours
 from .reply import as_seconds, as_text
-from .shape import BROKEN, OURS, Wire, decode, ours, rest
 from .usage import read_usage
 
 _Delta: TypeAlias = TextDelta | ThinkingDelta | ArgumentsDelta
@@ -218,7 +218,7 @@ class Reader:
 
     def _envelope(self, chunk: Wire, choices: list[Json], events: list[StreamEvent]) -> bool:
         """What stands around the choices. False while only a notice came before the answer (Azure)."""
-        unknown = rest(chunk, _CHUNK)
+        unknown = others(chunk, _CHUNK)
         tier = chunk.get("service_tier")
         tier = tier if type(tier) is str and tier else None
         if self._begun:

@@ -16,8 +16,8 @@ import msgspec
 from ...ir import Json, Native, Part, Thinking
 from ...losses import Report
 from ..base import Quirks
-from .names import NAME, THINKING_QUIRKS
-from .shape import OURS, Wire, an_object, is_ours, may, merge, ours, rest, wrong
+from ..checked import Wire, an_object, may, merge, others, wrong
+from .names import NAME, OURS, THINKING_QUIRKS, is_ours, ours
 
 STRINGS = ("reasoning_content", "reasoning")
 FIELDS = frozenset({*STRINGS, "reasoning_details"})
@@ -33,7 +33,7 @@ def item(value: Json, at: str) -> Thinking | Native:
     node = an_object(value, at)
     kind = node.get("type")
     if kind == "reasoning.encrypted" and type(node.get("data")) is str:
-        extras = ours(rest(node, _SEALED)) or OURS
+        extras = ours(others(node, _SEALED)) or OURS
         return Thinking(redacted=node["data"], extras=extras, at=at)
     if type(kind) is not str or kind not in _READABLE:
         return Native(dialect=NAME, body=node, at=at)
@@ -41,7 +41,7 @@ def item(value: Json, at: str) -> Thinking | Native:
     return Thinking(
         text=may(node, _READABLE[kind], str, at) or "",
         signature=may(node, "signature", str, at) or None,
-        extras=ours(rest(node, known)) or OURS,
+        extras=ours(others(node, known)) or OURS,
         at=at,
     )
 

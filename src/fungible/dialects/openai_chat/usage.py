@@ -6,8 +6,8 @@ Servers that tell the cached tokens under a name of their own are read too, wher
 
 from ...ir import Json, Usage
 from ...losses import Report
-from .names import NAME
-from .shape import Wire, merge, ours
+from ..checked import Wire, merge
+from .names import NAME, ours
 
 _DETAILS: dict[str, str] = {
     "cache_read_tokens": "prompt_tokens_details.cached_tokens",

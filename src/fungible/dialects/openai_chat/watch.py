@@ -14,8 +14,8 @@ from ...events import revise
 from ...faults import Fault
 from ...frames.sse import FrameReader, whole
 from ...ir import Json, Usage
+from ..checked import BROKEN, decode
 from .errors import broken_event, fault_inside
-from .shape import BROKEN, decode
 from .usage import read_usage
 
 TOKENS = b'_tokens"'  # as every count of a usage is called

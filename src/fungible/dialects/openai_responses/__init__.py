@@ -17,6 +17,7 @@ import msgspec
 
 from ...faults import Fault
 from ..base import Counting, Dialect
+from ..checked import need, parse_answer
 from .asking import write_request
 from .errors import read_error, write_error, write_models, write_stream_error
 from .keeping import KEEPING
@@ -24,7 +25,6 @@ from .names import NAME, NAMES, QUIRKS, REWRITES
 from .peek import peek, readdress
 from .reply import read_plain_usage, read_reply, unlike, write_reply
 from .request import read_request
-from .shape import need, parse_answer
 from .stream import Reader
 from .stream_write import Writer
 from .watch import Watcher

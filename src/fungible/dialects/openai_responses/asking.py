@@ -25,6 +25,7 @@ from ...ir import (
 )
 from ...losses import Report
 from ..base import Quirks
+from ..checked import Wire, encode, merge
 from .blocks import Blocks, Items
 from .names import (
     EFFORT_OF_BUDGET,
@@ -35,9 +36,9 @@ from .names import (
     SERVICE_TIERS,
     SHOWN,
     UNNAMED_SCHEMA,
+    is_ours,
 )
 from .request import allowed_tools
-from .shape import Wire, encode, is_ours, merge
 
 _SCALARS = (
     "parallel_tool_calls", "max_output_tokens", "temperature", "top_p", "top_logprobs", "user", "metadata",

@@ -23,6 +23,7 @@ from ...ir import (
 )
 from ...losses import Report
 from ..base import Quirks
+from ..checked import Wire, merge
 from .names import (
     BREAKPOINTS,
     MADE_CALL,
@@ -32,8 +33,8 @@ from .names import (
     MADE_THOUGHT,
     NAME,
     UNNAMED_FILE,
+    is_ours,
 )
-from .shape import Wire, is_ours, merge
 
 
 class Blocks:

@@ -14,7 +14,7 @@ import msgspec
 from ...faults import KINDS, Fault, kind_of_status
 from ...ir import Json
 from ...world import Headers
-from .shape import BROKEN, Wire, decode, encode
+from ..checked import BROKEN, Wire, decode, encode
 
 MESSAGE_CHARACTERS_MAX = 2_000
 

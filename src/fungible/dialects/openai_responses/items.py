@@ -11,9 +11,9 @@ no id, and what stands in such an item is its own dialect's again.
 from typing import NamedTuple
 
 from ...ir import Citation, Extras, Json, Native, Part, Refusal, Text, Thinking, ToolCall, ToolResult
-from .names import CALLS, MADE, MADE_SEALED, MADE_THOUGHT, NAME
+from ..checked import Wire, an_object, encode, may, need, others, wrong
+from .names import CALLS, MADE, MADE_SEALED, MADE_THOUGHT, NAME, OURS, is_ours, ours
 from .parts import content
-from .shape import OURS, Wire, an_object, encode, is_ours, may, need, ours, rest, wrong
 
 _MESSAGE = frozenset({"type", "role", "content", "status"})
 _REASONING = frozenset({"type", "summary", "content", "encrypted_content", "status"})
@@ -32,7 +32,7 @@ class Said(NamedTuple):
 
 
 def own_fields(node: Wire, known: frozenset[str]) -> Wire:
-    fields = rest(node, known)
+    fields = others(node, known)
     made = fields.get("id")
     if type(made) is str and made.partition("_")[2].startswith(MADE):
         del fields["id"]
@@ -59,7 +59,7 @@ def assistant(node: Wire, at: str) -> Said:
         piece = an_object(item, where)
         kind = piece.get("type")
         known = _OUTPUT_TEXT if kind == "output_text" else _REFUSAL
-        unknown = rest(piece, known, f"content[{i}].")
+        unknown = others(piece, known, f"content[{i}].")
         if kind not in ("output_text", "refusal") or (unknown and i):
             return Said([Native(dialect=NAME, body=node, at=at)], [])
         extras = (ours({**fields, **unknown}) or (OURS if kind == "refusal" else None)) if i == 0 else OURS

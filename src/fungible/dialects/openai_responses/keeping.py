@@ -8,7 +8,7 @@ nobody waits for it. API reference: Responses (create, get, delete, cancel, list
 from ...faults import Fault
 from ...ir import Json
 from ..base import Asked, Keeping
-from .shape import Wire, decode, encode, may, parse
+from ..checked import Wire, decode, encode, may, parse
 
 _OURS = frozenset({"previous_response_id", "conversation", "store", "background"})
 WORDS = (b'"previous_response_id"', b'"conversation"', b'"background"', b"\\u00")  # a key may be spelled so

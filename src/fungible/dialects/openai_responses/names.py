@@ -5,8 +5,11 @@ each rule; for the fields of other providers, their own documentation and record
 """
 
 from ...ir import Effort, StopReason
+from ..checked import Own
 
 NAME = "openai.responses"
+OWN = Own(NAME)
+OURS, ours, is_ours = OWN.mark, OWN.extras, OWN.made
 
 NAMES: dict[str, str] = {
     "output": "text.format",

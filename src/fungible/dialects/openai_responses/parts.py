@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from ...faults import Fault
 from ...ir import Cache, Document, Extras, Image, Json, Native, Part, Source, Text
-from .names import NAME, UNNAMED_FILE
-from .shape import OURS, Wire, an_object, may, need, ours, rest, wrong
+from ..checked import Wire, an_object, may, need, others, wrong
+from .names import NAME, OURS, UNNAMED_FILE, ours
 
 MAGIC: tuple[tuple[str, str], ...] = (
     ("iVBORw0KGgo", "image/png"),
@@ -67,12 +67,12 @@ def _text(node: Wire, at: str) -> Part:
     text = need(node, "text", str, at)
     if len(node) == 2:
         return Text(text=text, at=at)
-    return Text(text=text, cache=cache(node, at), extras=ours(rest(node, _TEXT)), at=at)
+    return Text(text=text, cache=cache(node, at), extras=ours(others(node, _TEXT)), at=at)
 
 
 def _image(node: Wire, at: str) -> Part:
     url, file_id = may(node, "image_url", str, at), may(node, "file_id", str, at)
-    unknown = rest(node, _IMAGE)
+    unknown = others(node, _IMAGE)
     if url is not None:
         source = data_url(url, f"{at}.image_url") or Source(url=url, at=f"{at}.image_url")
         if file_id is not None:
@@ -113,7 +113,7 @@ def checked(data: str, kind: str | None, at: str) -> None:
 
 def _file(node: Wire, at: str) -> Part:
     data, file_id, url = (may(node, name, str, at) for name in ("file_data", "file_id", "file_url"))
-    unknown = rest(node, _FILE)
+    unknown = others(node, _FILE)
     bare: Extras | None = None
     if data is not None:
         found = data_url(data, f"{at}.file_data")

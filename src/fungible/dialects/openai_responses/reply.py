@@ -14,12 +14,12 @@ import msgspec
 from ...faults import Fault
 from ...ir import Choice, Extras, Json, Part, Refusal, Reply, Stop, StopReason, Text, ToolCall, Usage
 from ...losses import Report
+from ..checked import BROKEN, Wire, encode, others, parse_answer
 from .asking import service_tier
 from .blocks import Items
 from .errors import fault_inside
 from .items import model_said
-from .names import INCOMPLETE, NAME, NEAREST_INCOMPLETE, OWN_TIERS
-from .shape import BROKEN, OURS, Wire, encode, is_ours, ours, parse_answer, rest
+from .names import INCOMPLETE, NAME, NEAREST_INCOMPLETE, OURS, OWN_TIERS, is_ours, ours
 from .usage import read_usage, usage_of, write_usage
 
 KNOWN = frozenset(
@@ -89,7 +89,7 @@ def _parts(items: list[Json]) -> tuple[tuple[Part, ...], Json, Wire]:
 
 def ending(node: Wire, parts: Sequence[Part]) -> tuple[Stop | None, Wire]:
     """Why it ended, and the fields beside. Marked as ours where the word is nobody else's."""
-    fields = rest(node, KNOWN)
+    fields = others(node, KNOWN)
     for name, default in DEFAULTS.items():
         if fields.get(name) == default:
             del fields[name]

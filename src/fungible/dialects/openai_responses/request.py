@@ -26,10 +26,10 @@ from ...ir import (
     Tool,
     ToolChoice,
 )
+from ..checked import KINDS, Wire, a_list, an_object, may, need, others, parse, wrong
 from .items import Said, assistant, call, reasoning, result
-from .names import CALLS, EFFORTS, LOGPROBS, NAME, OWN_TIERS, SHOWN, UNNAMED_SCHEMA
+from .names import CALLS, EFFORTS, LOGPROBS, NAME, OURS, OWN_TIERS, SHOWN, UNNAMED_SCHEMA, ours
 from .parts import content
-from .shape import KINDS, OURS, Wire, a_list, an_object, may, need, ours, parse, rest, wrong
 
 _SCALARS: dict[str, tuple[type, ...]] = {
     "parallel_tool_calls": (bool,),
@@ -165,7 +165,7 @@ class _Conversation:
         self._close()
         if node.get("content") is None:
             raise wrong(f"{at}.content", "a string or a list of parts", None)
-        fields = rest(node, _MESSAGE)
+        fields = others(node, _MESSAGE)
         if fields.get("status") == "completed":
             del fields["status"]
         extras = ours(fields) or (OURS if role == "system" and not self._messages else None)
@@ -212,7 +212,7 @@ def _tool(value: Json, at: str) -> Tool | Native:
     if parameters is not None:
         _check_schema(parameters, f"{at}.parameters")
     strict = may(node, "strict", bool, at)
-    fields = rest(node, _FUNCTION)
+    fields = others(node, _FUNCTION)
     if fields and strict is False:
         fields["strict"] = strict
     return Tool(
@@ -253,7 +253,7 @@ def _tool_choice(value: Json, unknown: Wire) -> ToolChoice | None:
     if kind not in ("function", "custom") or type(node.get("name")) is not str:
         unknown[at] = node  # a built-in tool
         return None
-    fields = rest(node, frozenset({"type", "name"}))
+    fields = others(node, frozenset({"type", "name"}))
     if kind == "custom":
         fields["type"] = kind
     return ToolChoice(mode="named", name=node["name"], extras=ours(fields), at=at)
@@ -265,7 +265,7 @@ def _allowed(node: Wire, at: str) -> ToolChoice:
         raise wrong(f"{at}.mode", "auto or required", mode)
     tools = a_list(node.get("tools"), f"{at}.tools")
     names = [t["name"] for t in tools if type(t) is dict and type(t.get("name")) is str]
-    fields = rest(node, frozenset({"type", "mode", "tools"}))
+    fields = others(node, frozenset({"type", "mode", "tools"}))
     if tools != allowed_tools(tuple(names)):
         fields["tools"] = tools
     return ToolChoice(mode=mode, allowed=tuple(names), extras=ours(fields), at=at)
@@ -285,14 +285,14 @@ def _text(value: Json, unknown: Wire) -> Output | None:
     text = an_object(value, "text")
     if not text:
         unknown["text"] = {}
-    unknown |= rest(text, frozenset({"format"}), "text.")
+    unknown |= others(text, frozenset({"format"}), "text.")
     at = "text.format"
     if text.get("format") is None:
         return None
     node = an_object(text["format"], at)
     kind = need(node, "type", str, at)
     if kind in ("text", "json_object"):
-        return Output(mode=kind, extras=ours(rest(node, frozenset({"type"}))), at=at)  # type: ignore[arg-type]
+        return Output(mode=kind, extras=ours(others(node, frozenset({"type"}))), at=at)  # type: ignore[arg-type]
     if kind != "json_schema":
         unknown[at] = node
         return None
@@ -305,7 +305,7 @@ def _text(value: Json, unknown: Wire) -> Output | None:
         description=may(node, "description", str, at),
         schema=node.get("schema"),
         strict=may(node, "strict", bool, at),
-        extras=ours(rest(node, _SCHEMA)) or (OURS if name is None else None),
+        extras=ours(others(node, _SCHEMA)) or (OURS if name is None else None),
         at=at,
     )
 
@@ -316,7 +316,7 @@ def _reasoning(value: Json, unknown: Wire) -> Reasoning | None:
         return None
     at = "reasoning"
     node = an_object(value, at)
-    fields = rest(node, _REASONING)
+    fields = others(node, _REASONING)
     effort: Any = may(node, "effort", str, at)
     if effort is not None and effort not in EFFORTS:
         fields["effort"] = effort

@@ -35,11 +35,11 @@ from ...events import (
 from ...faults import Fault
 from ...frames.sse import Frame, FrameReader
 from ...ir import Json, Part, Refusal, Text, Thinking, ToolCall
+from ..checked import BROKEN, Wire, decode, may, need
 from .errors import broken_event, fault_inside
 from .items import assistant, call, citation, model_said, reasoning
-from .names import CALLS, NAME
+from .names import CALLS, NAME, OURS, ours
 from .reply import as_seconds, as_text, ending, unlike
-from .shape import BROKEN, OURS, Wire, decode, may, need, ours
 from .usage import read_usage
 
 _replace = msgspec.structs.replace

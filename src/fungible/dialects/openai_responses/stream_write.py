@@ -42,11 +42,11 @@ from ...ir import (
     Usage,
 )
 from ...losses import Report
+from ..checked import Wire, encode
 from .blocks import annotation, continues, is_raw, opened, piece, seal, unmarked
 from .errors import write_stream_error
-from .names import NAME
+from .names import NAME, is_ours
 from .reply import close, envelope, lose_fields, made_id, settle
-from .shape import Wire, encode, is_ours
 from .usage import write_usage
 
 _LISTED = re.compile(r"\w+\[\d+\]")  # a choice in the list of them

@@ -6,8 +6,8 @@ as 0 and reported; what was read here is marked as ours and keeps what it left o
 
 from ...ir import Json, Usage
 from ...losses import Report
-from .names import NAME
-from .shape import OURS, Wire, merge, ours
+from ..checked import Wire, merge
+from .names import NAME, OURS, ours
 
 _DETAILS: dict[str, str] = {
     "cache_read_tokens": "input_tokens_details.cached_tokens",

@@ -11,8 +11,8 @@ import msgspec
 from ...faults import Fault
 from ...frames.sse import FRAME_BYTES_MAX, FrameReader, whole
 from ...ir import Json, Usage
+from ..checked import BROKEN, decode
 from .errors import fault_inside
-from .shape import BROKEN, decode
 from .usage import read_usage
 
 _DELTA = b"event: response.output_text.delta\n"

@@ -1,28 +1,29 @@
 """Wire bytes to checked values: JSON in, fields of the types they must have, or a `Fault` with the path.
 
-Nothing here knows what a field means. A request that is wrong is its caller's fault (`bad_request`); an
-answer that is wrong is its provider's (`provider_answer`).
+What every dialect's readers begin with; nothing here knows what a field means. A request that is wrong is
+its caller's fault (`bad_request`); an answer that is wrong is its provider's (`provider_answer`) and never
+holds a path of the caller's. A reader that got a value from here never meets a wrong type below it.
+
+Fields that only one dialect has are marked with its name: `Own` makes the marks, `merge` puts the fields
+back where they stood.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Set
 from typing import Any, TypeVar
 
 import msgspec
 
-from ...faults import Fault
-from ...ir import Extras, Json, Node
-from ...losses import Report
-from .names import NAME
+from ..faults import Fault
+from ..ir import Extras, Json, Node
+from ..losses import Report
 
 JSON_DEPTH_MAX = 64
+COUNTED_BYTES_MAX = 2_048
 
 T = TypeVar("T")
 Wire = dict[str, Json]
 
 BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-OURS = Extras(dialect=NAME, fields={})
-"""Marks a node that was read here, where its spelling would say something else if another had made it."""
 
 KINDS: dict[type, str] = {
     str: "a string",
@@ -38,9 +39,16 @@ decode = msgspec.json.Decoder().decode
 encode = msgspec.json.Encoder().encode
 
 
+# --- a body --------------------------------------------------------------------------------------
+
+
 def too_deep(body: bytes) -> bool:
-    """Whether valid JSON nests deeper than `JSON_DEPTH_MAX`: strings cut out, innermost pairs taken away."""
-    if body.count(b"{") + body.count(b"[") <= JSON_DEPTH_MAX:
+    """Whether valid JSON nests deeper than `JSON_DEPTH_MAX`.
+
+    A body with no more brackets than that does not, which settles most. For the others the strings are cut
+    out, and the innermost pairs of brackets taken away once for each level.
+    """
+    if _has_few_brackets(body):
         return False
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
@@ -50,6 +58,24 @@ def too_deep(body: bytes) -> bool:
         if not brackets:
             return False
     return True
+
+
+def _has_few_brackets(body: bytes) -> bool:
+    """By hops from one to the next where the body is long, for counting reads every byte by itself."""
+    if len(body) <= COUNTED_BYTES_MAX:
+        return body.count(b"{") + body.count(b"[") <= JSON_DEPTH_MAX
+    left, at, find = JSON_DEPTH_MAX, -1, body.find
+    while left:
+        at = find(b"{", at + 1)
+        if at < 0:
+            break
+        left -= 1
+    while left:
+        at = find(b"[", at + 1)
+        if at < 0:
+            break
+        left -= 1
+    return left > 0
 
 
 def deep() -> Fault:
@@ -84,6 +110,9 @@ def parse_answer(body: bytes) -> Wire:
     if type(value) is not dict:
         raise Fault("provider_answer", f"The provider's answer is {named(value)}, not an object.")
     return value
+
+
+# --- a field -------------------------------------------------------------------------------------
 
 
 def named(value: Json) -> str:
@@ -133,20 +162,41 @@ def strings(value: Json, at: str) -> list[str]:
     return value  # type: ignore[no-any-return]
 
 
-def ours(fields: Wire) -> Extras | None:
-    return Extras(dialect=NAME, fields=fields) if fields else None
+# --- what only one dialect has -------------------------------------------------------------------
 
 
-def rest(node: Wire, known: Collection[str], prefix: str = "") -> Wire:
+def others(node: Wire, known: Set[str], prefix: str = "") -> Wire:
     """The fields that are none of `known`. A null says nothing.
 
     `prefix`: of a field inside this one, `function.`, so that a loss's path is the field's own.
     """
+    if node.keys() <= known:
+        return {}
     return {prefix + k: v for k, v in node.items() if k not in known and v is not None}
 
 
-def is_ours(node: Node) -> bool:
-    return node.extras is not None and node.extras.dialect == NAME
+class Own:
+    """What one dialect marks as its own, `mark` where it is no more than how a node was spelled.
+
+    Such a node is spelled so again by its writer. The mark has no field, so no other dialect loses any.
+    """
+
+    __slots__ = ("mark", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.mark = Extras(dialect=name, fields={})
+
+    def extras(self, fields: Wire) -> Extras | None:
+        return Extras(self.name, fields) if fields else None
+
+    def rest(self, node: Wire, known: Set[str]) -> Extras | None:
+        """The `others`, marked."""
+        return None if node.keys() <= known else self.extras(others(node, known))
+
+    def made(self, node: Node) -> bool:
+        """Whether this dialect's reader marked the node."""
+        return node.extras is not None and node.extras.dialect == self.name
 
 
 def homeless(node: Node, report: Report, but: Collection[str] = ()) -> None:
@@ -156,10 +206,15 @@ def homeless(node: Node, report: Report, but: Collection[str] = ()) -> None:
             report.lose(Node(at=under(node.at, name)), None, "dropped", "unknown_field")
 
 
-def merge(node: Wire, fields: Wire) -> Wire:
-    """Puts unknown fields back where they stood: `function.x` into `function`. What is known wins."""
+def merge(node: Wire, fields: Mapping[str, Json], inner: Collection[str] = ()) -> Wire:
+    """Puts unknown fields back where they stood: `function.x` into `function`. What is known wins.
+
+    `inner`: the objects to make, where only unknown fields of theirs were there.
+    """
     for name, value in fields.items():
         head, dot, tail = name.partition(".")
+        if dot and head in inner and head not in node:
+            node[head] = {}
         if dot and type(node.get(head)) is dict:
             node[head].setdefault(tail, value)
         else:
