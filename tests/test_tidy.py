@@ -56,7 +56,7 @@ LATE_IMPORTS = {
 OPTIONAL_EXTRAS = {"xllamacpp", "botocore", "uvloop", "psycopg", "ray", "transformers", "torch", "peft", "jsonschema_rs",
     "py3langid"}  # fmt: skip
 
-SHARED = ("checked",)  # beside the dialects: what their readers begin with, and no dialect is named in it
+SHARED = ("checked", "failures", "error_objects")  # beside the dialects: what they share; none is named in it
 NAME_ROOMS = ("dialects", "providers", "data", "tune", "fleet", "demo")
 ENGLISH = {
     "together",

@@ -6,13 +6,11 @@ field for a path, so the path of a `Fault` stands at the head of its message, un
 
 from typing import Any
 
-import msgspec
-
 from ...faults import Fault, kind_of_status
 from ...ir import Json
 from ...world import Headers
-
-MESSAGE_CHARACTERS_MAX = 2_000
+from ..checked import encode
+from ..failures import clean, placed, said_object, wait_ms
 
 TYPES: dict[str, str] = {
     "bad_request": "invalid_request_error",
@@ -66,20 +64,10 @@ STATUS: dict[str, int] = {
 
 _BROAD = frozenset({"invalid_request_error", "api_error"})  # the status says more than these words
 
-_decode = msgspec.json.Decoder().decode
-_encode = msgspec.json.encode
-
 
 def read_error(status: int, headers: Headers, body: bytes) -> Fault:
     """The fault an upstream's answer stands for: by the error's type, else by its status."""
-    try:
-        value = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        value = None
-    if type(value) is not dict:
-        text = body[: 4 * MESSAGE_CHARACTERS_MAX].decode("utf-8", "replace").strip()
-        value = {"error": {"message": text or f"The provider answered {status} and said nothing."}}
-    return fault_of(value, status, _wait_ms(headers))
+    return fault_of(said_object(body, status), status, wait_ms(headers))
 
 
 def fault_of(answer: dict[str, Json], status: int | None = None, retry_after_ms: int | None = None) -> Fault:
@@ -103,39 +91,22 @@ def fault_of(answer: dict[str, Json], status: int | None = None, retry_after_ms:
         kind = kind_of_status(status)
     return Fault(
         kind,
-        message[:MESSAGE_CHARACTERS_MAX],
+        clean(message),
         code=word or None,
         status=status,
         retry_after_ms=retry_after_ms,
     )
 
 
-def truncated() -> Fault:
-    return Fault("provider_answer", "The provider's stream was truncated: it ended without message_stop.")
-
-
-def _wait_ms(headers: Headers) -> int | None:
-    """`retry-after` in seconds. A date is left alone: there is no clock here."""
-    for name, value in headers:
-        if name == b"retry-after-ms" and value.isdigit():
-            return int(value)
-        if name == b"retry-after" and value.isdigit():
-            return int(value) * 1000
-    return None
-
-
 def error_body(fault: Fault, call: str) -> dict[str, Json]:
-    message, path = fault.message, fault.path
-    if path and path not in message:
-        message = f"{path}: {message}"
-    error = {"type": TYPES.get(fault.kind, "api_error"), "message": message}
+    error = {"type": TYPES.get(fault.kind, "api_error"), "message": placed(fault)}
     return {"type": "error", "error": error, "request_id": call or None}
 
 
 def write_error(fault: Fault, call: str) -> tuple[int, bytes]:
-    return fault.status, _encode(error_body(fault, call))
+    return fault.status, encode(error_body(fault, call))
 
 
 def write_stream_error(fault: Fault, call: str) -> bytes:
     """The last frame of a stream that failed. No `message_stop` follows: the answer is not whole."""
-    return b"event: error\ndata: " + _encode(error_body(fault, call)) + b"\n\n"
+    return b"event: error\ndata: " + encode(error_body(fault, call)) + b"\n\n"

@@ -35,7 +35,8 @@ from ...faults import Fault
 from ...frames.sse import FRAME_BYTES_MAX, Frame, FrameReader
 from ...ir import Extras, Json, Native, Part, Stop, Text, Thinking, ToolCall
 from ..checked import BROKEN, may, need
-from .errors import fault_of, truncated
+from ..failures import cut_short
+from .errors import fault_of
 from .names import NAME
 from .parts import read_block, read_citation
 from .reply import late, read_stop, unlike
@@ -167,7 +168,7 @@ class StreamReader:
         elif self._rest:
             self._block(self._rest, out)
         if not self._over:
-            self._fail(truncated(), out)
+            self._fail(cut_short("message_stop"), out)
         return out
 
     # --- frames ----------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from ...faults import Fault
 from ...frames.sse import FRAME_BYTES_MAX, FrameReader, whole
 from ...ir import Json, Usage
 from ..checked import BROKEN
-from .errors import fault_of, truncated
+from ..failures import cut_short
+from .errors import fault_of
 from .usage import merged, read_usage_object
 
 _decode = msgspec.json.Decoder().decode
@@ -110,7 +111,7 @@ class Watch:
                 self._opening(seen)
             self._closing(seen)
         if not self.done and self.fault is None:
-            self.fault = truncated()
+            self.fault = cut_short("message_stop")
         return rest + b"\n\n" if whole_ones else b""
 
     @property

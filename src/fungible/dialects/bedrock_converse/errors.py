@@ -8,14 +8,12 @@ The wire has no field for a path, so the path of a `Fault` stands at the head of
 there already.
 """
 
-import msgspec
-
 from ...faults import Fault, kind_of_status
 from ...frames.eventstream import Frame, frame, header_block
 from ...ir import Json
 from ...world import Headers
-
-MESSAGE_CHARACTERS_MAX = 2_000
+from ..checked import encode
+from ..failures import clean, placed, said, said_object, wait_ms
 
 WORDS: dict[str, str] = {
     "authentication": "AccessDeniedException",
@@ -87,25 +85,15 @@ STREAMED = frozenset(
 )
 """The words that a stream has (service model, ConverseStreamOutput)."""
 
-_decode = msgspec.json.Decoder().decode
-_encode = msgspec.json.encode
-
 
 def read_error(status: int, headers: Headers, body: bytes) -> Fault:
     """The fault an upstream's answer stands for: by the exception's name, else by the status."""
-    told = dict(headers)
-    try:
-        value = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        value = None
-    if type(value) is not dict:
-        text = body[: 4 * MESSAGE_CHARACTERS_MAX].decode("utf-8", "replace").strip()
-        value = {"message": text or f"The provider answered {status} and said nothing."}
+    told, value = dict(headers), said_object(body, status)
     word = bare(told.get(b"x-amzn-errortype", b"").decode("latin-1"))
     for name in ("__type", "code", "Code"):
         if not word and type(value.get(name)) is str:
             word = bare(value[name])
-    return fault_of(word, value, status, _wait_ms(headers))
+    return fault_of(word, value, status, wait_ms(headers))
 
 
 def bare(word: str) -> str:
@@ -127,7 +115,7 @@ def fault_of(
         kind = KINDS.get(word) or kind_of_status(status)
     return Fault(
         kind,
-        message[:MESSAGE_CHARACTERS_MAX],
+        clean(message),
         code=word or None,
         status=status,
         retry_after_ms=retry_after_ms,
@@ -138,49 +126,29 @@ def fault_in(told: Frame) -> Fault:
     """The fault that a frame of type `exception` or `error` stands for."""
     if told.kind == "error":
         return fault_of(bare(told.name), {"message": told.headers.get(":error-message")})
-    try:
-        value = _decode(told.payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        value = None
-    word = bare(told.name)
-    said = value if type(value) is dict else {}
-    more = [str(said[name]) for name in ("originalStatusCode", "originalMessage") if said.get(name)]
-    message = said.get("message")
+    word, value = bare(told.name), said(told.payload)
+    if type(value) is not dict:
+        value = {}
+    more = [str(value[name]) for name in ("originalStatusCode", "originalMessage") if value.get(name)]
+    message = value.get("message")
     if more and type(message) is str and more[-1] not in message:
-        said = {**said, "message": f"{message} ({': '.join(more)})"}
-    return fault_of(word[:1].upper() + word[1:], said)
-
-
-def truncated() -> Fault:
-    return Fault("provider_answer", "The provider's stream was truncated: it ended without messageStop.")
-
-
-def _wait_ms(headers: Headers) -> int | None:
-    """`retry-after` in seconds. A date is left alone: there is no clock here."""
-    for name, value in headers:
-        if name == b"retry-after" and value.isdigit():
-            return int(value) * 1000
-    return None
-
-
-def _message(fault: Fault) -> str:
-    message, path = fault.message, fault.path
-    return f"{path}: {message}" if path and path not in message else message
+        value = {**value, "message": f"{message} ({': '.join(more)})"}
+    return fault_of(word[:1].upper() + word[1:], value)
 
 
 def write_error(fault: Fault, call: str) -> tuple[int, bytes]:
     """The name twice, for some SDKs look for the one and some for the other."""
     word = WORDS.get(fault.kind, "ValidationException")
-    body = {"__type": word, "code": word, "message": _message(fault)}
+    body = {"__type": word, "code": word, "message": placed(fault)}
     if call:
         body["call"] = call
-    return TOLD_STATUS.get(fault.status, fault.status), _encode(body)
+    return TOLD_STATUS.get(fault.status, fault.status), encode(body)
 
 
 def write_stream_error(fault: Fault, call: str) -> bytes:
     """The last frame of a stream that failed. No `messageStop` follows: the answer is not whole."""
     word = WORDS.get(fault.kind, "ValidationException")
-    body: dict[str, Json] = {"message": _message(fault)}
+    body: dict[str, Json] = {"message": placed(fault)}
     if word not in STREAMED:
         word = "ModelStreamErrorException"
         body |= {"originalStatusCode": fault.status, "originalMessage": fault.message}
@@ -189,4 +157,4 @@ def write_stream_error(fault: Fault, call: str) -> bytes:
         ":content-type": "application/json",
         ":message-type": "exception",
     }
-    return frame(header_block(headers), _encode(body))
+    return frame(header_block(headers), encode(body))

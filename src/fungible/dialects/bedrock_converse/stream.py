@@ -34,7 +34,8 @@ from ...faults import Fault
 from ...frames.eventstream import Frame, FrameReader
 from ...ir import Json, Part, Stop, Text, Thinking, ToolCall
 from ..checked import BROKEN, may, need, others, wrong
-from .errors import fault_in, truncated
+from ..failures import cut_short
+from .errors import fault_in
 from .names import NAME, rest
 from .parts import Block, read_block, read_citation
 from .reply import late, read_stop, unlike
@@ -90,7 +91,7 @@ class StreamReader:
         if self._over:
             return out
         if self._stop is None or self._frames.inside:
-            self._fail(truncated(), out)
+            self._fail(cut_short("messageStop"), out)
         else:
             self._finish(out)
         return out

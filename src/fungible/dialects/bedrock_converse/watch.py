@@ -10,7 +10,8 @@ from ...faults import Fault
 from ...frames.eventstream import Frame, FrameReader, whole
 from ...ir import Json, Usage
 from ..checked import BROKEN
-from .errors import fault_in, truncated
+from ..failures import cut_short
+from .errors import fault_in
 from .usage import read_usage_object
 
 _decode = msgspec.json.Decoder().decode
@@ -74,7 +75,7 @@ class Watch:
             if self._stopped and not self._rest:
                 self.done = True
             else:
-                self.fault = truncated()
+                self.fault = cut_short("messageStop")
         self._rest = b""
         return b""
 

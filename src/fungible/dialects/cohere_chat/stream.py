@@ -28,7 +28,8 @@ from ...faults import Fault
 from ...frames.sse import Frame, FrameReader
 from ...ir import Json, Native, Part, Text, Thinking, ToolCall
 from ..checked import BROKEN, Wire, an_object, decode, may, others
-from .errors import fault_of, truncated
+from ..failures import cut_short
+from .errors import fault_of
 from .names import NAME, OURS, ours
 from .parts import block, citation, tool_call
 from .reply import read_stop, unlike
@@ -68,7 +69,7 @@ class Reader:
         if not self._over:
             self._all(self._frames.end(), out)
         if not self._over:
-            self._fail(truncated(), out)
+            self._fail(cut_short("message-end"), out)
         return out
 
     def _all(self, frames: list[Frame], out: list[StreamEvent]) -> None:

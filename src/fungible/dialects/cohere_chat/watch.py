@@ -9,7 +9,8 @@ from ...faults import Fault
 from ...frames.sse import FRAME_BYTES_MAX, FrameReader, whole
 from ...ir import Json, Usage
 from ..checked import BROKEN, decode
-from .errors import fault_of, truncated
+from ..failures import cut_short
+from .errors import fault_of
 from .usage import read_usage
 
 _PIECES = (b'"content-delta"', b'"tool-plan-delta"', b'"tool-call-start"')
@@ -55,7 +56,7 @@ class Watch:
         if self._ended and self.fault is None:
             self.done = True
         if not self.done and self.fault is None:
-            self.fault = truncated()
+            self.fault = cut_short("message-end")
         return out
 
     def _look(self, payload: bytes) -> None:

@@ -7,13 +7,11 @@ Sources: google/rpc/code.proto and error_details.proto, the API's troubleshootin
 import re
 from typing import Any
 
-import msgspec
-
 from ...faults import Fault, kind_of_status
 from ...ir import Json
 from ...world import Headers
-
-MESSAGE_CHARACTERS_MAX = 2_000
+from ..checked import encode
+from ..failures import clean, placed, said, said_object, wait_ms
 
 STATUSES: dict[str, tuple[str, int]] = {
     "INVALID_ARGUMENT": ("bad_request", 400),
@@ -62,25 +60,15 @@ _BAD_KEYS = frozenset({"API_KEY_INVALID", "ACCESS_TOKEN_EXPIRED", "CREDENTIALS_M
 _TYPE = "type.googleapis.com/google.rpc."
 _SECONDS = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 
-_decode = msgspec.json.Decoder().decode
-_encode = msgspec.json.encode
-
 
 def read_error(status: int, headers: Headers, body: bytes) -> Fault:
     """The fault an upstream's answer stands for: by the error's status word, else by its number."""
-    try:
-        value = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        value = None
-    if type(value) is list and value:
-        value = value[0]
-    if type(value) is not dict:
-        text = body[: 4 * MESSAGE_CHARACTERS_MAX].decode("utf-8", "replace").strip()
-        value = {"error": {"message": text or f"The provider answered {status} and said nothing."}}
-    return fault_of(value, status, _wait_ms(headers))
+    value = said(body)
+    inner = value[0] if type(value) is list and value else value
+    return fault_of(inner if type(inner) is dict else said_object(body, status), status, wait_ms(headers))
 
 
-def fault_of(answer: dict[str, Json], status: int | None = None, wait_ms: int | None = None) -> Fault:
+def fault_of(answer: dict[str, Json], status: int | None = None, retry_after_ms: int | None = None) -> Fault:
     """From an error as answers and streams hold it. `status` None: it came within a 200."""
     error = answer.get("error")
     inner: dict[str, Any] = error if type(error) is dict else {}
@@ -102,7 +90,7 @@ def fault_of(answer: dict[str, Json], status: int | None = None, wait_ms: int | 
         if type(detail) is not dict:
             continue
         if type(detail.get("retryDelay")) is str and (found := _SECONDS.fullmatch(detail["retryDelay"])):
-            wait_ms = int(float(found[1]) * 1000)
+            retry_after_ms = int(float(found[1]) * 1000)
         for violation in detail.get("fieldViolations") or ():
             if path is None and type(violation) is dict and type(violation.get("field")) is str:
                 path = violation["field"] or None
@@ -112,32 +100,16 @@ def fault_of(answer: dict[str, Json], status: int | None = None, wait_ms: int | 
         kind = "authentication"
     return Fault(
         kind,
-        message[:MESSAGE_CHARACTERS_MAX],
+        clean(message),
         path=path,
         code=reason or word or None,
         status=status,
-        retry_after_ms=wait_ms,
+        retry_after_ms=retry_after_ms,
     )
 
 
-def truncated() -> Fault:
-    return Fault("provider_answer", "The provider's stream was truncated: it ended without a finishReason.")
-
-
-def _wait_ms(headers: Headers) -> int | None:
-    """`retry-after` in seconds. A date is left alone: there is no clock here."""
-    for name, value in headers:
-        if name == b"retry-after-ms" and value.isdigit():
-            return int(value)
-        if name == b"retry-after" and value.isdigit():
-            return int(value) * 1000
-    return None
-
-
 def error_body(fault: Fault, call: str) -> dict[str, Json]:
-    message, path = fault.message, fault.path
-    if path and path not in message:
-        message = f"{path}: {message}"
+    path = fault.path
     details: list[Json] = []
     if path:
         violation = {"field": path, "description": fault.message}
@@ -149,7 +121,7 @@ def error_body(fault: Fault, call: str) -> dict[str, Json]:
         details.append({"@type": f"{_TYPE}RequestInfo", "requestId": call})
     error: dict[str, Json] = {
         "code": fault.status,
-        "message": message,
+        "message": placed(fault),
         "status": WORDS.get(fault.kind, "INTERNAL"),
     }
     if details:
@@ -158,9 +130,9 @@ def error_body(fault: Fault, call: str) -> dict[str, Json]:
 
 
 def write_error(fault: Fault, call: str) -> tuple[int, bytes]:
-    return fault.status, _encode(error_body(fault, call))
+    return fault.status, encode(error_body(fault, call))
 
 
 def write_stream_error(fault: Fault, call: str) -> bytes:
     """The last frame of a stream that failed. No `finishReason` stands in it: the answer is not whole."""
-    return b"data: " + _encode(error_body(fault, call)) + b"\n\n"
+    return b"data: " + encode(error_body(fault, call)) + b"\n\n"

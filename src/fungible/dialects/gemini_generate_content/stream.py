@@ -32,7 +32,8 @@ from ...faults import Fault
 from ...frames.sse import Frame, FrameReader
 from ...ir import Json, Part, Text, Thinking, ToolCall
 from ..checked import BROKEN, may
-from .errors import fault_of, truncated
+from ..failures import cut_short
+from .errors import fault_of
 from .logprobs import read_logprobs
 from .names import NAME, ours
 from .partial import Growing
@@ -128,7 +129,7 @@ class StreamReader:
             return out
         waiting = [c for c in self._candidates.values() if c.reason is None]
         if waiting or not (self._candidates or self._stop is not None):
-            self._fail(truncated(), out)
+            self._fail(cut_short("a finishReason"), out)
             return out
         for candidate in self._candidates.values():
             self._close(candidate, out)

@@ -13,7 +13,8 @@ from ...faults import Fault
 from ...frames.sse import FRAME_BYTES_MAX, FrameReader, whole
 from ...ir import Json, Usage
 from ..checked import BROKEN
-from .errors import fault_of, truncated
+from ..failures import cut_short
+from .errors import fault_of
 from .shape import spelled
 from .usage import read_usage_object
 
@@ -83,7 +84,7 @@ class Watch:
             if self._ending:
                 self.done = True
             else:
-                self.fault = truncated()
+                self.fault = cut_short("a finishReason")
         return rest + b"\n\n" if passed else b""
 
     @property

@@ -8,9 +8,8 @@ there already. The official SDK raises with the words and the status; within a s
 from ...faults import Fault, kind_of_status
 from ...ir import Json
 from ...world import Headers
-from ..checked import BROKEN, Wire, decode, encode
-
-MESSAGE_CHARACTERS_MAX = 2_000
+from ..checked import Wire, encode
+from ..failures import clean, is_bad, nothing_said, placed, said, wait_ms
 
 KIND_OF_WORDS: tuple[tuple[str, str], ...] = (
     ("not found", "not_found"),
@@ -27,16 +26,11 @@ KIND_OF_WORDS: tuple[tuple[str, str], ...] = (
 
 def read_error(status: int, headers: Headers, body: bytes) -> Fault:
     """The fault that an answer with a bad status stands for."""
-    try:
-        node: Json = decode(body)
-    except BROKEN:
-        node = body[: 4 * MESSAGE_CHARACTERS_MAX].decode("utf-8", "replace").strip()
-    said = _said(node) or f"The provider answered {status} and said nothing."
     return Fault(
         kind_of_status(status),
-        said[:MESSAGE_CHARACTERS_MAX],
-        status=status if 400 <= status <= 599 else None,
-        retry_after_ms=_wait_ms(headers),
+        clean(_said(said(body)) or nothing_said(status)),
+        status=status if is_bad(status) else None,
+        retry_after_ms=wait_ms(headers),
     )
 
 
@@ -44,12 +38,12 @@ def fault_inside(node: Wire) -> Fault | None:
     """The error in an answer or a line whose status was good."""
     if not node.get("error"):
         return None
-    said, status = _said(node), node.get("status")
-    if type(status) is int and 400 <= status <= 599:
-        return Fault(kind_of_status(status), said[:MESSAGE_CHARACTERS_MAX], status=status)
-    words = said.lower()
-    kind = next((kind for part, kind in KIND_OF_WORDS if part in words), "provider_error")
-    return Fault(kind, said[:MESSAGE_CHARACTERS_MAX])
+    words, status = _said(node), node.get("status")
+    if type(status) is int and is_bad(status):
+        return Fault(kind_of_status(status), clean(words), status=status)
+    lower = words.lower()
+    kind = next((kind for part, kind in KIND_OF_WORDS if part in lower), "provider_error")
+    return Fault(kind, clean(words))
 
 
 def _said(node: Json) -> str:
@@ -58,18 +52,6 @@ def _said(node: Json) -> str:
         inner = node.get("error") or node.get("message") or node.get("detail")
         return _said(inner) if inner else ""
     return node if type(node) is str else "" if node is None else encode(node).decode()
-
-
-def _wait_ms(headers: Headers) -> int | None:
-    """`retry-after` in seconds. A date is left alone: there is no clock here."""
-    for name, value in headers:
-        if name == b"retry-after" and value.isdigit():
-            return int(value) * 1_000
-    return None
-
-
-def truncated() -> Fault:
-    return Fault("provider_answer", 'The provider\'s stream was truncated: no line says "done": true.')
 
 
 def write_error(fault: Fault, call: str) -> tuple[int, bytes]:
@@ -86,7 +68,5 @@ def write_stream_error(fault: Fault, call: str) -> bytes:
 
 
 def _words(fault: Fault, call: str) -> str:
-    message, path = fault.message, fault.path
-    if path and path not in message:
-        message = f"{path}: {message}"
+    message = placed(fault)
     return f"{message} (call {call})" if call and fault.kind == "internal" else message

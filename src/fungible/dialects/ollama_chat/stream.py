@@ -23,7 +23,8 @@ from ...faults import Fault
 from ...frames.ndjson import LineReader
 from ...ir import Image, Json, Part, Text, Thinking, ToolCall
 from ..checked import BROKEN, Wire, a_list, an_object, decode, may, others
-from .errors import fault_inside, truncated
+from ..failures import cut_short
+from .errors import fault_inside
 from .names import NAME, ours
 from .parts import keep_arguments, shown, tool_call
 from .reply import TOP, call_id, late, read_logprobs, read_stop, read_time, reply_id, unlike
@@ -61,7 +62,7 @@ class Reader:
         if not self._over:
             self._all(self._lines.end(), out)
         if not self._over:
-            self._fail(truncated(), out)
+            self._fail(cut_short('a line that says "done": true'), out)
         return out
 
     def _all(self, lines: list[bytes], out: list[StreamEvent]) -> None:

@@ -10,7 +10,8 @@ from ...faults import Fault
 from ...frames.ndjson import LINE_BYTES_MAX, whole
 from ...ir import Json, Usage
 from ..checked import BROKEN, decode
-from .errors import fault_inside, truncated
+from ..failures import cut_short
+from .errors import fault_inside
 from .usage import read_usage
 
 _LAST = re.compile(rb'"done"[ \t]*:[ \t]*true|"error"[ \t]*:')
@@ -53,7 +54,7 @@ class Watch:
         if rest.strip() and _object(rest) is not None:
             out = self.feed(rest + b"\n")
         if not self.done and self.fault is None:
-            self.fault = truncated()
+            self.fault = cut_short('a line that says "done": true')
         return out
 
     def _first(self, line: bytes) -> None:

@@ -12,10 +12,11 @@ In reading order: `names` (the tables), `shape` (JSON, checked), `parts`, `thoug
 
 from .. import base
 from ..base import Dialect
+from ..error_objects import write_error, write_models
 from . import embeddings
 from .asking import write_request
 from .chunks import Writer
-from .errors import read_error, write_error, write_models, write_stream_error
+from .errors import read_error, write_stream_error
 from .names import NAME, NAMES, QUIRKS, REWRITES
 from .peek import peek, readdress
 from .reply import read_plain_usage, read_reply, write_reply

@@ -34,8 +34,9 @@ from ...frames.sse import FRAME_BYTES_MAX, FrameReader
 from ...frames.sse import Frame as Event
 from ...ir import Json
 from ..checked import BROKEN, Wire, decode, others
+from ..failures import broken_event
 from .choices import OpenChoice
-from .errors import broken_event, fault_inside
+from .errors import fault_inside
 from .names import NAME, OURS, OWN_TIERS, PADDING, ours
 from .reply import as_seconds, as_text
 from .usage import read_usage

@@ -15,7 +15,8 @@ from ...faults import Fault
 from ...frames.sse import FrameReader, whole
 from ...ir import Json, Usage
 from ..checked import BROKEN, decode
-from .errors import broken_event, fault_inside
+from ..failures import broken_event
+from .errors import fault_inside
 from .usage import read_usage
 
 TOKENS = b'_tokens"'  # as every count of a usage is called

@@ -18,8 +18,9 @@ import msgspec
 from ...faults import Fault
 from ..base import Counting, Dialect
 from ..checked import need, parse_answer
+from ..error_objects import write_error, write_models
 from .asking import write_request
-from .errors import read_error, write_error, write_models, write_stream_error
+from .errors import read_error, write_stream_error
 from .keeping import KEEPING
 from .names import NAME, NAMES, QUIRKS, REWRITES
 from .peek import peek, readdress

@@ -1,81 +1,8 @@
-"""Errors: a provider's answer as a fault, and a fault as the error that this wire's clients know.
+"""Errors: this wire's are error objects; in a stream an `error` event tells one, or a `response.failed`."""
 
-The official SDK raises by the status alone and shows `message`, `type`, `param` and `code`. Providers put
-the same in several shapes: an object under `error`, a string there (xAI), flat (the older `error` event),
-`detail` (FastAPI servers). In a stream an `error` event tells it, or the `error` of a `response.failed`.
-"""
-
-import re
-from collections.abc import Sequence
-from typing import NamedTuple
-
-import msgspec
-
-from ...faults import KINDS, Fault, kind_of_status
-from ...ir import Json
-from ...world import Headers
-from ..checked import BROKEN, Wire, decode, encode
-
-MESSAGE_CHARACTERS_MAX = 2_000
-
-
-class Told(NamedTuple):
-    """How a kind of fault is told. `status` None: the fault's own."""
-
-    type: str
-    code: str | None = None
-    status: int | None = None
-
-
-TOLD: dict[str, Told] = {
-    "bad_request": Told("invalid_request_error"),
-    "authentication": Told("invalid_request_error", "invalid_api_key"),
-    "billing": Told("insufficient_quota", "insufficient_quota", 429),
-    "permission": Told("invalid_request_error", "permission_denied"),
-    "not_found": Told("invalid_request_error", "not_found"),
-    "method": Told("invalid_request_error", "method_not_allowed"),
-    "timeout_client": Told("invalid_request_error", "request_timeout"),
-    "conflict": Told("invalid_request_error", "conflict"),
-    "too_large": Told("invalid_request_error", "request_too_large"),
-    "lossy": Told("invalid_request_error", "lossy"),
-    "unprocessable": Told("invalid_request_error", "unprocessable"),
-    "headers_too_large": Told("invalid_request_error", "headers_too_large"),
-    "rate_limited": Told("rate_limit_error", "rate_limit_exceeded"),
-    "budget": Told("insufficient_quota", "budget_exceeded"),
-    "provider_authentication": Told("server_error", "provider_authentication"),
-    "internal": Told("server_error", "internal"),
-    "provider_error": Told("server_error"),
-    "provider_answer": Told("server_error", "provider_answer"),
-    "unreachable": Told("server_error", "unreachable"),
-    "unavailable": Told("server_error", "unavailable"),
-    "timeout": Told("server_error", "timeout"),
-    "overloaded": Told("server_error", "overloaded", 503),
-    "client_gone": Told("server_error", "client_gone"),
-}
-"""Kind of fault -> the wire's words. The types are OpenAI's; the codes too, where it has one."""
-
-KIND_OF_WORD: dict[str, str] = {
-    told.code: kind for kind, told in TOLD.items() if told.code is not None
-} | {
-    "authentication_error": "authentication",
-    "billing_hard_limit_reached": "billing",
-    "billing_not_active": "billing",
-    "context_length_exceeded": "bad_request",
-    "engine_overloaded": "overloaded",
-    "insufficient_balance": "billing",
-    "invalid_prompt": "bad_request",
-    "model_decommissioned": "not_found",
-    "model_not_found": "not_found",
-    "not_found_error": "not_found",
-    "overloaded_error": "overloaded",
-    "permission_error": "permission",
-    "rate_limit_error": "rate_limited",
-    "ratelimitreached": "rate_limited",
-    "string_above_max_length": "bad_request",
-    "too_many_requests": "rate_limited",
-    "unsupported_country_region_territory": "permission",
-}  # fmt: skip
-"""The wire's `code` or `type`, in lower case -> kind of fault, whatever the status."""
+from ...faults import Fault
+from ..checked import encode
+from ..error_objects import ErrorObjects, written
 
 KIND_OF_VAGUE_WORD: dict[str, str] = {
     "api_error": "provider_error",
@@ -102,123 +29,8 @@ KIND_OF_VAGUE_WORD: dict[str, str] = {
 }
 """Words that say less than a status: looked at where there is no bad status, as in a stream."""
 
-_KEYS = re.compile(r"\b(?:sk|gsk|xai|nvapi|pplx|hf|fw|csk|tgp|AIza|Bearer )[-_A-Za-z0-9*]{8,}")
-
-
-class _Said(NamedTuple):
-    message: str
-    words: tuple[str, ...]  # code, then type
-    param: str | None
-    status: int | None
-
-
-def read_error(status: int, headers: Headers, body: bytes) -> Fault:
-    """The fault that an answer with a bad status stands for."""
-    try:
-        node: Json = decode(body)
-    except BROKEN:
-        node = body.decode("utf-8", "replace").strip()
-    said = _said(node)
-    return _fault(said, status, _retry_after_ms(headers))
-
-
-def fault_inside(node: Wire, event: bytes = b"") -> Fault | None:
-    """The error in an answer or an event whose status was good. `event`: an event's name."""
-    if not node.get("error"):
-        if event != b"error":
-            return None
-        return _fault(_said(node), _said(node).status, None)
-    said = _said(node)
-    return _fault(said, said.status, None)
-
-
-def broken_event(error: BaseException) -> Fault:
-    return Fault("provider_answer", f"The provider sent an event that is not JSON: {error}.")
-
-
-def _fault(said: _Said, status: int | None, retry_after_ms: int | None) -> Fault:
-    found = [w for w in said.words if w]
-    kind = next((KIND_OF_WORD[w.lower()] for w in found if w.lower() in KIND_OF_WORD), None)
-    bad = status is not None and 400 <= status <= 599
-    if kind is None and bad and status is not None:
-        kind = kind_of_status(status)
-    if kind is None:
-        kind = next((k for w in found if (k := KIND_OF_VAGUE_WORD.get(w.lower()))), "provider_error")
-    return Fault(
-        kind,
-        clean(said.message) or f"The provider answered with status {status} and no message.",
-        path=said.param,
-        code=said.words[0] or None,
-        status=status if bad else None,
-        retry_after_ms=retry_after_ms,
-    )
-
-
-def clean(text: str) -> str:
-    """A provider's words, at most so many of them, and without what looks like a key."""
-    return _KEYS.sub("[key]", text[: MESSAGE_CHARACTERS_MAX + 100])[:MESSAGE_CHARACTERS_MAX]
-
-
-def _said(node: Json) -> _Said:
-    if type(node) is list and len(node) == 1:
-        node = node[0]
-    if type(node) is not dict:
-        return _Said(node if type(node) is str else "", ("", ""), None, None)
-    error = node.get("error")
-    if type(error) is str:
-        return _Said(error, (_word(node.get("code")), _word(node.get("type"))), None, _status(node))
-    inner: Wire = error if type(error) is dict else node
-    message = inner.get("message") or inner.get("detail")
-    if type(message) is not str:
-        message = encode(message).decode() if message else ""
-    param = inner.get("param")
-    return _Said(
-        message,
-        (_word(inner.get("code")), _word(inner.get("type"))),
-        param if type(param) is str and param else None,
-        _status(inner),
-    )
-
-
-def _word(value: Json) -> str:
-    """A number is a status rather than a word."""
-    return value if type(value) is str and not value.isdecimal() else ""
-
-
-def _status(error: Wire) -> int | None:
-    for name in ("status_code", "status", "code"):
-        value = error.get(name)
-        if type(value) is str and value.isdecimal() and len(value) == 3:
-            value = int(value)
-        if type(value) is int and 400 <= value <= 599:
-            return value
-    return None
-
-
-def _retry_after_ms(headers: Headers) -> int | None:
-    """`retry-after-ms`, or `retry-after` in seconds (RFC 9110, 10.2.3). A date needs a clock."""
-    seconds: int | None = None
-    for name, value in headers:
-        try:
-            if name == b"retry-after-ms":
-                return max(0, int(float(value)))
-            if name == b"retry-after":
-                seconds = max(0, int(float(value) * 1_000))
-        except (ValueError, OverflowError):
-            continue
-    return seconds
-
-
-# --- told ----------------------------------------------------------------------------------------
-
-
-def write_error(fault: Fault, call: str) -> tuple[int, bytes]:
-    """(status, body). A status that the fault was given goes before the table's."""
-    status = fault.status
-    told = TOLD[fault.kind]
-    if told.status is not None and status == KINDS[fault.kind].status:
-        status = told.status
-    return status, encode({"error": _written(fault, call)})
+_ERRORS = ErrorObjects(KIND_OF_VAGUE_WORD)
+read_error, fault_inside = _ERRORS.read, _ERRORS.inside
 
 
 def write_stream_error(fault: Fault, call: str) -> bytes:
@@ -226,26 +38,7 @@ def write_stream_error(fault: Fault, call: str) -> bytes:
 
     The API writes the error as an object; the SDK's type has its fields beside the event's.
     """
-    error = _written(fault, call)
+    error = written(fault, call)
     flat = {name: error[name] for name in ("code", "message", "param")}
     body = {"type": "error", "sequence_number": 0, **flat, "error": error}
     return b"event: error\ndata: " + encode(body) + b"\n\n"
-
-
-def _written(fault: Fault, call: str) -> Wire:
-    told = TOLD[fault.kind]
-    message = fault.message
-    if call and fault.kind == "internal":
-        message = f"{message} (call {call})"
-    return {"message": message, "type": told.type, "param": fault.path, "code": fault.code or told.code}
-
-
-class _Model(msgspec.Struct, frozen=True):
-    id: str
-    object: str = "model"
-    created: int = 0
-    owned_by: str = "fungible"
-
-
-def write_models(names: Sequence[str]) -> bytes:
-    return encode({"object": "list", "data": [_Model(id=name) for name in names]})

@@ -36,7 +36,8 @@ from ...faults import Fault
 from ...frames.sse import Frame, FrameReader
 from ...ir import Json, Part, Refusal, Text, Thinking, ToolCall
 from ..checked import BROKEN, Wire, decode, may, need
-from .errors import broken_event, fault_inside
+from ..failures import broken_event, cut_short
+from .errors import fault_inside
 from .items import assistant, call, citation, model_said, reasoning
 from .names import CALLS, NAME, OURS, ours
 from .reply import as_seconds, as_text, ending, unlike
@@ -111,8 +112,7 @@ class Reader:
         if not self._over:
             self._all(self._frames.end(), out)
         if not self._over:
-            what = "The provider's stream was truncated: it ended without response.completed."
-            self._fail(Fault("provider_answer", what), out)
+            self._fail(cut_short("response.completed"), out)
         return out
 
     def _fail(self, fault: Fault, out: list[StreamEvent]) -> None:

@@ -12,6 +12,7 @@ from ...faults import Fault
 from ...frames.sse import FRAME_BYTES_MAX, FrameReader, whole
 from ...ir import Json, Usage
 from ..checked import BROKEN, decode
+from ..failures import cut_short
 from .errors import fault_inside
 from .usage import read_usage
 
@@ -75,8 +76,7 @@ class Watcher:
         if whole_ones:
             self._look(rest.rstrip(b"\r\n") + b"\n\n")
         if not self.done and self.fault is None:
-            what = "The provider's stream was truncated: it ended without response.completed."
-            self.fault = Fault("provider_answer", what)
+            self.fault = cut_short("response.completed")
         return rest + b"\n\n" if whole_ones else b""
 
     def _look(self, data: bytes) -> None:
