@@ -2,16 +2,16 @@
 
 A client sends the same head with every call and mostly asks for the same model, so what was found for the
 two is kept beside the head and holds until the operator's keys, catalogue or settings are replaced. What
-changes from call to call (a key's requests and tokens a minute) is asked every time.
+changes from call to call (a key's requests and tokens a minute, the side of a switch) is asked every time.
 
 Not here: budgets, which are held for each attempt, and the order in which a route's targets are tried.
 """
 
 from .call import Call, Local, Passed, Policy
 from .faults import Fault
-from .policies import auth, limits, route
+from .policies import auth, limits, route, share
 
-ADMISSION: tuple[Policy, ...] = (auth.identify, route.find, auth.permit, limits.admit)
+ADMISSION: tuple[Policy, ...] = (auth.identify, route.find, auth.permit, limits.admit, share.divide)
 """The policies every call passes, in this order, before anything is sent."""
 
 MODELS_MAX = 64  # kept beside one head
@@ -35,7 +35,7 @@ def admit(call: Call, local: Local, now: float) -> Fault | None:
             return fault
     key, found = call.key, call.route
     assert found is not None
-    if key is None or (key.rpm is None and key.tpm is None):
+    if found.split is None and (key is None or (key.rpm is None and key.tpm is None)):
         if len(asked) >= MODELS_MAX:
             asked.clear()
         asked[model] = Passed(local.keys, local.catalogue, local.settings, key, found)

@@ -138,10 +138,36 @@ class Sealed:
         return "Sealed(...)"
 
 
+class Split(msgspec.Struct, frozen=True, eq=False):
+    """A switch of a route as its calls see it: a snapshot, replaced whole when the switch moves.
+
+    candidate:  `provider/model` that a part of the calls goes to
+    by:         who stays with one model: conversation, user or call
+    share:      of those, how many the candidate answers, 0..1
+    shadow:     of those, how many the candidate is asked for as well, unserved, 0..1
+    stage:      where on its road the switch stands
+    held:       conversations that began with the other model, and stay with it
+    ahead:      the route's targets with the candidate first; () while it cannot be asked
+    """
+
+    id: str
+    salt: bytes
+    candidate: tuple[str, str]
+    by: str = "conversation"
+    share: float = 0.0
+    shadow: float = 0.0
+    stage: int = 0
+    held: frozenset[int] = frozenset()
+    ahead: tuple[Target, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Split({self.id!r}, {self.share:g})"  # the salt is a secret
+
+
 class Route(msgspec.Struct, frozen=True, eq=False):
     """A name that can be asked for. `weights` are as many as `targets`; one strategy looks at them.
 
-    `lossless`: only a target that a request goes to whole may be asked.
+    `lossless`: only a target that a request goes to whole may be asked. `split`: a switch that is under way.
     """
 
     name: str
@@ -149,6 +175,7 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     weights: tuple[float, ...] = ()
     strategy: str = "failover"
     lossless: bool = False
+    split: Split | None = None
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,6 +230,9 @@ class NothingKnown:
         return False
 
 
+NO_SPLITS: Mapping[str, Split] = {}
+
+
 class Catalogue:
     """All that can be asked for. `providers`, `off`, `models` and `plans` are by name and do not change."""
 
@@ -216,6 +246,7 @@ class Catalogue:
         "off",
         "plans",
         "providers",
+        "splits",
     )
 
     def __init__(
@@ -225,12 +256,14 @@ class Catalogue:
         models: Mapping[str, Model],
         off: Mapping[str, Off],
         known: Known | None = None,
+        splits: Mapping[str, Split] = NO_SPLITS,
     ) -> None:
         self.providers = providers
         self.plans = plans
         self.models = models
         self.off = off
         self.known: Known = known if known is not None else NothingKnown()
+        self.splits = splits  # by the name that is asked for
         self._targets: dict[tuple[str, str], Target] = {}
         self._resolved: dict[str, Route] = {}
         self._refused: dict[str, str] = {}  # name -> message: looking for the nearest takes milliseconds
@@ -238,7 +271,11 @@ class Catalogue:
 
     def knowing(self, known: Known) -> "Catalogue":
         """The same catalogue with price data behind it."""
-        return Catalogue(self.providers, self.plans, self.models, self.off, known)
+        return Catalogue(self.providers, self.plans, self.models, self.off, known, self.splits)
+
+    def splitting(self, splits: Mapping[str, Split]) -> "Catalogue":
+        """The same catalogue while these switches are under way."""
+        return Catalogue(self.providers, self.plans, self.models, self.off, self.known, splits)
 
     def route(self, name: str) -> Route:
         """Raises `Fault` (not_found): no such model, more than one, or its provider is not on."""
@@ -250,7 +287,7 @@ class Catalogue:
         if message is not None:
             raise _not_found(message)
         try:
-            found = resolve(name, self)
+            found = self._split(resolve(name, self))
         except Fault as fault:
             if len(name) <= NAME_CHARS_MAX:
                 _make_room(self._refused, REFUSED_MAX)
@@ -259,6 +296,15 @@ class Catalogue:
         _make_room(self._resolved, REMEMBERED_MAX)
         self._resolved[name] = found
         return found
+
+    def _split(self, route: Route) -> Route:
+        """With the switch that is under way. A candidate whose provider is not on cannot be asked."""
+        split = self.splits.get(route.name)
+        if split is None or split.candidate[0] not in self.providers:
+            return route
+        candidate = self.target(*split.candidate)
+        ahead = (candidate, *(t for t in route.targets if t is not candidate))
+        return msgspec.structs.replace(route, split=msgspec.structs.replace(split, ahead=ahead))
 
     def target(self, provider: str, model: str) -> Target:
         """The one `Target` of a model of an enabled provider."""

@@ -21,7 +21,7 @@ from .database import connect, mapped, transaction
 
 CHUNK_BYTES = 512 * 1024
 
-LEDGER_STEPS = ("ledger.1.sql", "ledger.2.sql")
+LEDGER_STEPS = ("ledger.1.sql", "ledger.2.sql", "ledger.3.sql")
 """Files in `data/`: each leads to the schema version of its place, from 1. A released one never changes."""
 
 _INTO = """
@@ -64,6 +64,11 @@ _SPEND = """
         count(*) FILTER (WHERE a.state = 'unknown')
     FROM attempt AS a LEFT JOIN key AS k ON k.id = a.key
     WHERE a.started_ms >= ?2 GROUP BY who ORDER BY who
+"""
+_SWITCHED = """
+    SELECT s.seq, a.attempt, a.n, a.tags, a.provider, a.model, a.state, a.started_ms, a.first_ms, a.ended_ms,
+        a.cost_nanousd, a.fault
+    FROM switched AS s JOIN attempt AS a ON a.seq = s.attempt WHERE s.seq > ? ORDER BY s.seq LIMIT ?
 """
 _LOST = """
     SELECT CASE ?1 WHEN 'key' THEN a.key WHEN 'team' THEN k.team WHEN 'provider' THEN a.provider
@@ -239,14 +244,15 @@ class Store:
                     ended.add(name)
                 else:
                     updates.append((*ending, name))
-        before = self._db.total_changes
         rows = list(fresh.values())
         single = len(rows) % MANY
-        self._db.executemany(_INSERT, rows[:single])
+        taken = self._db.executemany(_INSERT, rows[:single]).rowcount
         for start in range(single, len(rows), MANY):
-            self._db.execute(_INSERT_MANY, list(chain.from_iterable(rows[start : start + MANY])))
-        self._db.executemany(_SETTLE, updates)
-        refused += len(fresh) + len(updates) - (self._db.total_changes - before)
+            taken += self._db.execute(
+                _INSERT_MANY, list(chain.from_iterable(rows[start : start + MANY]))
+            ).rowcount
+        taken += self._db.executemany(_SETTLE, updates).rowcount
+        refused += len(fresh) + len(updates) - taken  # not `total_changes`: that counts what triggers do, too
         return opened, settled, refused
 
     def _end_boot(self, boot: str) -> int:
@@ -332,6 +338,13 @@ class Store:
                 sums[name] = [a + (b or 0) for a, b in zip(old, numbers, strict=True)]
         fields = Spend.__struct_fields__[1:]
         return [Spend(who=who, **dict(zip(fields, numbers, strict=True))) for who, numbers in sums.items()]
+
+    def switched(self, after: int, limit: int) -> list[dict[str, Any]]:
+        """Ended attempts of switches, in the order of their endings; go on after the last `seq`."""
+        with mapped(self.state):
+            cursor = self._db.execute(_SWITCHED, (after, limit))
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
 
     def losing(self, by: str, since_ms: int = 0) -> list[Losing]:
         """What translation has lost, and what went whole beside it, by one of SPEND_BY and by target.
@@ -441,5 +454,11 @@ def _known(by: str) -> None:
 
 
 def _named(by: str, who: str | None) -> list[str | None]:
-    """Who a row counts for: by `tag`, under each of its tags."""
-    return [t.strip() for t in who.split(",") if t.strip()] if by == "tag" and who else [who or None]
+    """Who a row counts for: by `tag`, under each of its tags; of a switch's mark, the switch and the side."""
+    if by != "tag" or not who:
+        return [who or None]
+    return [
+        ":".join(t.split(":", 2)[:2]) if t.startswith("switch=") else t
+        for t in map(str.strip, who.split(","))
+        if t
+    ]

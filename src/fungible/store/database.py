@@ -55,8 +55,18 @@ def _migrate(db: sqlite3.Connection, state: Path, steps: tuple[str, ...]) -> Non
     with transaction(db):
         (version,) = db.execute("PRAGMA user_version").fetchone()  # another process may have been first
         for step in steps[version:]:
-            for statement in (DATA / step).read_text().split(";"):
+            for statement in _statements((DATA / step).read_text()):
                 db.execute(statement)
+
+
+def _statements(text: str) -> Iterator[str]:
+    """One at a time: a trigger has semicolons inside."""
+    whole = ""
+    for part in text.split(";"):
+        whole += part + ";"
+        if sqlite3.complete_statement(whole):
+            yield whole
+            whole = ""
 
 
 @contextmanager

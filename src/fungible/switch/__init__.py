@@ -5,4 +5,8 @@ reading    what an answer says, calls and looks like
 alone      measures of one answer; live guards read them, too
 beside     measures of two answers to the same request
 shapes     JSON Schema: whether a value fits, and whether two values mean the same under it
+plan       what the user wants: the road, the guards
+rollout    a switch under way, as a table of states
+tally      outcomes folded into the evidence of its guards; `units`, who stays with one model
+pilot      what a worker does for it, once a second
 """

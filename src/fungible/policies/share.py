@@ -1,0 +1,155 @@
+"""Which model answers, while a route is on its way from one to another.
+
+A switch gives the candidate a share of the traffic. Who belongs to the share is no lot drawn for each call
+but a keyed hash of whoever must not change models in mid-air:
+
+    conversation   the tag `conversation=...`, or who asks together with the first message of a user: every
+                   turn repeats it, and prompt caches hold it
+    user           the tag `user=...`, the end user the request names, or the key it came with
+    call           the call itself: nothing sticks
+
+The hash is a point in 0..1, and the candidate has the points below its share. So whoever it has at 1 % it
+has at 5 % too, and every worker decides alike without asking another. The key (`Split.salt`) is the
+switch's own: nobody outside can choose his side, and two switches draw independently, which is what the
+statistics on them rest upon.
+
+A dialogue that has begun with the other model stays with it when the share grows: its hash stands in
+`Split.held` for as long as it goes on. Only a rollback moves everybody, at once.
+
+A switched call carries its mark as the first of its tags, so that its attempts tell in the ledger which side
+they were on; a caller cannot write that tag. Nothing is changed for calls that name their target by a hint,
+and for anything but chat: vectors of two models cannot be mixed.
+
+Pure, like every policy: (call, snapshot) to a decision.
+"""
+
+from hashlib import blake2b
+from typing import NamedTuple
+
+import msgspec
+
+from ..call import Asking, Call, Local
+from ..faults import Fault
+from ..ir import Part, Request, Text
+from ..models import Route, Split
+
+TAG = "switch"
+SIDES = {
+    "c": "the candidate's, served",
+    "b": "the incumbent's",
+    "h": "the incumbent's, because the conversation began there: no part of the comparison",
+    "p": "the incumbent's, and the candidate is asked the same",
+    "s": "the candidate's, asked for comparison and not served",
+}
+BITS = 63  # a database counts to there
+WHOLE = float(2**BITS)
+ODD = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio: spreads neighbours (Knuth, TAOCP 3, 6.4)
+
+encode = msgspec.json.Encoder().encode
+
+
+class Mark(NamedTuple):
+    """A call's place in a switch. The hashes cannot be read back without the switch's salt."""
+
+    switch: str
+    side: str
+    stage: int
+    unit: int  # who stays with one model
+    user: int
+    talk: int  # the conversation; 0 where it does not matter
+
+    def tag(self) -> str:
+        return f"{TAG}={self.switch}:{self.side}:{self.stage}:{self.unit:x}:{self.user:x}:{self.talk:x}"
+
+
+def read_mark(tags: str) -> Mark | None:
+    """The mark of an attempt's tags; None where it was in no switch."""
+    first = tags.partition(",")[0]
+    if not first.startswith(TAG + "="):
+        return None
+    parts = first[len(TAG) + 1 :].split(":")
+    if len(parts) != len(Mark._fields) or parts[1] not in SIDES:
+        return None
+    try:
+        unit, user, talk = (int(part, 16) for part in parts[3:])
+        return Mark(parts[0], parts[1], int(parts[2]), unit, user, talk)
+    except ValueError:
+        return None
+
+
+def divide(call: Call, _local: Local, _now: float) -> Fault | None:
+    """Sends the call to its side of the switch, if its route is in one, and marks it."""
+    route = call.route
+    split = route.split if route is not None else None
+    if route is None or split is None or call.dialect.subject != "chat":
+        return None
+    mark = placed(call, split)
+    if mark is None:
+        return None
+    if mark.side == "c":
+        call.route = Route(route.name, split.ahead, lossless=route.lossless, split=split)
+    if call.asking.operation == "chat":
+        call.twin = mark.side == "p"
+        call.asking = marked(call, mark)
+    return None
+
+
+def placed(call: Call, split: Split) -> Mark | None:
+    """Where the call belongs. None: its body cannot be read, which whoever answers will say."""
+    tags, salt = _tags(call.asking.tags), split.salt
+    if split.by == "call":
+        point = _point(salt, "call", call.id)
+        who = tags.get("user") or call.owner
+        return Mark(split.id, side_of(point, 0, split), split.stage, point, _point(salt, "user", who), 0)
+    opening, who = tags.get("conversation", ""), tags.get("user", "")
+    if not opening or not who:
+        try:
+            request = call.dialect.read_request(call.body)
+        except Fault:
+            return None
+        opening = opening or _opening(request)
+        who = who or request.user or call.owner
+    talk = _point(salt, "conversation", who, opening)
+    user = _point(salt, "user", who) if who else talk
+    unit = user if split.by == "user" else talk
+    return Mark(split.id, side_of(unit, talk, split), split.stage, unit, user, talk)
+
+
+def marked(call: Call, mark: Mark) -> Asking:
+    """What the call's head says, with the mark as its first tag."""
+    tags = f"{mark.tag()},{call.asking.tags}" if call.asking.tags else mark.tag()
+    return msgspec.structs.replace(call.asking, tags=tags)
+
+
+def side_of(unit: int, talk: int, split: Split) -> str:
+    """The shadow has a hash of its own: who is in it must not tell who will be in the share."""
+    if unit / WHOLE < split.share:
+        return "h" if talk in split.held else "c"
+    return "p" if (unit * ODD) % 2**BITS / WHOLE < split.shadow else "b"
+
+
+def _opening(request: Request) -> str:
+    """What a user said first, which every later turn repeats word by word; marks for caches move on."""
+    for message in request.messages:
+        if message.role == "user":
+            return "\0".join(map(_said, message.parts))
+    return ""
+
+
+def _said(part: Part) -> str:
+    if isinstance(part, Text):
+        return part.text
+    plain = {"at": "", "extras": None} | ({"cache": None} if hasattr(part, "cache") else {})
+    return encode(msgspec.structs.replace(part, **plain)).decode()
+
+
+def _point(salt: bytes, *parts: str) -> int:
+    """A keyed hash that nobody can foretell without the salt (BLAKE2, RFC 7693)."""
+    words = "\0".join(parts).encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(words, digest_size=8, key=salt).digest()) >> (64 - BITS)
+
+
+def _tags(text: str) -> dict[str, str]:
+    return (
+        {name: value for name, _, value in (pair.partition("=") for pair in text.split(","))} if text else {}
+    )

@@ -1,0 +1,200 @@
+"""What the user wants of a switch: from where to where, by which road, watched by which guards.
+
+A plan does not change once the switch has begun: guards, margins and alpha that are chosen after looking
+would make the statistics worth nothing.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import NamedTuple
+
+import msgspec
+
+from ..faults import Fault
+from ..models import nearest_name
+
+BY: Mapping[str, str] = {
+    "conversation": "every turn of a dialogue is answered by one model",
+    "user": "a user is answered by one model, whatever he asks",
+    "call": "each call by itself",
+}
+STEPS = (0.01, 0.05, 0.25, 0.5, 1.0)
+
+
+class Guard(msgspec.Struct, frozen=True):
+    """One thing that may become worse.
+
+    tolerance  how much worse is not yet harm; beyond it the switch is rolled back
+    margin     how much worse is still good enough; less than that must be shown before all traffic goes over
+    limit      milliseconds, or nano-dollars: over it is bad. None: over the incumbent's usual times `factor`
+    """
+
+    name: str
+    tolerance: float = 0.0
+    margin: float = 0.02
+    limit: float | None = None
+    factor: float = 1.0
+
+
+class Kind(NamedTuple):
+    tolerance: float
+    margin: float
+    default: bool
+    judged: bool  # told by looking at the answer, not by the ledger
+    says: str
+
+
+GUARDS: Mapping[str, Kind] = {
+    "errors": Kind(0.0, 0.02, True, False, "the provider failed, refused the call, or could not be asked"),
+    "latency": Kind(0.05, 0.1, True, False, "later than nine in ten of the incumbent's answers, or a limit"),
+    "cost": Kind(0.05, 0.1, False, False, "dearer than nine in ten of the incumbent's answers, or a limit"),
+    "willing": Kind(0.0, 0.02, True, True, "the model declined, by mark or by its words"),
+    "schema": Kind(0.0, 0.02, True, True, "the answer does not fit the JSON Schema that was asked for"),
+    "calls": Kind(0.0, 0.02, True, True, "a call of a tool there is not, or with arguments that do not fit"),
+    "answered": Kind(0.0, 0.02, False, True, "an answer with nothing in it"),
+    "finished": Kind(0.01, 0.02, False, True, "cut off by a limit, or withheld"),
+    "language": Kind(0.0, 0.02, False, True, "an answer in another language than the question"),
+    "judge": Kind(0.0, 0.05, False, True, "what a judging model says of a sample"),
+}
+"""Guard -> what it tolerates, its margin, whether it is on by itself, where it is told, what is bad.
+
+Those that are judged are named as the measures of one answer (`switch.measures`); bad is one less."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Shares are in 0..1, times in seconds, money in nano-dollars.
+
+    candidate  `provider/model`; `incumbents`: the route's targets, in their order, when the switch began
+    first      whether the first of them should answer every call (failover), so that another is a failure
+    shadow     answers to compare before anything is served; 0: none
+    holdback   what the incumbent keeps for `holdback_s` when the candidate has all else, for comparison
+    auto       it promotes itself; else it waits for a person at every stage
+    calls_min  answers of the candidate that a stage takes at least, beside `stage_s`
+    window_s   how long a unit's outcomes are waited for; `hold_s`: a dialogue that paused longer has ended
+    """
+
+    route: str
+    candidate: str
+    incumbents: tuple[str, ...]
+    first: bool = True
+    by: str = "conversation"
+    steps: tuple[float, ...] = STEPS
+    shadow: int = 0
+    shadow_share: float = 1.0
+    shadow_nanousd: int | None = None
+    holdback: float = 0.0
+    holdback_s: int = 0
+    auto: bool = True
+    calls_min: int = 200
+    stage_s: int = 60
+    guards: tuple[Guard, ...] = ()
+    alpha: float = 0.05
+    window_s: int = 60
+    hold_s: int = 3600
+
+
+class Stage(NamedTuple):
+    """A part of the road, by the state it is walked in."""
+
+    state: str
+    share: float
+
+
+def road(plan: Plan) -> tuple[Stage, ...]:
+    """The stages in their order; the last is the end."""
+    stages = [Stage("shadow", 0.0)] if plan.shadow else []
+    stages += [Stage("step", share) for share in plan.steps if share < 1.0]
+    if plan.holdback:
+        stages.append(Stage("holdback", 1.0 - plan.holdback))
+    return (*stages, Stage("done", 1.0))
+
+
+def steps_of(text: str) -> tuple[float, ...]:
+    """`1,5,25,50,100`, in percent. Raises `Fault` for what is no road."""
+    try:
+        steps = tuple(float(part) / 100 for part in text.split(","))
+    except ValueError:
+        steps = ()
+    rising = all(a < b for a, b in pairwise(steps))
+    if not steps or not rising or not all(0.0 < step <= 1.0 for step in steps):
+        raise Fault(
+            "bad_request",
+            f"The steps are percentages that grow, such as 1,5,25,50,100, not {text!r}.",
+            path="steps",
+        )
+    return steps
+
+
+def guards_of(said: Iterable[str]) -> tuple[Guard, ...]:
+    """The guards that are on by themselves, as `said` changes them; `only` first: none but those said.
+
+    Each is `NAME`, `NAME=off` or `NAME:tolerance=0.01,margin=0.02,over=2s`. Raises `Fault` for others.
+    """
+    given = list(said)
+    chosen = {name: Guard(name, kind.tolerance, kind.margin) for name, kind in GUARDS.items() if kind.default}
+    if given[:1] == ["only"]:
+        chosen = {}
+        given = given[1:]
+    for text in given:
+        name, _, terms = text.partition(":")
+        name, _, off = name.partition("=")
+        if name not in GUARDS:
+            raise Fault(
+                "bad_request",
+                f"There is no guard {name!r}.{nearest_name(name, list(GUARDS))}"
+                f" There are: {', '.join(GUARDS)}.",
+                path="guard",
+            )
+        if off == "off":
+            chosen.pop(name, None)
+            continue
+        kind = GUARDS[name]
+        chosen[name] = _with(Guard(name, kind.tolerance, kind.margin), terms, text)
+    if not chosen:
+        raise Fault("bad_request", "A switch needs a guard: leave one on.", path="guard")
+    return tuple(chosen.values())
+
+
+def _with(guard: Guard, terms: str, text: str) -> Guard:
+    for term in terms.split(",") if terms else ():
+        name, _, value = term.partition("=")
+        try:
+            if name in ("tolerance", "margin") and 0.0 <= float(value) < 1.0:
+                guard = msgspec.structs.replace(guard, **{name: float(value)})
+                continue
+            if name == "over" and guard.name in UNITS:
+                guard = _over(guard, value)
+                continue
+        except ValueError:
+            pass
+        raise Fault(
+            "bad_request",
+            f"The guard {text!r} says {term!r}. Say tolerance=0.01 or margin=0.02, shares from 0 to 1; of"
+            " latency over=2s or over=800ms, of cost over=0.05usd, of both over=1.5x of the incumbent's"
+            " usual.",
+            path="guard",
+        )
+    if guard.margin <= guard.tolerance:
+        raise Fault(
+            "bad_request",
+            f"The guard {guard.name!r} has a margin of {guard.margin:g}, which must be above its tolerance of"
+            f" {guard.tolerance:g}: what is harm cannot be good enough.",
+            path="guard",
+        )
+    return guard
+
+
+UNITS: Mapping[str, Mapping[str, float]] = {"latency": {"ms": 1.0, "s": 1000.0}, "cost": {"usd": 1e9}}
+
+
+def _over(guard: Guard, value: str) -> Guard:
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(x|ms|s|usd)", value)
+    if found is None or float(found[1]) <= 0.0:
+        raise ValueError(value)
+    number, unit = float(found[1]), found[2]
+    if unit == "x":
+        return msgspec.structs.replace(guard, factor=number)
+    if unit not in UNITS[guard.name]:
+        raise ValueError(value)
+    return msgspec.structs.replace(guard, limit=number * UNITS[guard.name][unit])
