@@ -31,7 +31,7 @@ RINGS: tuple[tuple[str, ...], ...] = (
     # 3, keepers
     (
         "store", "ledger", "journal", "prices", "recordings", "switch", "tune", "fleet",
-        "risk", "simulator", "keys", "pricelist", "statement", "memory",
+        "risk", "retirement", "simulator", "keys", "pricelist", "statement", "memory",
     ),
     # 4, edges
     (

@@ -197,7 +197,7 @@ def reply_head(
     else:
         rest = f"{JSON_TYPE}x-fungible-cost-usd: {usd(row.cost_nanousd)}\r\n"
     return (
-        f"x-fungible-call: {call}\r\nx-fungible-target: {target.name}\r\nx-fungible-attempts: {attempts}\r\n"
+        f"x-fungible-call: {call}\r\n{target.told}x-fungible-attempts: {attempts}\r\n"
         f"x-fungible-losses: {listed}\r\n{rest}"
     ).encode("latin-1", "replace")
 
@@ -274,7 +274,7 @@ def error_reply(
     lines.append(f"x-fungible-losses: {_listed(losses)}")
     lines.append("content-type: application/json")
     if target is not None:
-        lines.append(f"x-fungible-target: {target.name}")
+        lines.append(target.told.removesuffix("\r\n"))
     if fault.retry_after_ms is not None:
         wait_ms = min(max(fault.retry_after_ms, 0), RETRY_AFTER_MAX_MS)
         lines.append(f"retry-after: {-(-wait_ms // 1000)}")

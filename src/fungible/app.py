@@ -26,9 +26,11 @@ from .http.client import Pool
 from .keys import KeyRing
 from .ledger import Ledger
 from .memory import Memory
+from .models import Catalogue
 from .observe import Metrics
 from .prices import PriceBook, start_compiling
 from .providers.table import SHIPPED_MODELS
+from .retirement import Keeper
 from .store import Budgets, Store
 
 SHIPPED = Path(__file__).parent / "data"
@@ -82,12 +84,14 @@ class App:
     def __init__(self, config: Config, *, worker: str = "0", shared: bool = False) -> None:
         state = Path(config.server.state)
         self.config = config
+        self._first = worker == "0"
         self.store = Store(state)
         self.books = Books(Ledger(state, durable=config.server.durable), state)
         self.prices = PriceBook.load(state)
         self._compiling: subprocess.Popen[bytes] | None = None
         self._compiled_once = False
-        catalogue = config.catalogue.knowing(self.prices)
+        self.retirements = Keeper(state)
+        catalogue = self._known(config)
         self.local = Local(
             KeyRing.load(self.store), catalogue, config.server.settings(), Prices(catalogue, self.prices.find)
         )
@@ -143,6 +147,7 @@ class App:
             self._compiled(self._compiling)
             self._compiling = None
         self._take_up()
+        self._heed_retirements()
         self._fold_when_due()
         if self.config.chains:
             self._renew_when_due()
@@ -191,6 +196,17 @@ class App:
         self._price_anew(fresh)
         self.said.append("The changed configuration is in force.")
 
+    def _heed_retirements(self) -> None:
+        """What feeds say is fetched by one worker and taken up by all."""
+        due, before = self.config.retirement, self.retirements.kept
+        fetches = self._first
+        if self.retirements.tend(due.sources, due.refresh_ms, self.gateway.wall_ms(), fetches):
+            self._price_anew(self.config)
+            said = {feed.problem for feed in before.feeds.values()}
+            for name, feed in self.retirements.kept.feeds.items():
+                if fetches and feed.problem is not None and feed.problem not in said:
+                    self.said.append(f"Retirement dates of {name} are not fresh: {feed.problem}")
+
     def _renew_when_due(self) -> None:
         """New credentials before the old run out, beside the loop: they come over the network."""
         if self._renewing is not None and self._renewing.done():
@@ -238,8 +254,13 @@ class App:
         self.prices = PriceBook.load(self.config.server.state)
         self._price_anew(self.config)
 
+    def _known(self, config: Config) -> Catalogue:
+        """What was configured, with what is known beside: prices, and when models retire."""
+        calendar = self.retirements.kept.calendar(config.catalogue.models, config.retirement.names)
+        return config.catalogue.knowing(self.prices, calendar.lines)
+
     def _price_anew(self, config: Config) -> None:
-        catalogue = config.catalogue.knowing(self.prices)
+        catalogue = self._known(config)
         self.local.catalogue = catalogue
         self.local.price = Prices(catalogue, self.prices.find)
 

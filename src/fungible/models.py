@@ -12,7 +12,7 @@ providers' models is given to it as `Known`.
 
 import difflib
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -43,7 +43,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """Facts about one model of one provider. None: not known, which is not none.
 
     `name` is `provider/model`; `price` the operator's own, which comes before any price data; `family`
-    whose line of models it is of, where its name does not say.
+    whose line of models it is of, where its name does not say; `retires` the operator's own word of the day.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     abilities: frozenset[str] | None = None
     price: Price | None = None
     family: str | None = None
+    retires: str | None = None
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -68,6 +69,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     breaker:    (provider, model, key_name)
     local:      on the user's own machines: costs nothing a token
     prices:     the provider's id in the price data, "" for none
+    told:       the header lines by which a client is told who answered, and until when it will
     """
 
     provider: str
@@ -87,6 +89,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     on_abandon: str
     local: bool
     prices: str
+    told: str
     sign: Callable[[Outgoing, int], Outgoing] | None = None
     also: dict[str, "Target"] = {}
     embeds: dict[str, "Target"] = {}
@@ -220,6 +223,14 @@ class Known(Protocol):
     def serves(self, prices: str, model: str) -> bool: ...
 
 
+Notes: TypeAlias = Callable[[Provider, str], str]
+"""(provider, model) -> header lines that clients are told with its answers, each ended by CRLF."""
+
+
+def _no_note(_provider: Provider, _model: str) -> str:
+    return ""
+
+
 class NothingKnown:
     """Without price data, only what the configuration says is known."""
 
@@ -243,6 +254,7 @@ class Catalogue:
         "_targets",
         "known",
         "models",
+        "notes",
         "off",
         "plans",
         "providers",
@@ -257,6 +269,7 @@ class Catalogue:
         off: Mapping[str, Off],
         known: Known | None = None,
         splits: Mapping[str, Split] = NO_SPLITS,
+        notes: Notes | None = None,
     ) -> None:
         self.providers = providers
         self.plans = plans
@@ -264,18 +277,22 @@ class Catalogue:
         self.off = off
         self.known: Known = known if known is not None else NothingKnown()
         self.splits = splits  # by the name that is asked for
+        self.notes: Notes = notes if notes is not None else _no_note
         self._targets: dict[tuple[str, str], Target] = {}
         self._resolved: dict[str, Route] = {}
         self._refused: dict[str, str] = {}  # name -> message: looking for the nearest takes milliseconds
         self._shapes: dict[str, frozenset[str]] | None = None
 
-    def knowing(self, known: Known) -> "Catalogue":
-        """The same catalogue with price data behind it."""
-        return Catalogue(self.providers, self.plans, self.models, self.off, known, self.splits)
+    def knowing(self, known: Known, notes: Notes | None = None) -> "Catalogue":
+        """The same catalogue with price data behind it, and with notes for clients."""
+        return self._with(known, self.splits, notes or self.notes)
 
     def splitting(self, splits: Mapping[str, Split]) -> "Catalogue":
         """The same catalogue while these switches are under way."""
-        return Catalogue(self.providers, self.plans, self.models, self.off, self.known, splits)
+        return self._with(self.known, splits, self.notes)
+
+    def _with(self, known: Known, splits: Mapping[str, Split], notes: Notes) -> "Catalogue":
+        return Catalogue(self.providers, self.plans, self.models, self.off, known, splits, notes)
 
     def route(self, name: str) -> Route:
         """Raises `Fault` (not_found): no such model, more than one, or its provider is not on."""
@@ -310,7 +327,8 @@ class Catalogue:
         """The one `Target` of a model of an enabled provider."""
         found = self._targets.get((provider, model))
         if found is None:
-            found = _target(self.providers[provider], model)
+            row = self.providers[provider]
+            found = _target(row, model, self.notes(row.provider, model))
             _make_room(self._targets, REMEMBERED_MAX)
             self._targets[provider, model] = found
         return found
@@ -396,15 +414,16 @@ def _alone(name: str, target: Target) -> Route:
     return Route(name, (target,), (1.0,))
 
 
-def _target(row: Enabled, model: str) -> Target:
-    also = {dialect.name: _spoken_to(row, model, dialect, aim, {}, {}) for dialect, aim in row.also}
-    embeds = {dialect.name: _spoken_to(row, model, dialect, aim, {}, {}) for dialect, aim in row.embeds}
-    return _spoken_to(row, model, row.dialect, row.aim, also, embeds)
+def _target(row: Enabled, model: str, note: str) -> Target:
+    also = {dialect.name: _spoken_to(row, model, note, dialect, aim, {}, {}) for dialect, aim in row.also}
+    embeds = {dialect.name: _spoken_to(row, model, note, dialect, aim, {}, {}) for dialect, aim in row.embeds}
+    return _spoken_to(row, model, note, row.dialect, row.aim, also, embeds)
 
 
 def _spoken_to(
     row: Enabled,
     model: str,
+    note: str,
     dialect: Dialect,
     aim: Aim,
     also: dict[str, Target],
@@ -431,6 +450,7 @@ def _spoken_to(
         on_abandon=provider.on_abandon,
         local=provider.local,
         prices="" if provider.local else prices_id(provider),
+        told=f"x-fungible-target: {provider.name}/{model}\r\n{note}",
         sign=aim.sign,
         also=also,
         embeds=embeds,

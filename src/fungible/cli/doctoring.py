@@ -6,6 +6,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from typing import Literal, NamedTuple
 
@@ -17,11 +18,15 @@ from ..faults import Fault
 from ..models import Enabled
 from ..prices import PriceBook, compile_list, package_version
 from ..providers.signers import EMBEDDED
+from ..retirement import Kept
+from ..retirement.affected import affected, pressing
 from ..store import Store
 from .options import config_option, console, json_option, load
+from .retiring import calendar_of, sources, when
 
 CONNECT_S = 3.0
 STALE_DAYS = 120
+TRAFFIC_DAYS = 30  # what was called since counts as used
 
 Verdict = Literal["ok", "look", "wrong"]
 MARKS: dict[Verdict, str] = {"ok": "[green]ok[/]   ", "look": "[yellow]look[/] ", "wrong": "[red]wrong[/]"}
@@ -60,12 +65,17 @@ def examine(config_path: str | None, *, offline: bool) -> Iterator[Finding]:
         yield Finding("wrong", "configuration", fault.message)
         return
     yield Finding("ok", "configuration", config.path or "none: providers come from the environment")
-    checks: tuple[Callable[[Config], Iterator[Finding]], ...] = (_store, _prices, _engine)
-    for check in checks:
+    checks: tuple[tuple[str, Callable[[Config], Iterator[Finding]]], ...] = (
+        ("ledger", _store),
+        ("prices", _prices),
+        ("embedded model", _engine),
+        ("retirement", partial(_retirement, offline=offline)),
+    )
+    for about, check in checks:
         try:
             yield from check(config)
         except Fault as fault:
-            yield Finding("wrong", check.__name__.strip("_"), fault.message)
+            yield Finding("wrong", about, fault.message)
     on = [row for row in config.catalogue.providers.values() if not row.provider.local]
     if not on:
         yield Finding(
@@ -100,6 +110,26 @@ def _prices(config: Config) -> Iterator[Finding]:
         yield Finding("look", "prices", f"{text}: pip install -U genai-prices")
     else:
         yield Finding("ok", "prices", text)
+
+
+def _retirement(config: Config, *, offline: bool) -> Iterator[Finding]:
+    """What retires of what is used or named, within the days that `[retirement] warn_days` says."""
+    due, now_ms = config.retirement, time.time_ns() // 1_000_000
+    calendar = calendar_of(config, fetch=not offline)
+    for name, feed in Kept.load(config.server.state).feeds.items():
+        if feed.problem is not None:
+            yield Finding("look", "retirement", f"{feed.problem} What {name} said before is still used.")
+    rows = Store(config.server.state).traffic(now_ms - TRAFFIC_DAYS * 86_400_000)
+    found = pressing(affected(calendar, config.catalogue, rows, now_ms), due.warn_days)
+    for one in found:
+        over = one.firm and one.days_left is not None and one.days_left <= 0
+        mend = f" Rehearse its replacement: {one.rehearse[0]}" if one.rehearse else ""
+        text = f"{one.target}: {when(one)}; {sources(one)}.{mend}"
+        yield Finding("wrong" if over else "look", "retirement", text)
+    if not due.sources:
+        yield Finding("look", "retirement", "no feed is read: set [retirement] feeds to hear when models end")
+    elif not found:
+        yield Finding("ok", "retirement", f"nothing in use is said to end within {due.warn_days} days")
 
 
 def _engine(config: Config) -> Iterator[Finding]:

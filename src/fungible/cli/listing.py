@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+import msgspec
 from rich.table import Table
 
 from ..config import Config
@@ -14,7 +15,9 @@ from ..gateway import Prices
 from ..models import Catalogue
 from ..money import FEMTO_PER_USD_PER_MTOK, Price
 from ..prices import PriceBook, compile_list
+from ..retirement import Calendar, Retirement
 from .options import config_option, console, json_option, load
+from .retiring import calendar_of
 
 
 @click.command("models")
@@ -48,7 +51,7 @@ def listed(config: Config) -> list[dict[str, Any]]:
     catalogue = config.catalogue.knowing(book)
     price_of = Prices(catalogue, book.find)
     now_ms = time.time_ns() // 1_000_000
-    return [*_routes(catalogue), *_models(catalogue, book, price_of, now_ms)]
+    return [*_routes(catalogue), *_models(catalogue, book, price_of, calendar_of(config), now_ms)]
 
 
 def _routes(catalogue: Catalogue) -> Iterator[dict[str, Any]]:
@@ -57,13 +60,16 @@ def _routes(catalogue: Catalogue) -> Iterator[dict[str, Any]]:
         yield {"id": name, "kind": "route", "strategy": plan.strategy, "targets": targets}
 
 
-def _models(catalogue: Catalogue, book: PriceBook, price_of: Prices, now_ms: int) -> Iterator[dict[str, Any]]:
+def _models(
+    catalogue: Catalogue, book: PriceBook, price_of: Prices, calendar: Calendar, now_ms: int
+) -> Iterator[dict[str, Any]]:
     newest = datetime.fromtimestamp(book.newest_ms / 1000, UTC).strftime("%Y-%m-%d")
     for provider in catalogue.providers:
         for model in catalogue.of(provider):
             target = catalogue.target(provider, model)
             facts = catalogue.facts(target)
             known = book.model(target.prices, model) if target.prices else None
+            retirement = calendar.find(catalogue.providers[provider].provider, model)
             context = facts.context_tokens if facts is not None else None
             yield {
                 "id": target.name,
@@ -74,8 +80,15 @@ def _models(catalogue: Catalogue, book: PriceBook, price_of: Prices, now_ms: int
                 "abilities": sorted(facts.abilities) if facts is not None and facts.abilities else None,
                 "price": _price(price_of(target, now_ms), newest),
                 "deprecated": known.deprecated if known is not None else None,
-                "retires": None,
+                "retires": retirement.on if retirement is not None and retirement.firm else None,
+                "retirement": _retirement(retirement) if retirement is not None else None,
             }
+
+
+def _retirement(found: Retirement) -> dict[str, Any]:
+    """What each source says; `retires` above is empty where a day is only `not sooner than`."""
+    built: dict[str, Any] = msgspec.to_builtins(found)
+    return {name: value for name, value in built.items() if name not in ("provider", "model")}
 
 
 def _price(price: Price | None, newest: str) -> dict[str, Any] | None:
@@ -115,6 +128,8 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         context = f"{row['context_tokens']:,}" if row["context_tokens"] else "-"
         origin = _origin(price) if price else "not known"
         note = " [yellow](deprecated)[/]" if row["deprecated"] else ""
+        if row["retires"]:
+            note = f" [yellow](retires {row['retires']})[/]"
         table.add_row(row["id"] + note, *numbers, context, origin)
     table.caption = f"USD per million tokens, {datetime.now(UTC):%Y-%m-%d}"
     table.caption_justify = "left"

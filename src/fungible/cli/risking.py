@@ -2,18 +2,22 @@
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import msgspec
+from rich.markup import escape
 from rich.table import Table
 
 from .. import risk
+from ..config import Config
 from ..money import usd
 from ..prices import PriceBook
+from ..retirement.affected import Affected, affected, pressing
 from ..statement import moment_ms
 from ..store import Store
 from .options import config_option, console, json_option, load
+from .retiring import calendar_of, sources, users, when
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,38 +36,54 @@ WAYS = {"tested": "[green]tested[/]", "untested": "[yellow]not tried yet[/]", "n
     show_default=True,
     help="The traffic looked at: since a date (2026-11-01), or an age (24h, 7d, 4w).",
 )
+@click.option("--offline", is_flag=True, help="Fetch no retirement feed; use what was kept.")
 @config_option
 @json_option
-def command(since: str, config_path: str | None, as_json: bool) -> None:
+def command(since: str, offline: bool, config_path: str | None, as_json: bool) -> None:
     """What traffic hangs on: shares, single points of failure, fallbacks that were never tried.
 
-    From the ledger and the configuration; nothing is sent anywhere.
+    From the ledger and the configuration. Only retirement feeds that the configuration names are fetched,
+    when what was kept of them is too old.
     """
     now = time.time()
-    since_ms = moment_ms(since, now)
-    report = assessed(config_path, since_ms, int(now * 1000))
+    found = assessed(load(config_path), moment_ms(since, now), int(now * 1000), fetch=not offline)
     if as_json:
-        click.echo(json.dumps(said(report)))
+        click.echo(json.dumps(said(found)))
     else:
-        _show(console(), report, since)
+        _show(console(), found, since)
 
 
-def assessed(config_path: str | None, since_ms: int, now_ms: int) -> risk.Report:
-    config = load(config_path)
+class Assessed(NamedTuple):
+    """`retiring`: all that is said to end; `pressing` those near enough to act."""
+
+    report: risk.Report
+    retiring: tuple[Affected, ...]
+    pressing: tuple[Affected, ...]
+
+
+def assessed(config: Config, since_ms: int, now_ms: int, *, fetch: bool) -> Assessed:
     state = config.server.state
     store = Store(state)
     store.fold()
+    rows = store.traffic(since_ms)
     catalogue = config.catalogue.knowing(PriceBook.load(state))
-    return risk.assess(catalogue, store.traffic(since_ms), since_ms, now_ms)
+    retiring = affected(calendar_of(config, fetch=fetch), catalogue, rows, now_ms)
+    near = pressing(retiring, config.retirement.warn_days)
+    report = risk.assess(catalogue, rows, since_ms, now_ms)
+    return Assessed(report, retiring, near)
 
 
-def said(report: risk.Report) -> dict[str, Any]:
+def said(found: Assessed) -> dict[str, Any]:
     """As JSON: the report's fields, with the spend in dollars beside the nano-dollars."""
-    built: dict[str, Any] = msgspec.to_builtins(report)
-    return built | {"cost_usd": usd(report.cost_nanousd)}
+    built: dict[str, Any] = msgspec.to_builtins(found.report)
+    return built | {
+        "cost_usd": usd(found.report.cost_nanousd),
+        "retiring": msgspec.to_builtins(found.retiring),
+    }
 
 
-def _show(out: "Console", report: risk.Report, since: str) -> None:
+def _show(out: "Console", found: Assessed, since: str) -> None:
+    report = found.report
     if not report.answered:
         out.print(f"No call was answered since {since}; what follows is from the configuration alone.")
     else:
@@ -80,6 +100,7 @@ def _show(out: "Console", report: risk.Report, since: str) -> None:
             _shares(out, one)
         _ways(out, report.ways)
     _points(out, report.single_points)
+    _retiring(out, found.pressing)
 
 
 def _table(out: "Console", title: str, *columns: str) -> Table:
@@ -107,7 +128,7 @@ def _ways(out: "Console", ways: tuple[risk.Way, ...]) -> None:
     table = _table(out, "Ways out", "route", "of calls", "fallback", "answered by", "not tried")
     for way in ways[:ROWS]:
         names = (", ".join(way.tested) or "-", ", ".join(way.untested) or "-")
-        table.add_row(way.route, f"{way.call_share:.1%}", WAYS[way.state], *names)
+        table.add_row(escape(way.route), f"{way.call_share:.1%}", WAYS[way.state], *map(escape, names))
     out.print(table)
     _more(out, len(ways))
 
@@ -118,9 +139,22 @@ def _points(out: "Console", points: tuple[risk.SinglePoint, ...]) -> None:
     table = _table(out, "Single points of failure", "route", "of calls", "why", "mend")
     for point in points[:ROWS]:
         hidden = "[red]hidden[/]: " if point.hidden else ""
-        table.add_row(point.route, f"{point.call_share:.1%}", hidden + point.says, point.mend)
+        table.add_row(escape(point.route), f"{point.call_share:.1%}", hidden + escape(point.says), point.mend)
     out.print(table)
     _more(out, len(points))
+
+
+def _retiring(out: "Console", found: tuple[Affected, ...]) -> None:
+    if not found:
+        return
+    table = _table(out, "Retirements ahead", "target", "when", "replaced by", "said by", "used by")
+    for one in found[:ROWS]:
+        cells = (one.target, when(one), ", ".join(one.replacements) or "-", sources(one), users(one))
+        table.add_row(*map(escape, cells))
+    out.print(table)
+    for line in dict.fromkeys(line for one in found[:ROWS] for line in one.rehearse):
+        out.print(f"  {line}", style="dim", highlight=False, markup=False)
+    _more(out, len(found))
 
 
 def _more(out: "Console", count: int) -> None:

@@ -20,6 +20,7 @@ from ..providers.signers import Secret
 from . import providers, routes
 from .credentials import Chain
 from .document import Document, text_of
+from .retiring import Retiring, read_retirement
 from .settings import SERVER, WrongError
 
 FILE = providers.FILE
@@ -67,6 +68,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     local_models:  name -> GGUF file, for the embedded engine
     proxies:       `http`, `https`, `all` -> proxy URL, which may hold a password
     chains:        credentials to be renewed now and then, beside the loop
+    retirement:    who tells when models retire
     no_proxy:      hosts that are reached without one, as in the variable of that name
     """
 
@@ -78,6 +80,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     proxies: dict[str, Secret]
     no_proxy: str
     chains: tuple[Chain, ...] = ()
+    retirement: Retiring = Retiring()
 
 
 def load(
@@ -96,6 +99,7 @@ def load(
     found = providers.read(doc)
     models = routes.read_models(doc, found)
     plans = routes.read_routes(doc, found)
+    retiring = read_retirement(doc, found, plans)
     doc.raise_problems()
     through, no_proxy = proxies(doc.environ)
     return Config(
@@ -107,6 +111,7 @@ def load(
         proxies=through,
         no_proxy=no_proxy,
         chains=tuple(found.chains),
+        retirement=retiring,
     )
 
 

@@ -36,6 +36,7 @@ def read_models(doc: Document, providers: Providers) -> dict[str, Model]:
             max_output_tokens=values["max_output_tokens"],
             abilities=values["abilities"],
             family=values["family"],
+            retires=values["retires"],
             price=_price(doc, where, raw, values),
         )
     return out

@@ -6,6 +6,7 @@ name. A `WrongError` never quotes a value that could be a secret: it names the t
 """
 
 from collections.abc import Callable
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -144,6 +145,26 @@ def abilities(value: Any) -> frozenset[str]:
     return frozenset(names)
 
 
+def day(value: Any) -> str:
+    """An ISO day, from a TOML date or its text."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value.isoformat()
+    try:
+        return date.fromisoformat(value if isinstance(value, str) else "").isoformat()
+    except ValueError:
+        raise WrongError(f"must be a day such as 2027-01-31, not {value!s:.40}") from None
+
+
+def several(value: Any) -> tuple[str, ...] | bool:
+    """`true`: all, `false`: none, or those named."""
+    if isinstance(value, bool):
+        return value
+    try:
+        return texts(value)
+    except WrongError:
+        raise WrongError("must be true, false or a list of names, as in ['one', 'two']") from None
+
+
 def listed(value: Any) -> list[Any]:
     if not isinstance(value, list) or not value:
         raise WrongError("must be a list of targets, as in ['provider/model', ...]")
@@ -204,6 +225,9 @@ PROVIDER: dict[str, Setting] = {
     "on_abandon": Setting(
         choice("cancel", "drain"), None, "When the client leaves: `cancel`, or `drain` to learn the cost."
     ),
+    "feeds": Setting(
+        texts, None, "What retirement feeds call it, as shell patterns; else as its row or name."
+    ),
     "cloud": Setting(text, None, "The cloud it runs in, for `fungible risk`; else as its address says."),
     "region": Setting(text, None, "The region, likewise."),
     "own_machine": Setting(flag, None, "`true`: it runs on a machine of yours and costs nothing a token."),
@@ -221,6 +245,7 @@ MODEL: dict[str, Setting] = {
     "context_tokens": Setting(COUNT, None, "How many tokens its context holds."),
     "max_output_tokens": Setting(COUNT, None, "How many tokens one answer can have."),
     "abilities": Setting(abilities, None, "What it can do; a list."),
+    "retires": Setting(day, None, "The day it stops; comes before what feeds say."),
     "family": Setting(text, None, "Whose line of models it is of, where its name does not say."),
 }
 
@@ -235,9 +260,18 @@ TARGET: dict[str, Setting] = {
     "weight": Setting(weight, 1.0, 'Its share, with `strategy = "weighted"`.'),
 }
 
+RETIREMENT: dict[str, Setting] = {
+    "feeds": Setting(texts, (), "URLs and files that tell when models retire."),
+    "ask": Setting(texts, (), "Providers whose own list of models is asked for the same, with their key."),
+    "refresh_hours": Setting(whole(1, 24 * 365), 24, "How old what was fetched may grow."),
+    "warn_days": Setting(whole(1, 3650), 180, "How far ahead `doctor` and `risk` warn."),
+    "rehearse": Setting(several, False, "Routes whose rehearsal a retirement opens by itself; `true`: all."),
+}
+
 TABLES: dict[str, dict[str, Setting]] = {
     "server": SERVER,
     "provider": PROVIDER,
     "model": MODEL,
     "route": ROUTE,
+    "retirement": RETIREMENT,
 }

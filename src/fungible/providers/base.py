@@ -17,6 +17,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     prices:      the provider's id in the price data, where it differs from the name
     on_abandon:  when a client leaves: `cancel` the attempt, or `drain` it to learn what it cost
     local:       runs on the user's own machines, so it needs no key and costs nothing a token
+    feeds:       what retirement feeds call it, as shell patterns, where not by its name
+    own_names:   its models are called by names of the user's own, such as those of deployments
     cloud, region: where it runs; "" where only its address may tell (`whereabouts`)
     """
 
@@ -34,6 +36,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     on_abandon: str = "cancel"
     local: bool = False
     site: str = ""
+    feeds: tuple[str, ...] = ()
+    own_names: bool = False
     cloud: str = ""
     region: str = ""
 

@@ -41,6 +41,7 @@ ROWS: tuple[Provider, ...] = (
         base_url="https://api.openai.com/v1",
         env=("OPENAI_API_KEY",),
         quirks=frozenset({"checks_ids"}),
+        feeds=("openai", "text-completion-openai"),
         site="https://platform.openai.com/docs/api-reference/chat",
     ),
     Provider(
@@ -68,6 +69,7 @@ ROWS: tuple[Provider, ...] = (
         ),
         variables={"region": "AWS_REGION"},
         prices="aws",
+        feeds=("aws-bedrock", "bedrock*", "amazon"),
         site="https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html",
     ),
     Provider(
@@ -79,6 +81,8 @@ ROWS: tuple[Provider, ...] = (
         signer="api-key",
         variables={"endpoint": "AZURE_OPENAI_ENDPOINT"},
         quirks=frozenset({"no_cache_marks", "checks_ids"}),
+        feeds=("azure", "azure-ai", "azure-foundry"),
+        own_names=True,
         site="https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle",
     ),
     Provider(
@@ -88,6 +92,7 @@ ROWS: tuple[Provider, ...] = (
         env=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
         signer="x-goog-api-key",
         prices="google",
+        feeds=("google", "gemini"),
         site="https://ai.google.dev/api/generate-content",
     ),
     Provider(
@@ -112,6 +117,7 @@ ROWS: tuple[Provider, ...] = (
         base_url="https://api.together.ai/v1",
         env=("TOGETHER_API_KEY",),
         quirks=COMPATIBLE | {"top_k"},
+        feeds=("together", "together-ai"),
         site="https://docs.together.ai/docs/inference/openai-compatibility",
     ),
     Provider(
@@ -120,6 +126,7 @@ ROWS: tuple[Provider, ...] = (
         base_url="https://api.fireworks.ai/inference/v1",
         env=("FIREWORKS_API_KEY",),
         quirks=COMPATIBLE | {"top_k"},
+        feeds=("fireworks", "fireworks-ai"),
         site="https://docs.fireworks.ai/tools-sdks/openai-compatibility",
     ),
     Provider(
@@ -158,6 +165,7 @@ ROWS: tuple[Provider, ...] = (
         base_url="https://integrate.api.nvidia.com/v1",
         env=("NVIDIA_API_KEY",),
         quirks=COMPATIBLE,
+        feeds=("nvidia", "nvidia-nim"),
         site="https://docs.api.nvidia.com/nim/reference/llm-apis",
     ),
     Provider(
@@ -183,6 +191,7 @@ ROWS: tuple[Provider, ...] = (
         env=("MOONSHOT_API_KEY",),
         prices="moonshotai",
         quirks=COMPATIBLE | {"reasoning_content", "thinking_object"},
+        feeds=("moonshot", "moonshotai"),
         site="https://platform.kimi.ai/docs/api/chat",
     ),
     Provider(
@@ -191,6 +200,7 @@ ROWS: tuple[Provider, ...] = (
         base_url="https://api.z.ai/api/paas/v4",
         env=("ZAI_API_KEY",),
         quirks=COMPATIBLE | {"no_json_schema", "reasoning_content", "thinking_object"},
+        feeds=("z-ai", "zai"),
         site="https://docs.z.ai/api-reference/introduction",
     ),
     Provider(
@@ -199,6 +209,7 @@ ROWS: tuple[Provider, ...] = (
         base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
         env=("DASHSCOPE_API_KEY",),
         quirks=COMPATIBLE | {"top_k"},
+        feeds=("alibaba", "dashscope"),
         site="https://www.alibabacloud.com/help/en/model-studio/compatibility-of-openai-with-dashscope",
     ),
     Provider(
@@ -246,6 +257,7 @@ ROWS: tuple[Provider, ...] = (
         dialect="cohere.chat",
         base_url="https://api.cohere.com",
         env=("CO_API_KEY", "COHERE_API_KEY"),
+        feeds=("cohere", "cohere-chat"),
         site="https://docs.cohere.com/v2/reference/chat",
     ),
     Provider(
@@ -255,6 +267,7 @@ ROWS: tuple[Provider, ...] = (
         env=("CLOUDFLARE_API_KEY", "CLOUDFLARE_API_TOKEN"),
         variables={"account": "CLOUDFLARE_ACCOUNT_ID"},
         quirks=COMPATIBLE,
+        feeds=("cloudflare", "workers-ai"),
         site="https://developers.cloudflare.com/workers-ai/configuration/open-ai-compatibility",
     ),
     Provider(
@@ -352,6 +365,7 @@ ROWS: tuple[Provider, ...] = (
         base_url="https://ai-gateway.vercel.sh/v1",
         env=("AI_GATEWAY_API_KEY",),
         quirks=COMPATIBLE,
+        feeds=("vercel", "vercel-ai-gateway"),
         site="https://vercel.com/docs/ai-gateway",
     ),
     Provider(
