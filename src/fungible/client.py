@@ -233,6 +233,10 @@ class AsyncClient:
         body = dialect.write_request(request, Report(), frozenset())
         return await self.send("POST", dialect.client_paths[0], {}, body)
 
+    def app(self) -> App:
+        """The object graph behind the calls, on the running loop; started where it is not yet."""
+        return self._running()
+
     def _running(self) -> App:
         loop = asyncio.get_running_loop()
         if self._app is not None and self._loop is not loop:

@@ -1,4 +1,4 @@
-"""`fungible switch`: from one model to another, with evidence."""
+"""`fungible switch judge`: a verdict on scores from elsewhere."""
 
 import json
 import sys
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from ..evidence import Pair, Verdict, judge, read_pairs
-from ..evidence.verdict import Sense
-from ..faults import Fault
-from .options import console, json_option
+from ...evidence import Pair, Verdict, judge, read_pairs
+from ...evidence.verdict import Sense
+from ...faults import Fault
+from ..options import console, json_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,15 +26,7 @@ WORDS = {
 """Verdict -> how it is said, and what it means."""
 
 
-@click.group("switch")
-def command() -> None:
-    """Move from one model to another, with evidence.
-
-    `judge` gives a verdict on scores that you already have; nothing is sent anywhere.
-    """
-
-
-@command.command("judge")
+@click.command("judge")
 @click.option(
     "--pairs", "path", required=True, metavar="FILE", help="One pair a line, in order of arrival; - is stdin."
 )

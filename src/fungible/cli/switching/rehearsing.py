@@ -1,0 +1,201 @@
+"""`fungible switch rehearse`: recorded traffic replayed on candidates, and a verdict."""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal, InvalidOperation
+
+import click
+
+from ...asker import Asker
+from ...faults import Fault
+from ...money import NANO, usd
+from ...recordings import Recordings
+from ...statement import moment_ms
+from ...switch.findings import said
+from ...switch.forecast import Forecast
+from ...switch.agenda import RECORDINGS_MAX, planned
+from ...switch.rehearsal import ENDINGS, Progress, Rehearsal
+from ...switch.runs import Run, Settings, fresh_name
+from ..options import config_option, json_option, load
+from .showing import show
+
+DECIDED = "decided"
+
+
+@click.command("rehearse")
+@click.option("--route", help="The name that applications ask for, as it was recorded.")
+@click.option(
+    "--to", "targets", multiple=True, metavar="TARGET", help="A candidate, provider/model; repeatable."
+)
+@click.option("--from", "incumbent", metavar="TARGET", help="Only what this target answered; any by default.")
+@click.option(
+    "--n", "count", type=click.IntRange(1, RECORDINGS_MAX), help="Replay this many recordings, all of them."
+)
+@click.option(
+    "--until", type=click.Choice([DECIDED]), help="Replay until the verdict is reached; so by default."
+)
+@click.option("--since", metavar="WHEN", help="Recorded since: a date or an age (24h, 7d).")
+@click.option("--budget-usd", metavar="USD", help="Stop before this is spent.")
+@click.option("--concurrency", type=click.IntRange(1, 256), default=8, show_default=True)
+@click.option("--per-minute", type=float, help="At most so many calls a minute.")
+@click.option(
+    "--anew", type=click.FloatRange(0, 1), default=0.0, metavar="SHARE",
+    help="Ask the incumbent again for this share of the conversations, to know its own noise.",
+)  # fmt: skip
+@click.option(
+    "--margin", "margins", multiple=True, metavar="NAME=0.02",
+    help="How much worse a measure may be; NAME=off: it decides nothing. Repeatable.",
+)  # fmt: skip
+@click.option(
+    "--alpha", type=float, default=0.05, show_default=True, help="The probability of a wrong verdict."
+)
+@click.option("--timely-ms", type=float, help="An answer later than this is too late: measured as `timely`.")
+@click.option("--ordered", is_flag=True, help="The calls of one turn have an order.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Which recordings chance draws.")
+@click.option("--run", "name", help="What to call it.")
+@click.option("--resume", metavar="RUN", help="Go on with a run; what is answered is not asked again.")
+@config_option
+@json_option
+def rehearse(
+    route: str | None, targets: tuple[str, ...], incumbent: str | None, count: int | None, until: str | None,
+    since: str | None, budget_usd: str | None, concurrency: int, per_minute: float | None, anew: float,
+    margins: tuple[str, ...], alpha: float, timely_ms: float | None, ordered: bool, seed: int,
+    name: str | None, resume: str | None, config_path: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Replay recorded traffic on a candidate: safe, not safe, or not yet known.
+
+    Each recorded request is put to each candidate as its caller sent it; both answers are measured alike.
+    What it will cost is said beforehand. A look at any time is allowed: stop it and go on with --resume.
+    """
+    state = load(config_path).server.state
+    budget = _nanousd(budget_usd)
+    if resume is not None:
+        run = Run.opened(state, resume)
+    else:
+        if route is None:
+            raise click.UsageError("--route is missing: the name that applications ask for.")
+        wanted = Settings(
+            run=name or fresh_name(state, route),
+            route=route,
+            targets=targets,
+            begun_ms=int(time.time() * 1000),
+            seed=seed,
+            until="all" if count is not None and until is None else DECIDED,
+            alpha=alpha,
+            margins=_margins(margins),
+            anew=anew,
+            timely_ms=timely_ms,
+            ordered=ordered,
+            budget_nanousd=budget,
+        )
+        since_ms = moment_ms(since, time.time()) if since is not None else None
+        recordings = Recordings(state).read(route, since_ms=since_ms)
+        run = Run.begun(state, *planned(recordings, wanted, count or RECORDINGS_MAX, incumbent))
+    asyncio.run(_rehearse(run, config_path, budget, concurrency, per_minute, as_json))
+
+
+async def _rehearse(
+    run: Run,
+    config_path: str | None,
+    budget: int | None,
+    concurrency: int,
+    per_minute: float | None,
+    as_json: bool,
+) -> None:
+    asker = Asker(config_path)
+    try:
+        with _bar() as told:
+            rehearsal = Rehearsal(
+                run, asker, budget_nanousd=budget, concurrency=concurrency, per_minute=per_minute, told=told
+            )
+            _foretell(run, rehearsal.forecast(), rehearsal.purse.limit)
+            ending = await rehearsal.go()
+    except asyncio.CancelledError:
+        _remark(f"Stopped. Go on with: fungible switch rehearse --resume {run.settings.run}")
+        raise
+    finally:
+        run.close()
+        await asker.close()
+    _remark(f"{run.settings.run}: {ENDINGS[ending]}; {usd(rehearsal.purse.spent)} USD spent.")
+    document = said(rehearsal.standing)
+    if as_json:
+        click.echo(json.dumps(document))
+    else:
+        show(document)
+
+
+def _foretell(run: Run, forecast: Forecast, limit: int | None) -> None:
+    """What it will cost, before anything is asked. Raises Fault where a limit could not be kept."""
+    settings = run.settings
+    if forecast.unknown and limit is not None:
+        names = ", ".join(forecast.unknown)
+        raise Fault(
+            "bad_request",
+            f"The price of {names} is not known, so --budget-usd cannot be kept. Give it one: "
+            f'[model."{forecast.unknown[0]}"] input_usd_per_mtok, output_usd_per_mtok; then go on with '
+            f"--resume {settings.run}.",
+            path="budget_usd",
+        )
+    most = "at most " if settings.until == DECIDED else ""
+    cost = (
+        f"about {usd(forecast.total)} USD" if not forecast.unknown else f"{usd(forecast.total)} USD and more"
+    )
+    unknown = f" (the price of {', '.join(forecast.unknown)} is not known)" if forecast.unknown else ""
+    _remark(f"{settings.run}: {most}{forecast.calls:,} calls, {cost}{unknown}.")
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[Progress], None]]:
+    """A progress bar on standard error, where somebody looks on."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - only where somebody looks on
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+    from rich.progress import Progress as Bar  # noqa: PLC0415
+
+    columns = (TextColumn("replayed"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(
+        *columns, TextColumn("{task.fields[said]}"), console=Console(stderr=True), transient=True
+    ) as bar:
+        task = bar.add_task("", total=None, said="")
+
+        def told(progress: Progress) -> None:
+            words = ", ".join(sorted({word.replace("_", " ") for word in progress.words.values()}))
+            spent = f"{progress.spent / NANO:.4f} USD, {words}"
+            bar.update(task, total=progress.all, completed=progress.done, said=spent)
+
+        yield told
+
+
+def _margins(given: tuple[str, ...]) -> dict[str, float | None]:
+    found: dict[str, float | None] = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        try:
+            found[name.strip()] = None if value.strip() == "off" else float(value)
+        except ValueError:
+            raise click.BadParameter(
+                f"{text!r} is not NAME=0.02 or NAME=off.", param_hint="--margin"
+            ) from None
+    return found
+
+
+def _nanousd(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal(-1)
+    if not amount.is_finite() or amount < 0:
+        raise click.BadParameter(f"{text!r} is no amount in USD, such as 2.50.", param_hint="--budget-usd")
+    return int(amount * NANO)
+
+
+def _remark(text: str) -> None:
+    click.echo(text, err=True)

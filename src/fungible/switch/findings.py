@@ -1,0 +1,210 @@
+"""Findings: all that a run can tell, as plain values: what `--json` prints and every report is made of.
+
+verdict       of each candidate, its measures with intervals, cost and time
+differences   the pairs in which a candidate fared worst beside the incumbent, to be read by people
+losses        what translation lost on the way to each candidate, by path
+judged        how: settings, levels, remarks on what was not measured and why
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..evidence.verdict import Answer as Word
+from ..faults import Fault
+from ..ir import Reply, Request, ToolCall
+from .measures import MEASURES
+from .pairing import Pairing
+from .reading import calls, question, text
+from .runs import Run
+from .sample import LEFT_OUT
+from .standing import Standing
+
+DIFFERENCES_MAX = 8
+TEXT_CHARS_MAX = 4000
+LOSSES_MAX = 20
+ENOUGH = 0.05  # a difference below this is not worth a reader's time
+PLACES = re.compile(r"\[\d+\]")
+
+
+def findings(run: Run) -> dict[str, Any]:
+    """As JSON has it. Raises Fault for a run that cannot be read."""
+    return said(Standing(run))
+
+
+def said(standing: Standing) -> dict[str, Any]:
+    settings = standing.settings
+    incumbents = Counter(recording.target for recording in standing.recordings)
+    return {
+        "run": settings.run,
+        "route": settings.route,
+        "begun_ms": settings.begun_ms,
+        "verdict": overall([balance.word for balance in standing.balances.values()]),
+        "incumbents": dict(incumbents.most_common()),
+        "recordings": len(standing.recordings),
+        "conversations": len(standing.blocks),
+        "spent_nanousd": standing.spent,
+        "cost_unknown": standing.unpriced,
+        "candidates": [_candidate(standing, target) for target in settings.targets],
+        "noise": _noise(standing),
+        "judged": _judged(standing),
+    }
+
+
+def overall(words: list[Word]) -> Word:
+    """Of several candidates: safe where at least one is, not safe where none is."""
+    if "safe" in words:
+        return "safe"
+    return "not_safe" if words and all(word == "not_safe" for word in words) else "not_yet_known"
+
+
+def _candidate(standing: Standing, target: str) -> dict[str, Any]:
+    return {
+        **standing.balances[target].said(),
+        "differences": differences(standing, target),
+        "losses": _losses(standing, target),
+        "failures": _failures(standing, target),
+    }
+
+
+# --- pairs worth reading -------------------------------------------------------------------------
+
+
+def differences(standing: Standing, target: str, most: int = DIFFERENCES_MAX) -> list[dict[str, Any]]:
+    """The worst first: by how much the candidate fell behind, over the measures that decide."""
+    ranked = []
+    for pairing in standing.pairings(target):
+        scores = pairing.scores(standing.settings)
+        behind = {name: one - other for name, (one, other) in scores.items() if one - other > ENOUGH}
+        weight = sum([gap for name, gap in behind.items() if name in standing.settings.deciding])
+        if weight > 0:
+            ranked.append((weight, pairing, behind))
+    ranked.sort(key=lambda row: (-row[0], row[1].n))
+    return [_shown(pairing, behind, standing) for _, pairing, behind in _varied(ranked)[:most]]
+
+
+def _varied(
+    ranked: list[tuple[float, Pairing, dict[str, float]]],
+) -> list[tuple[float, Pairing, dict[str, float]]]:
+    """The same, those first that fail in a way not yet seen: eight alike teach less than one of each."""
+    first: list[tuple[float, Pairing, dict[str, float]]] = []
+    more: list[tuple[float, Pairing, dict[str, float]]] = []
+    seen = Counter[tuple[str, ...]]()
+    for row in ranked:
+        way = tuple(sorted(row[2]))
+        (first if seen[way] < 2 else more).append(row)
+        seen[way] += 1
+    return [*first, *more]
+
+
+def _shown(pairing: Pairing, behind: Mapping[str, float], standing: Standing) -> dict[str, Any]:
+    scores = standing.scores.get((pairing.n, pairing.answer.by), {})
+    return {
+        "recording": pairing.recording.id,
+        "group": pairing.recording.group or None,
+        "behind": {name: round(gap, 4) for name, gap in behind.items()},
+        "titles": [MEASURES[name].title for name in behind],
+        "asked": _cut(_question(pairing.request)),
+        "incumbent": _answer(pairing.recorded),
+        "candidate": _answer(pairing.answered),
+        "notes": {name: score.note for name, score in scores.items() if score.note and name in behind},
+    }
+
+
+def _question(request: Request) -> str:
+    """What the model had before it last: a tool's result, or what the user said."""
+    last = request.messages[-1] if request.messages else None
+    if last is not None and last.role == "tool":
+        results = [text_of_result for part in last.parts if (text_of_result := _result(part))]
+        return f"{question(request)}\n\n[the tool said] " + " ".join(results)
+    return question(request)
+
+
+def _result(part: Any) -> str:
+    return "".join([inner.text for inner in getattr(part, "parts", ()) if hasattr(inner, "text")])
+
+
+def _answer(said: Reply | Fault) -> dict[str, Any]:
+    if isinstance(said, Fault):
+        return {"fault": said.kind, "text": _cut(said.message), "calls": []}
+    stop = said.choices[0].stop if said.choices else None
+    return {
+        "text": _cut(text(said)),
+        "calls": [_call(call) for call in calls(said)],
+        "stop": stop.reason if stop is not None else None,
+    }
+
+
+def _call(call: ToolCall) -> str:
+    return _cut(f"{call.name}({call.arguments})")
+
+
+def _cut(said: str) -> str:
+    return said if len(said) <= TEXT_CHARS_MAX else said[:TEXT_CHARS_MAX] + " ..."
+
+
+# --- the rest ------------------------------------------------------------------------------------
+
+
+def _losses(standing: Standing, target: str) -> list[dict[str, Any]]:
+    """The commonest; `messages[3]` and `messages[7]` are one place."""
+    count: Counter[tuple[str, str]] = Counter()
+    for pairing in standing.pairings(target):
+        count.update({(PLACES.sub("[]", path), kind) for path, kind in pairing.answer.lost})
+    return [
+        {"path": path, "kind": kind, "recordings": n} for (path, kind), n in count.most_common(LOSSES_MAX)
+    ]
+
+
+def _failures(standing: Standing, target: str) -> dict[str, int]:
+    """Fault -> how many answers were that."""
+    kinds = Counter(p.answer.recording.fault for p in standing.pairings(target) if p.answer.recording.fault)
+    return dict(kinds.most_common())
+
+
+def _noise(standing: Standing) -> dict[str, float]:
+    """How often the incumbent, asked again, agrees with itself, by measure."""
+    if not standing.settings.anew:
+        return {}
+    first = next(iter(standing.balances.values()))
+    names = [name for name, row in MEASURES.items() if row.kind == "two"]
+    means = {name: first.means[name] for name in names if name in first.means}
+    return {name: mean.incumbent / mean.blocks for name, mean in means.items() if mean.blocks}
+
+
+def _judged(standing: Standing) -> dict[str, Any]:
+    settings = standing.settings
+    return {
+        "alpha": settings.alpha,
+        "seed": settings.seed,
+        "until": settings.until,
+        "anew": settings.anew,
+        "deciding": settings.deciding,
+        "judge": settings.judge,
+        "scorer": settings.scorer,
+        "embedder": settings.embedder,
+        "left_out": {why: {"count": n, "says": LEFT_OUT[why]} for why, n in settings.left_out.items()},
+        "remarks": list(_remarks(standing)),
+    }
+
+
+def _remarks(standing: Standing) -> Iterator[str]:
+    settings = standing.settings
+    for mend in sorted(set(settings.unmeasured.values())):
+        names = [MEASURES[name].title for name, how in settings.unmeasured.items() if how == mend]
+        yield f"Not measured: {', '.join(names)}. To measure it: {mend}."
+    for name, count in settings.rare.items():
+        yield (
+            f"{MEASURES[name].title} applies to only {count:,} of {len(standing.recordings):,} recordings: "
+            f"shown, and decides nothing. --margin {name}=0.01 lets it decide."
+        )
+    if "tools" in settings.deciding and not settings.anew:
+        yield (
+            "Same tools is counted against the recorded answer as if the incumbent always called the same. "
+            "--anew 1 asks it again and takes its own variation into account."
+        )
+    if not settings.anew:
+        yield "Times are of another hour than the incumbent's recorded ones; --anew compares the same hour."
+    if len(settings.targets) > 1:
+        yield f"The level is divided by the {len(settings.targets)} candidates."
