@@ -6,9 +6,9 @@ import pytest
 from fungible.faults import Fault
 from fungible.money import Price
 from fungible.recording import Recording
+from fungible.switch.agenda import planned
 from fungible.switch.forecast import Purse, forecast, usage_of
 from fungible.switch.measures import MEASURES
-from fungible.switch.agenda import planned
 from fungible.switch.runs import Settings
 from fungible.switch.sample import blocks, sampled
 from tests.rehearsing import recorded

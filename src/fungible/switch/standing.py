@@ -7,10 +7,10 @@ see the same. A block is taken into the balances when all of it is there, in the
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from .balance import Balance
 from .pairing import Pairing
 from .runs import Answer, Control, Line, Probe, Run, Score
 from .sample import blocks, drawn
-from .balance import Balance
 
 
 class Item(NamedTuple):

@@ -15,9 +15,9 @@ from ...faults import Fault
 from ...money import NANO, usd
 from ...recordings import Recordings
 from ...statement import moment_ms
+from ...switch.agenda import RECORDINGS_MAX, planned
 from ...switch.findings import said
 from ...switch.forecast import Forecast
-from ...switch.agenda import RECORDINGS_MAX, planned
 from ...switch.rehearsal import ENDINGS, Progress, Rehearsal
 from ...switch.runs import Run, Settings, fresh_name
 from ..options import config_option, json_option, load
