@@ -3,6 +3,8 @@
 What is walked are the types of the installed SDKs, so a new version that brings a field is asked about it.
 """
 
+import json
+
 import msgspec
 import pytest
 from pydantic import BaseModel, TypeAdapter
@@ -11,14 +13,14 @@ from fungible.dialects import DIALECTS
 
 from .coverage import page, types
 from .coverage.specimens import Walk
-from .coverage.verdicts import SILENT, Remembering, verdict
-from .coverage.walked import KINDS, specimens, walked
+from .coverage.verdicts import SILENT, Remembering, Streaming, verdict
+from .coverage.walked import KINDS, specimens, walked, wire_bytes
 
 NAMES = sorted(DIALECTS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("source", NAMES)
+@pytest.mark.parametrize("source", sorted(types.SOURCES))
 def test_every_field_is_carried_or_its_loss_is_told(source: str, kind: str) -> None:
     rows, problems = walked(source, kind)
     assert rows
@@ -33,6 +35,14 @@ def test_within_a_dialect_every_field_is_moved_as_it_stands(source: str) -> None
         model = specimen.body.get("model")
         moved = spoken.readdress(body, spoken.peek(body), model or "m-1", False)
         assert msgspec.json.decode(moved) == specimen.body, specimen.field
+
+
+@pytest.mark.parametrize("source", NAMES)
+def test_within_a_dialect_every_event_is_moved_as_it_stands(source: str) -> None:
+    for body in {json.dumps(specimen.body) for specimen in specimens(source, "stream")}:
+        wire = wire_bytes(source, json.loads(body))
+        watch = DIALECTS[source].watch(True)
+        assert watch.feed(wire) + watch.end() == wire, body
 
 
 def test_the_page_is_current() -> None:
@@ -61,3 +71,14 @@ def test_a_writer_that_forgets_a_field_is_silent() -> None:
     words = Forgetting("openai.chat", "anthropic.messages", "request")
     found = {s.field: verdict(s, words).mark for s in specimens("openai.chat", "request")}
     assert [field for field, mark in found.items() if mark == SILENT] == ["temperature"]
+
+
+def test_a_reader_that_forgets_a_field_of_an_event_is_silent() -> None:
+    class Forgetting(Streaming):
+        def outcome(self, body):
+            forgot = [{n: v for n, v in frame.items() if n != "system_fingerprint"} for frame in body]
+            return super().outcome(forgot)
+
+    words = Forgetting("openai.chat", "anthropic.messages", "stream")
+    found = {s.field: verdict(s, words).mark for s in specimens("openai.chat", "stream")}
+    assert [field for field, mark in found.items() if mark == SILENT] == ["system_fingerprint"]

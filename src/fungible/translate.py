@@ -10,7 +10,8 @@ It must not know a dialect by name, keep anything between two calls, or let a lo
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import TypeAlias
 
 import msgspec
@@ -19,6 +20,7 @@ from .dialects import EMBEDDINGS, dialect, embeddings_of
 from .dialects.base import Dialect, Quirks
 from .events import Begin, Failed, StreamEvent
 from .faults import Fault
+from .frames.eventstream import FrameReader as BinaryReader
 from .frames.sse import FrameReader
 from .ir import Json
 from .losses import Loss, Report
@@ -213,25 +215,44 @@ def _stream(body: Json, source: Dialect, target: Dialect, model: str | None, _: 
     events = reader.feed(wire) + reader.end()
     made = target.stream_writer(report, True).write([_renamed(event, model) for event in events])
     text = made.decode() if _is_text(target) else base64.b64encode(made).decode()
-    if _is_text(source) and any(isinstance(event, Failed) for event in events):
-        return text, report.losses + _unsaid_by_errors(wire, made.decode("utf-8", "replace"))
+    if any(isinstance(event, Failed) for event in events):
+        errors = _errors_in(wire) if _is_text(source) else _exceptions_in(wire)
+        return text, report.losses + _unsaid_by(errors, made.decode("utf-8", "replace"))
     return text, report.losses
 
 
-def _unsaid_by_errors(wire: bytes, made: str) -> list[Loss]:
-    """An error inside a stream is read for its kind and its words, like any other."""
-    losses = []
+def _errors_in(wire: bytes) -> Iterator[dict[str, Json]]:
+    """What holds an error: an event, or the whole answer that stands in one."""
     lined = wire[:1] == b"{"
     for data in wire.split(b"\n") if lined else [data for _, data in FrameReader().feed(wire)]:
-        if b'"error"' in data:
-            try:
-                said = msgspec.json.decode(data)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                continue
-            if isinstance(said, dict) and said.get("error"):
-                told = [(name, value) for name, value in said.items() if name not in WORDS_OF_ERRORS]
-                losses += [loss for name, value in told for loss in _unsaid(value, name, [made])]
-    return losses
+        for said in _object(data) if b'"error"' in data else ():
+            yield from [v for v in (said, *said.values()) if isinstance(v, dict) and _tells_error(v)][:1]
+
+
+def _tells_error(said: dict[str, Json]) -> bool:
+    return bool(said.get("error")) or said.get("type") == "error"
+
+
+def _exceptions_in(wire: bytes) -> Iterator[dict[str, Json]]:
+    with suppress(Fault):  # it failed for being no frame, and says nothing
+        for frame in BinaryReader().feed(wire):
+            if frame.kind != "event":
+                yield from _object(frame.payload)
+
+
+def _object(data: bytes) -> list[dict[str, Json]]:
+    """None where it is no object."""
+    try:
+        said = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return []
+    return [said] if isinstance(said, dict) else []
+
+
+def _unsaid_by(errors: Iterable[dict[str, Json]], made: str) -> list[Loss]:
+    """An error inside a stream is read for its kind and its words, like any other."""
+    told = [(name, value) for said in errors for name, value in said.items() if name not in WORDS_OF_ERRORS]
+    return [loss for name, value in told for loss in _unsaid(value, name, [made])]
 
 
 def _error(body: Json, source: Dialect, target: Dialect, _: str | None, __: Quirks) -> _Made:

@@ -1,11 +1,13 @@
 """`docs/coverage.md`: what survives between any two dialects, written from the walk."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 from fungible.dialects import DIALECTS
 
+from .types import SOURCES, spoken
 from .verdicts import Verdict
 from .walked import KINDS, Row, walked
 
@@ -16,7 +18,8 @@ HEAD = """# Coverage
 
 What becomes of every field of every dialect in every other. This page is written by `make coverage-page`, from the
 types of the official SDKs: each field and each word that may stand in it is put into the smallest body that can hold
-it, the body is translated, and what came out is watched. [The test](../tests/test_coverage.py) fails on a value that
+it, the body is translated, and what came out is watched. Of a stream it is each field of each event, in the smallest stream
+that has such an event. [The test](../tests/test_coverage.py) fails on a value that
 is lost in silence, whatever this page says.
 
 | mark | meaning |
@@ -28,14 +31,18 @@ is lost in silence, whatever this page says.
 | `!` | refused: it is an error, and is told as one |
 
 Two marks: some words of the field, or some fields in it, the one; some the other. The codes of the losses beside them
-are those of [losses.md](losses.md). Within a dialect bytes are moved and nothing is lost.
+are those of [losses.md](losses.md). Within a dialect bytes are moved and nothing is lost. `mistral` is `openai.chat` as
+the types of Mistral's own SDK have it.
 """
+
+STEP = re.compile(r"\.(?![^(]*\))")
+"""What parts the steps of a path: a dot that stands in no event's name."""
 
 MARKS = {"carried": "=", "approximated": "~", "changed": "~", "dropped": "-", "implied": "·", "refused": "!"}
 
 
 def written() -> str:
-    return "\n".join([HEAD, *_summary(), *[line for name in DIALECTS for line in _dialect(name)]])
+    return "\n".join([HEAD, *_summary(), *[line for name in SOURCES for line in _dialect(name)]])
 
 
 def _summary() -> Iterator[str]:
@@ -44,11 +51,11 @@ def _summary() -> Iterator[str]:
     for kind in KINDS:
         yield f"| {kind}, from \\ to | of | " + " | ".join(DIALECTS) + " |"
         yield "|---|---|" + "---|" * len(DIALECTS)
-        for source in DIALECTS:
+        for source in SOURCES:
             rows, _ = walked(source, kind)
             told = {t: Counter(row.verdicts[t].mark for row in rows) for t in DIALECTS}
             cells = [
-                "all" if target == source else str(told[target]["carried"] + told[target]["implied"])
+                "all" if target == spoken(source) else str(told[target]["carried"] + told[target]["implied"])
                 for target in DIALECTS
             ]
             yield f"| {source} | {len(rows)} | " + " | ".join(cells) + " |"
@@ -56,7 +63,7 @@ def _summary() -> Iterator[str]:
 
 
 def _dialect(source: str) -> Iterator[str]:
-    targets = [name for name in DIALECTS if name != source]
+    targets = [name for name in DIALECTS if name != spoken(source)]
     for kind in KINDS:
         yield f"## {source}, {kind}\n"
         yield "| field | " + " | ".join(targets) + " |"
@@ -72,7 +79,7 @@ def _grouped(rows: tuple[Row, ...], depth: int = 1) -> dict[str, list[Row]]:
     """By the field that holds them, as high as all that it holds fare alike, or stand deep."""
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        groups[".".join(row.specimen.field.split(".")[:depth])].append(row)
+        groups[".".join(STEP.split(row.specimen.field)[:depth])].append(row)
     found: dict[str, list[Row]] = {}
     for field, held in groups.items():
         fates = {tuple((m.mark, m.why) for m in row.verdicts.values() if m.mark != "implied") for row in held}

@@ -9,7 +9,7 @@ A type that holds itself is entered once on each way down. Nothing here knows a 
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 Schema = dict[str, Any]
@@ -48,12 +48,18 @@ Put = Callable[[Any], Any]
 
 
 class Walk:
-    """One type. `values` are likely values by name, or by the end of a field's path, before `VALUES`."""
+    """One type. `values` are likely values by name, or by the end of a field's path, before `VALUES`.
 
-    def __init__(self, schema: Schema, values: dict[str, Any] | None = None) -> None:
+    `passed`: the ends of paths that are not entered.
+    """
+
+    def __init__(
+        self, schema: Schema, values: dict[str, Any] | None = None, passed: Iterable[str] | None = None
+    ) -> None:
         self.root = schema
         self.defs: dict[str, Schema] = schema.get("$defs", {})
         self.values = VALUES | (values or {})
+        self.passed = frozenset(passed or ())
 
     def specimens(self) -> Iterator[Specimen]:
         """Each once: where a type is one of several that have a field alike, it is one field."""
@@ -110,6 +116,8 @@ class Walk:
         least = self.least(schema, field, inside)
         for name, inner in held.items():
             path = f"{here}.{name}" if here else name
+            if self.passed and not self.passed.isdisjoint(ends_of(path)):
+                continue
             yield from self._walk(
                 inner, path, (*steps, name), lambda value, name=name: put({**least, name: value}), inside
             )

@@ -7,6 +7,7 @@ least that stands there whatever else is tried.
 
 from typing import Any
 
+from . import streams
 from .specimens import Specimen
 
 PNG = "iVBORw0KGgoAAAANSUhEUg=="
@@ -58,6 +59,22 @@ CONVERSE_TOOL = {"toolSpec": {"name": "look", "inputSchema": {"json": {"type": "
 CALLED = {"name": "look", "arguments": "{}"}
 COHERE_CALL = {"id": "call_1", "type": "function", "function": CALLED}
 
+FIRST = dict.fromkeys(
+    ("index", "output_index", "content_index", "summary_index", "annotation_index", "command_index"), 0
+)
+"""Events are of the first part of the first item."""
+
+MISTRAL_PARTS: dict[str, Any] = {
+    "function.arguments": "{}",
+    "tool_calls[]": {"id": "call_1", "function": CALLED},
+    "image_url": "https://example.com/a.png",
+    "document_url": "https://example.com/a.pdf",
+    "input_audio": WAV,
+    "tool_choice": "auto",
+    "tool_choice.type": "function",
+    "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}},
+}
+
 VALUES: dict[Key, dict[str, Any]] = {
     ("openai.chat", "request"): {
         "input_audio.data": WAV,
@@ -103,6 +120,56 @@ VALUES: dict[Key, dict[str, Any]] = {
     ("bedrock.converse", "request"): CONVERSE_PARTS | {"toolConfig": {"tools": [CONVERSE_TOOL]}},
     ("bedrock.converse", "response"): CONVERSE_PARTS,
     ("openai.responses", "response"): {"usage.input_tokens": 30, "created_at": 1_700_000_000},
+    ("openai.chat", "stream"): FIRST
+    | {"tool_calls[]": {"index": 0, "id": "call_1", "function": {"name": "look", "arguments": ""}}},
+    ("openai.responses", "stream"): FIRST
+    | {
+        "usage.input_tokens": 30,
+        "created_at": 1_700_000_000,
+        "response.output": [],
+        "steer.message": "another message",
+    },
+    ("anthropic.messages", "stream"): FIRST
+    | {
+        "message(message).content": [],
+        "(message_delta).delta": {"stop_reason": "end_turn"},
+        "source(base64).data": PNG,
+    },
+    ("gemini.generate_content", "stream"): GEMINI_PARTS
+    | FIRST
+    | {"partialArgs[]": {"jsonPath": "$.city"}, "jsonPath": "$.city"}
+    | {"candidates[]": {"content": {"role": "model", "parts": [{"text": "Hello"}]}}},
+    ("bedrock.converse", "stream"): CONVERSE_PARTS | {"contentBlockIndex": 0, "originalStatusCode": 418},
+    ("ollama.chat", "stream"): {"role": "assistant"},
+    ("mistral", "request"): MISTRAL_PARTS
+    | {"messages[]": {"role": "user", "content": "Hello"}, "tools[](function)": FUNCTION},
+    ("mistral", "response"): MISTRAL_PARTS
+    | FIRST
+    | {
+        "choices[]": {
+            "index": 0,
+            "message": {"role": "assistant", "content": "Hello"},
+            "finish_reason": "stop",
+        },
+    },
+    ("mistral", "stream"): MISTRAL_PARTS | FIRST,
+    ("cohere.chat", "stream"): FIRST
+    | {f"({frame['type']})": frame for frame in streams.COHERE.values()}
+    | {
+        "(content-delta)": streams.COHERE["delta"],
+        "(tool-call-delta)": streams.COHERE_MORE,
+        "(citation-start)": streams.COHERE_CITED,
+        "(content-start).delta": {"message": {"content": {"type": "text", "text": ""}}},
+        "(content-delta).delta": {"message": {"content": {"text": "Hello"}}},
+        "(tool-call-start).delta": {"message": {"tool_calls": COHERE_CALL}},
+        "(tool-call-delta).delta": {"message": {"tool_calls": {"function": {"arguments": "{}"}}}},
+        "(citation-start).delta": {"message": {"citations": {"start": 0, "end": 5, "text": "Hello"}}},
+        "(citation-start).delta.message.citations": {"start": 0, "end": 5, "text": "Hello"},
+        "tool_calls(function)": COHERE_CALL,
+        "tool_calls(function).function": CALLED,
+        "billed_units.input_tokens": 3,
+        "billed_units.output_tokens": 3,
+    },
 }
 
 AROUND: dict[Key, dict[str, Any]] = {
@@ -136,11 +203,50 @@ def settle(source: str, kind: str, specimen: Specimen) -> Specimen:
     return specimen
 
 
+WHOLE = "told again at the end, and walked where it is (response.completed)"
+PASSED: dict[Key, dict[str, str]] = {
+    ("openai.responses", "stream"): {
+        **{
+            f"(response.{kind}).response.{field}": WHOLE
+            for kind in ("created", "in_progress", "queued", "incomplete", "failed")
+            for field in ("output", "instructions", "tools")
+        },
+        **{
+            f"(response.{kind}).response.{field}": "an answer that has begun has neither ended nor failed"
+            for kind in ("created", "in_progress", "queued")
+            for field in ("error", "status")
+        },
+    },
+}
+"""What is not entered, for it is walked elsewhere: the end of a field's path -> why."""
+
+SYNONYMS: dict[Key, dict[str, str]] = {
+    ("mistral", "request"): {
+        "tool_choice = 'required'": "means what 'any' does (API reference, tool_choice)"
+    },
+    ("openai.responses", "stream"): {"(response.output_item.added)": "an item that begins is in progress"},
+}
+"""Words that may come out as another does."""
+
+FAILED = "an answer that failed is read as the error it is, and told as one"
 REFUSED: dict[Key, dict[str, str]] = {
     ("openai.responses", "response"): {
-        "error": "an answer that failed is read as the error it is, and told as one",
+        "error": FAILED,
         "status = 'failed'": "likewise",
     },
+    ("openai.responses", "stream"): {
+        "(response.failed)": FAILED,
+        "(error)": FAILED,
+        "(response.completed).response.error": FAILED,
+        "(response.completed).response.status = 'failed'": "likewise",
+        "(response.incomplete).response.error": FAILED,
+        "(response.incomplete).response.status = 'failed'": "likewise",
+    },
+    ("bedrock.converse", "stream"): {
+        f"{name}Exception": FAILED
+        for name in ("internalServer", "modelStreamError", "validation", "throttling", "serviceUnavailable")
+    },
+    ("cohere.chat", "stream"): {"(message-end).delta.error": FAILED},
 }
 """Bodies of the SDK's types that a reader refuses: the beginning of a field's path, or a word -> why."""
 

@@ -3,6 +3,7 @@
 They are the very types that the installed packages define, so a field that a new version brings is walked at once.
 """
 
+import re
 from collections.abc import Callable
 from functools import cache
 from inspect import signature
@@ -12,6 +13,8 @@ import mistralai.client.models as mi
 from cohere.v2.client import V2Client
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, PydanticOmit
+
+from fungible.dialects import DIALECTS
 
 from .. import sdk_types
 from .specimens import Schema
@@ -32,17 +35,47 @@ def schema(dialect: str, kind: str) -> Schema:
     if dialect == "bedrock.converse":
         return converse(kind)
     adapter = MORE.get((dialect, kind)) or sdk_types.TYPES[dialect, kind]
-    return adapter.json_schema(by_alias=True, schema_generator=AsSchema)
+    told = adapter.json_schema(by_alias=True, schema_generator=AsSchema)
+    return sent(told) if dialect in SPEAKS else told
+
+
+OURS = re.compile(r"/(Unset|Unknown\w+)$")
+"""Names of types that are an SDK's own way of telling what it was not given, or does not know yet."""
+
+
+def sent(value: Any) -> Any:
+    """A schema as bodies follow it: an SDK sends its words for what an object is, though nobody has to give them."""
+    if isinstance(value, list):
+        return [
+            sent(inner)
+            for inner in value
+            if not (isinstance(inner, dict) and OURS.search(inner.get("$ref", "")))
+        ]
+    if not isinstance(value, dict):
+        return value
+    for choice in value.get("anyOf", ()):
+        if "const" in choice and choice["const"] == value.get("default"):
+            return choice
+    return {name: sent(inner) for name, inner in value.items()}
 
 
 MORE: dict[tuple[str, str], TypeAdapter[Any]] = {
     ("mistral", "request"): TypeAdapter(mi.ChatCompletionRequest),
     ("mistral", "response"): TypeAdapter(mi.ChatCompletionResponse),
+    ("mistral", "stream"): TypeAdapter(mi.CompletionChunk),
 }
 """A provider's own SDK, for a provider that speaks a dialect with quirks."""
 
 SPEAKS = {"mistral": "openai.chat"}
 """The dialect of a provider in `MORE`."""
+
+SOURCES = (*DIALECTS, *SPEAKS)
+"""Whose types are walked."""
+
+
+def spoken(source: str) -> str:
+    """The dialect of a source."""
+    return SPEAKS.get(source, source)
 
 
 # --- botocore ------------------------------------------------------------------------------------

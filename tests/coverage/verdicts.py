@@ -13,14 +13,34 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import msgspec
+
 from fungible.faults import Fault
 from fungible.losses import Loss
 from fungible.translate import Translation, translate
 
-from ..silence import GONE, Leaf, at, carried, covered, excepted, in_camel_case, replaced, says_nothing
+from ..silence import (
+    GONE,
+    Leaf,
+    Steps,
+    at,
+    carried,
+    covered,
+    excepted,
+    in_camel_case,
+    is_padding,
+    leaves,
+    replaced,
+    says_nothing,
+)
+from ..silence_streams import grown, stream_of
+from ..stream_paths import ALIAS
+from . import streams
 from .specimens import Specimen
 
 SILENT, REFUSED = "silent", "refused"
+PRESENT = ({}, "NULL_VALUE")
+"""An empty object, and a word beside which there is no other, say no more than that they are there."""
 
 
 class Verdict(NamedTuple):
@@ -50,27 +70,84 @@ class Remembering:
         found = self.outcome(body)
         return found if isinstance(found, Translation) else None
 
+    def stands(self, specimen: Specimen) -> tuple[Any, Leaf, str]:
+        """The object that is read, the leaf in it, and the path that a loss of it has."""
+        leaf = Leaf(specimen.steps, at(specimen.body, specimen.steps))
+        return specimen.body, leaf, leaf.path
+
+    def comes_back(self, leaf: Leaf, done: Translation) -> bool:
+        return there(done.body, leaf)
+
+    def told_again(self, specimen: Specimen, path: str) -> bool:
+        """Whether the body says so in another place, too."""
+        return False
+
+
+class Streaming(Remembering):
+    """The same for streams. A body is its frames; a path is one in the answer that they add up to."""
+
+    def outcome(self, body: Any) -> Translation | Fault:
+        found = super().outcome(streams.wire(self.source, body))
+        if isinstance(found, Translation):
+            found = msgspec.structs.replace(
+                found, losses=tuple(msgspec.structs.replace(x, path=grown(x.path)) for x in found.losses)
+            )
+        return found
+
+    def stands(self, specimen: Specimen) -> tuple[Any, Leaf, str]:
+        frame, steps = self._inside(specimen.body[specimen.steps[0]], specimen.steps[1:])
+        leaf = Leaf(steps, at(frame, steps))
+        return frame, leaf, grown(ALIAS[self.source](frame, leaf.path))
+
+    def comes_back(self, leaf: Leaf, done: Translation) -> bool:
+        return any(there(frame, leaf) for _, frame in stream_of(done.body).frames.values())
+
+    def told_again(self, specimen: Specimen, path: str) -> bool:
+        value = at(specimen.body, specimen.steps)
+        if specimen.steps[1:] == ("type",):
+            return True  # it says what the event is, and its other leaves what that says
+        for n, body in enumerate(specimen.body):
+            frame, _ = self._inside(body, tuple(body)[:1])
+            told = leaves(frame) if n != specimen.steps[0] else ()
+            if any(grown(ALIAS[self.source](frame, x.path)) == path and x.value == value for x in told):
+                return True
+        return False
+
+    def _inside(self, frame: Any, steps: Steps) -> tuple[Any, Steps]:
+        """A binary frame's payload, without its name."""
+        return (frame[steps[0]], steps[1:]) if self.source == "bedrock.converse" else (frame, steps)
+
+
+def remembering(source: str, target: str, kind: str) -> Remembering:
+    return (Streaming if kind == "stream" else Remembering)(source, target, kind)
+
 
 def verdict(specimen: Specimen, words: Remembering) -> Verdict:
     done = words.outcome(specimen.body)
     if isinstance(done, Fault):
         return Verdict(REFUSED, f"{done.path}: {done.message}")
-    leaf = Leaf(specimen.steps, at(specimen.body, specimen.steps))
-    loss = nearest(leaf.path, done.losses)
-    if covered(leaf.path, done.losses):
+    held, leaf, path = words.stands(specimen)
+    whole = Leaf(specimen.steps, leaf.value)
+    loss = nearest(path, done.losses)
+    if covered(path, done.losses):
         return Verdict(loss.kind, loss.why) if loss else Verdict("dropped", "unknown_field")
-    if words.source == words.target and comes_back(leaf, done.body):
+    if words.source == words.target and words.comes_back(leaf, done):
         return Verdict("carried")
-    if carried(specimen.body, leaf, words, done) or (leaf.value == {} and is_there(specimen, words, done)):
+    if carried(specimen.body, whole, words, done) or (
+        leaf.value in PRESENT and is_there(specimen, words, done)
+    ):
         return Verdict(loss.kind, loss.why) if loss else Verdict("carried")
-    if loss and loss.kind == "approximated" and in_camel_case(loss.path) == in_camel_case(leaf.path):
+    if loss and loss.kind == "approximated" and in_camel_case(loss.path) == in_camel_case(path):
         return Verdict(loss.kind, loss.why)  # the nearest word is the same for every other word, too
-    if leaf.value == [] or says_nothing(leaf.value, leaf.steps) or excepted(specimen.body, leaf, words, done):
+    says_little = (
+        leaf.value == [] or says_nothing(leaf.value, leaf.steps) or is_padding(leaf.value, leaf.steps)
+    )
+    if says_little or excepted(held, leaf, words, done) or words.told_again(specimen, path):
         return Verdict(loss.kind, loss.why) if loss else Verdict("implied")
     return Verdict(SILENT)
 
 
-def comes_back(leaf: Leaf, body: Any) -> bool:
+def there(body: Any, leaf: Leaf) -> bool:
     try:
         return bool(at(body, leaf.steps) == leaf.value)
     except (KeyError, IndexError, TypeError):
@@ -78,7 +155,7 @@ def comes_back(leaf: Leaf, body: Any) -> bool:
 
 
 def is_there(specimen: Specimen, words: Remembering, done: Translation) -> bool:
-    """An empty object says no more than that it is there."""
+    """Whether it makes a difference."""
     other = words.translate(replaced(specimen.body, specimen.steps, GONE))
     return other is not None and (other.body, other.path) != (done.body, done.path)
 

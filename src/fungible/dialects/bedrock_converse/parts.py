@@ -145,6 +145,8 @@ def _bytes(block: Block, at: str) -> str | None:
 
 
 def _image(block: Block, at: str) -> Part | None:
+    if "error" in block:  # in its place: the image that there would have been
+        return None
     media_type, data = IMAGES.get(need(block, "format", str, at)), _bytes(block, at)
     if media_type is None or data is None:
         return None

@@ -174,7 +174,8 @@ class Writer:
 
     def _text(self, event: TextDelta, out: list[bytes]) -> None:
         if event.logprobs is not None:
-            self._lose(self._report.path(Choice(at="choices[0]"), "logprobs"), "logprobs")
+            at = f"{self._report.names.get('choices', 'choices')}[0]"
+            self._lose(self._report.path(Choice(at=at), "logprobs"), "logprobs")
         self._grow(event.index, event.text, out, Text(text=""))
 
     def _grow(self, index: int, text: str, out: list[bytes], of: Part) -> None:

@@ -213,7 +213,7 @@ class Writer:
 
     def _at(self) -> str:
         """Where the source's only choice stands, for the paths of losses."""
-        return self._report.names.get("choices", "choices[0]")
+        return f"{self._report.names.get('choices', 'choices')}[0]"
 
     def _thought(self, event: ThinkingDelta, out: list[bytes]) -> None:
         held = self._part(event.index, Thinking)

@@ -34,6 +34,7 @@ NAMES: dict[str, str] = {
     "Stop.raw": "done_reason",
     "input_tokens": "prompt_eval_count",
     "output_tokens": "eval_count",
+    "Choice.logprobs": "logprobs",
 }
 
 QUIRKS: dict[str, str] = {

@@ -243,9 +243,10 @@ def settle(body: Wire, fields: Wire) -> Wire:
         ):
             item = body["output"][int(head[7:])]
             inner, dot, last = tail.partition("].")
-            if dot and inner.startswith("content[") and inner[8:].isdecimal():
-                if int(inner[8:]) < len(item.get("content") or ()):
-                    item["content"][int(inner[8:])][last] = value
+            pieces, bracket, n = inner.partition("[")
+            if dot and bracket and n.isdecimal():
+                if int(n) < len(item.get(pieces) or ()):
+                    item[pieces][int(n)][last] = value
             else:
                 item[tail] = value
         else:

@@ -40,7 +40,7 @@ from ..failures import broken_event, cut_short
 from .errors import fault_inside
 from .items import assistant, call, citation, model_said, reasoning
 from .names import CALLS, NAME, OURS, ours
-from .reply import as_seconds, as_text, ending, unlike
+from .reply import CUT_OFF, as_seconds, as_text, ending, unlike
 from .usage import read_usage
 
 _replace = msgspec.structs.replace
@@ -210,6 +210,10 @@ class Reader:
                 self._whole(number, node, out)
         for item in self._items.values():
             self._close(item, out)
+        status = response.get("status")
+        if type(status) is str and status in CUT_OFF:  # the event says that it is there
+            response = {**response, "status": None}
+            self._late["status"] = status
         stop, fields = ending(response, self._parts)
         tier = response.get("service_tier")
         if tier == self._late.pop("service_tier", None) or not tier:
@@ -315,7 +319,7 @@ class Reader:
         for name, value in node.items() if item.kind is not None and ("whole", 0) not in item.pieces else ():
             if value is None or name in _TOLD or (name, value) == ("status", "completed"):
                 continue
-            if item.node.get(name) != value:
+            if item.node.get(name) != value or name == "status":
                 self._late[f"{item.at}.{name}"] = value
 
     def _told(self, item: _Item, field: str, node: Wire, out: list[StreamEvent]) -> None:
@@ -323,12 +327,13 @@ class Reader:
             piece = item.pieces.get((field, i)) or self._begin_piece(item, field, i, value, out)
             if type(value) is dict:
                 self._rest(piece, value.get("refusal" if type(piece.part) is Refusal else "text"), out)
-                self._cite(piece, value, f"{item.at}.{field}[{i}]", out)
+                self._beside(piece, value, f"{item.at}.{field}[{i}]", out)
 
     def _whole(self, number: int, node: Wire, out: list[StreamEvent]) -> None:
         """An item that comes complete."""
         item = self._items[number] = _Item(node, number)
         told = model_said(node, item.at, self._parts[-1] if self._parts else None)
+        odds = dict(told.odds)
         for n, part in enumerate(told.parts):
             piece = self._open(item, ("whole", n), _bare(part), out)
             match part:
@@ -338,6 +343,8 @@ class Reader:
                     self._grow(piece, arguments, out)
                 case _:
                     pass
+            if n in odds:
+                self._grow(piece, "", out, {"content": odds[n], "refusal": None})
             if type(part) is Text:
                 out += [CitationDelta(cited, piece.index) for cited in part.citations]
             if type(part) is Thinking and part.signature:
@@ -388,16 +395,23 @@ class Reader:
         if item.kind in ("message", "reasoning") and ("content", n) not in item.pieces:
             piece = self._begin_piece(item, "content", n, value, out)
             self._rest(piece, value.get("text") or value.get("refusal"), out)
+            self._beside(piece, value, f"{item.at}.content[{n}]", out)
 
     def _part_done(self, wire: Wire, out: list[StreamEvent]) -> None:
         value = need(wire, "part", dict, "")
         piece = self._piece(wire, "content", "content_index", str(value.get("type")), out)
         if piece is not None:
             self._rest(piece, value.get("refusal" if type(piece.part) is Refusal else "text"), out)
-            self._odds(piece, value, out)
-            self._cite(piece, value, f"output[{wire['output_index']}].content[{wire['content_index']}]", out)
+            self._beside(
+                piece, value, f"output[{wire['output_index']}].content[{wire['content_index']}]", out
+            )
             if type(piece.part) is not Thinking:
                 self._end(piece, out)
+
+    def _beside(self, piece: _Piece, value: Wire, at: str, out: list[StreamEvent]) -> None:
+        """What a part says beside its text, unless it was told before."""
+        self._odds(piece, value, out)
+        self._cite(piece, value, at, out)
 
     def _cite(self, piece: _Piece, value: Wire, at: str, out: list[StreamEvent]) -> None:
         cited = value.get("annotations")
@@ -455,6 +469,9 @@ class Reader:
         piece = self._piece(wire, "summary", "summary_index", "summary_text", out)
         if piece is not None and piece.open:
             self._thought(piece, wire, out)
+        if wire.get("status") not in (None, "completed"):
+            where = f"output[{wire['output_index']}].summary[{wire['summary_index']}]"
+            self._late[f"{where}.status"] = wire["status"]
 
     def _raw(self, wire: Wire, out: list[StreamEvent]) -> None:
         piece = self._piece(wire, "content", "content_index", "reasoning_text", out)

@@ -81,7 +81,7 @@ class _Part:
 class Writer:
     __slots__ = (
         "_begin", "_end", "_head", "_hot", "_items", "_last", "_over", "_part_said", "_parts", "_report",
-        "_said", "_sequence", "_started", "_usage", "_whole",
+        "_said", "_sequence", "_skipped", "_started", "_usage", "_whole",
     )  # fmt: skip
 
     def __init__(self, report: Report, usage: bool) -> None:
@@ -94,6 +94,7 @@ class Writer:
         self._sequence = 0
         self._items: list[_Item] = []
         self._parts: dict[int, _Part] = {}
+        self._skipped: set[int] = set()  # parts that have no place here
         self._whole: list[Part] = []  # every part as it began
         self._last: _Part | None = None  # begun last
         self._hot: _Part | None = None  # the text that is being written
@@ -174,7 +175,7 @@ class Writer:
         assert not isinstance(event, Begin | UsageSeen | NativeEvent | Done | Failed | End)
         held = self._parts.get(event.index)
         if held is None:
-            if isinstance(event, PartEnd):
+            if isinstance(event, PartEnd) or event.index in self._skipped:
                 return
             self._begin_part(_part_of(event), event.index, out)
             held = self._parts.get(event.index)
@@ -210,6 +211,7 @@ class Writer:
             return
         if not isinstance(part, Text | Refusal | Thinking | ToolCall):
             self._report.lose(part, None, "dropped", _LOST.get(type(part), "role"))
+            self._skipped.add(index)
             return
         self._whole.append(part)
         unmarked(part, self._report)
