@@ -124,10 +124,11 @@ def test_every_row_makes_a_whole_request(row: Provider, name: str) -> None:
     request = Request(model="some/model", messages=(Message(role="user", parts=(Text(text="Hello"),)),))
     body = dialect.write_request(request, Report(), made.quirks)
     outgoing = Outgoing(made.origin, made.path, made.head, body)
-    asked = outgoing.path if dialect.locate is not None else outgoing.body.decode()
+    asked = outgoing.path + outgoing.body.decode()
     assert "some%2Fmodel" in asked or '"some/model"' in asked
     assert outgoing.head.startswith(b"POST " + outgoing.path.encode() + b" HTTP/1.1\r\n")
-    assert outgoing.path.endswith(dialect.address("some/model"))
+    here = row.paths[name].path if row.paths else dialect.path
+    assert outgoing.path.endswith(here.replace("{model}", "some%2Fmodel"))
     if made.embedded:
         assert outgoing.head.count(b"\r\n") == 1
         return
@@ -150,9 +151,14 @@ def test_every_row_says_what_it_must(row: Provider) -> None:
     spoken = (*(DIALECTS[name] for name in row.dialects), *embeddings_of(*row.dialects))
     assert row.quirks <= {quirk for dialect in spoken for quirk in dialect.quirks}
     assert row.on_abandon in ("cancel", "drain")
+    for url in (row.base_url, *row.addresses.values()):
+        assert set(PLACEHOLDER.findall(url)) <= set(row.variables)
     assert set(PLACEHOLDER.findall(row.base_url)) == set(row.variables)
+    assert row.paths.keys() in (set(), set(row.dialects))
     assert all(re.fullmatch(r"[A-Z][A-Z0-9_]*", v) for v in (*row.env, *row.variables.values()))
-    assert row.local or row.env, "a hosted provider is switched on by a variable"
+    assert row.local or row.env or row.keyless[1] or row.signer == "sigv4-token", (
+        "a hosted provider is switched on by a variable"
+    )
     assert row.site.startswith("https://")
     assert not row.base_url.endswith("/")
     assert mend(row).endswith(".")
@@ -161,7 +167,7 @@ def test_every_row_says_what_it_must(row: Provider) -> None:
 def test_no_row_stands_twice() -> None:
     assert len(PROVIDERS) == len(ROWS)
     hosted = [row for row in ROWS if not row.local]
-    assert len({row.base_url for row in ROWS}) == len(ROWS)
+    assert len({(row.base_url, *row.paths.values()) for row in ROWS}) == len(ROWS)
     variables = [v for row in hosted for v in row.env]
     assert len(set(variables)) == len(variables), "a variable would switch on two providers"
 

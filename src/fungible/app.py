@@ -6,7 +6,7 @@ called about once a second: new keys, a changed configuration, prices that have 
 """
 
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +18,7 @@ from . import config as configuration
 from .account import Key, Opened, Settled
 from .call import Local
 from .config import Config
+from .config.credentials import Renewed
 from .faults import Fault
 from .fleet.embedded import Embedded
 from .front import Front
@@ -38,6 +39,7 @@ PINNED = ("host", "port", "admin_port", "workers", "state", "durable", "body_byt
 FOLD_IDLE_S = 10.0  # without a call for this long, the journal is folded
 FOLD_EVERY_S = 300.0  # at the latest
 RENEW_EVERY_S = 60.0  # the library fetches new credentials a quarter of an hour before the old run out
+RENEW_SOON_S = 5.0  # where there is none to call with
 FOLD_CHUNK_BYTES = 256 * 1024  # some hundred attempts: an idle server that is called stops between two
 
 
@@ -114,6 +116,8 @@ class App:
         self._folding: Future[None] | None = None
         self._folded = self._renewed = self.gateway.clock()
         self._renewing: Future[list[str]] | None = None
+        if any(chain.lacking for chain in config.chains):
+            self._renew()
 
     def gauges(self) -> Mapping[str, tuple[str, float]]:
         shut = sum(b.open_until > self.gateway.clock() for b in self.local.breakers.values())
@@ -169,7 +173,7 @@ class App:
         """Begin to read the configuration again, beside the loop: a secret may come from a command."""
         if self._loading is None:
             pinned = self._pinned()
-            self._loading = self._beside.submit(configuration.load, self.config.path, None, pinned)
+            self._loading = self._beside.submit(_loaded, self.config.path, pinned)
 
     def _take_up(self) -> None:
         """Take up a configuration that has been read, whole, or keep the old one and say why."""
@@ -212,10 +216,15 @@ class App:
         if self._renewing is not None and self._renewing.done():
             self.said += dict.fromkeys(self._renewing.result())
             self._renewing = None
-        now = self.gateway.clock()
-        if self._renewing is None and now - self._renewed > RENEW_EVERY_S:
-            self._renewed, chains = now, self.config.chains
-            self._renewing = self._beside.submit(lambda: [said for c in chains if (said := c.renew())])
+        if self._renewing is None:
+            lacking = any(chain.lacking for chain in self.config.chains)
+            pause = RENEW_SOON_S if lacking else RENEW_EVERY_S
+            if self.gateway.clock() - self._renewed > pause:
+                self._renew()
+
+    def _renew(self) -> None:
+        self._renewed = self.gateway.clock()
+        self._renewing = self._beside.submit(renewed, self.config.chains)
 
     def _fold_when_due(self) -> None:
         """When nobody calls, until somebody does; else now and then, to free the holds of the dead."""
@@ -279,6 +288,18 @@ class App:
         self._beside.shutdown()
         self.store.fold()
         self.store.close()
+
+
+def _loaded(path: str | None, pinned: Mapping[str, Any]) -> Config:
+    """A configuration with what it signs by, so that no call waits for that."""
+    fresh = configuration.load(path, None, pinned)
+    renewed(fresh.chains)
+    return fresh
+
+
+def renewed(chains: Iterable[Renewed]) -> list[str]:
+    """What went wrong."""
+    return [said for chain in chains if (said := chain.renew())]
 
 
 def _always() -> bool:

@@ -35,8 +35,7 @@ def special(
     """
     asking, dialect = call.asking, call.dialect
     if asking.operation == "count":
-        counting = dialect.address(target.model, "count")
-        head, path = target.head_for(counting), target.path_for(counting)
+        head, path = target.head_for(target.counting), target.path_for(target.counting)
     if target.dialect == dialect.name:
         for ours, theirs in asking.forward:
             head = head.replace(ours, theirs, 1) if ours is not None else head + theirs

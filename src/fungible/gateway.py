@@ -146,6 +146,7 @@ class Gateway:
         self.opened = books.open
         self._settle = books.settle
         self._network = network
+        self.unsigned = Unsigned(self.send)
         self.embedded = embedded
         self._operations, self._placed = operations()
         self._repeats = Repeats()
@@ -322,6 +323,8 @@ class Gateway:
         now = self.clock()
         for exchange in [e for e in self.active if e.due <= now]:
             exchange.on_time(now)
+        if self.unsigned.held:
+            self.unsigned.sweep()
 
     # --- exchange.World
 
@@ -333,7 +336,10 @@ class Gateway:
             assert self.embedded is not None, "the catalogue offers the engine only where there is one"
             return self.embedded.send(outgoing, sink)
         if target.sign is not None:
-            outgoing = target.sign(outgoing, self.wall_ms())
+            try:
+                outgoing = target.sign(outgoing, self.wall_ms())
+            except Fault as fault:
+                return self.unsigned.hold(target, outgoing, sink, fault)
         return self._network.send(outgoing, sink)
 
     def settled(self, row: Settled, call: Call, target: Target) -> None:
@@ -350,6 +356,58 @@ class Gateway:
 
     def over(self, exchange: Exchange) -> None:
         self.active.discard(exchange)
+
+
+class Held:
+    """Implements `world.Flow`: a request that waits for what it is signed with."""
+
+    __slots__ = ("cancelled", "flow", "outgoing", "paused", "sink", "target")
+
+    def __init__(self, target: Target, outgoing: Outgoing, sink: Sink) -> None:
+        self.target, self.outgoing, self.sink = target, outgoing, sink
+        self.flow: Flow | None = None  # once it has been sent
+        self.cancelled = False
+
+    def pause(self) -> None:
+        if self.flow is not None:
+            self.flow.pause()
+
+    def resume(self) -> None:
+        if self.flow is not None:
+            self.flow.resume()
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        if self.flow is not None:
+            self.flow.cancel()
+
+
+class Unsigned:
+    """Requests that cannot be signed yet. Only those that come before a first token was asked for wait."""
+
+    __slots__ = ("_send", "held")
+
+    def __init__(self, send: Callable[[Target, Outgoing, Sink], Flow]) -> None:
+        self._send = send
+        self.held: list[Held] = []
+
+    def hold(self, target: Target, outgoing: Outgoing, sink: Sink, fault: Fault) -> Flow:
+        made = Held(target, outgoing, sink)
+        if target.sign is not None and target.sign.pending:
+            self.held.append(made)
+        else:
+            sink.on_lost(fault)
+        return made
+
+    def sweep(self) -> None:
+        held, self.held = self.held, []
+        for one in held:
+            if one.cancelled:
+                continue
+            if one.target.sign is not None and one.target.sign.pending:
+                self.held.append(one)
+            else:
+                one.flow = self._send(one.target, one.outgoing, one.sink)
 
 
 class Prices:

@@ -11,17 +11,17 @@ providers' models is given to it as `Known`.
 """
 
 import difflib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-from .dialects.base import Dialect
+from .dialects.base import Dialect, addressed
 from .faults import Fault
 from .money import Price
 from .providers.base import Provider
-from .providers.signers import EMBEDDED, Aim
-from .world import Origin, Outgoing
+from .providers.signers import EMBEDDED, Aim, Sign
+from .world import Origin
 
 NAME_CHARS_MAX = 256
 REMEMBERED_MAX = 4_096  # names; callers choose them, so there is a limit
@@ -60,6 +60,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     path:       the request target of a call; `head` is what goes before content-length (`Outgoing.head`)
     stream_path, stream_head: the same for a call that streams
+    counting:   that of a call for a count of tokens, before `aim`; "" where the provider does not count
     rewrites:   what a request of its dialect must not hold to be moved as it is
     tells_usage: whether it can be asked to tell the usage in a stream
     sign:       signs each request by itself, where the provider wants that; takes the time in milliseconds
@@ -79,6 +80,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     origin: Origin
     path: str
     stream_path: str
+    counting: str
     aim: Aim
     sealed: "Sealed"
     quirks: frozenset[str]
@@ -90,7 +92,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     local: bool
     prices: str
     told: str
-    sign: Callable[[Outgoing, int], Outgoing] | None = None
+    sign: Sign | None = None
     also: dict[str, "Target"] = {}
     embeds: dict[str, "Target"] = {}
 
@@ -430,7 +432,13 @@ def _spoken_to(
     embeds: dict[str, Target],
 ) -> Target:
     provider = row.provider
-    path, stream_path = dialect.address(model), dialect.address(model, stream=True)
+    here = provider.paths.get(dialect.name)
+    if here is None:
+        path, stream_path = dialect.address(model), dialect.address(model, stream=True)
+        counting = dialect.address(model, "count") if dialect.counting is not None else ""
+    else:
+        path, stream_path = addressed(here.path, model), addressed(here.stream or here.path, model)
+        counting = addressed(here.counting, model)
     quirks = provider.quirks & dialect.quirks.keys()
     return Target(
         provider=provider.name,
@@ -440,6 +448,7 @@ def _spoken_to(
         origin=aim.origin,
         path=aim.path(path),
         stream_path=aim.path(stream_path),
+        counting=counting,
         aim=aim,
         sealed=Sealed(aim.head(path), aim.head(stream_path)),
         quirks=quirks,

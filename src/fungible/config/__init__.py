@@ -18,7 +18,7 @@ from ..call import Deadlines, Settings
 from ..models import Catalogue
 from ..providers.signers import Secret
 from . import providers, routes
-from .credentials import Chain
+from .credentials import Renewed
 from .document import Document, text_of
 from .retiring import Retiring, read_retirement
 from .settings import SERVER, WrongError
@@ -79,7 +79,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     local_models: dict[str, str]
     proxies: dict[str, Secret]
     no_proxy: str
-    chains: tuple[Chain, ...] = ()
+    chains: tuple[Renewed, ...] = ()
     retirement: Retiring = Retiring()
 
 

@@ -14,12 +14,13 @@ from typing import Any
 import msgspec
 
 from ..dialects import DIALECTS, embeddings_of, prompted_of
+from ..dialects.base import Dialect
 from ..faults import Fault
-from ..models import Enabled, Off, nearest_name
+from ..models import Enabled, Off, nearest_name, prices_id
 from ..providers.base import Provider
-from ..providers.signers import EMBEDDED, Secret, address, aim, header_name, sendable
+from ..providers.signers import EMBEDDED, Secret, Sign, address, aim, header_name, sendable
 from ..providers.table import ALSO_NAMED, ENGINE_PACKAGE, PROVIDERS, SHIPPED_MODELS, SIGNER_OF
-from .credentials import Chain, signer
+from .credentials import ASK, BY_SECRET, Renewed, Token, signer
 from .document import Document, meant, title
 from .places import Place
 from .references import fetch, is_reference, key_name
@@ -27,6 +28,7 @@ from .settings import PROVIDER, WrongError
 
 FILE = "fungible.toml"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
 OVERRIDES = ("base_url", "signer", "prices", "on_abandon", "cloud", "region", "feeds")
 SECRET_HEADER = re.compile(r"(?i).*(authorization|cookie|key|token|secret|password)")
 SECRET_VALUE = re.compile(r"(?i)(bearer|basic) .*|sk-.*")
@@ -40,7 +42,7 @@ class Providers(msgspec.Struct, frozen=True):
     off: dict[str, Off] = {}
     broken: set[str] = set()
     local_models: dict[str, str] = {}  # name -> GGUF file
-    chains: list[Chain] = []  # what signs, and has to be renewed
+    chains: list[Renewed] = []  # what signs, and has to be renewed
 
     def names(self) -> list[str]:
         return [*self.enabled, *self.off, *self.broken]
@@ -75,6 +77,8 @@ def mend(row: Provider) -> str:
     if row.local:
         return f"Add {table} to {FILE}; without base_url it is looked for at {row.base_url}."
     key = " or ".join([*row.env[:1], *row.keyless[1][:1]])
+    if not key:
+        return f"Add {table} to {FILE}."
     needed = " and ".join([key, *row.variables.values()])
     return f"Set {needed} in the environment, or add {table} to {FILE}."
 
@@ -155,7 +159,12 @@ def _named(doc: Document, where: Place, raw: Any, found: Providers) -> Enabled |
 
 
 def _merged(doc: Document, where: Place, values: dict[str, Any]) -> Provider | None:
-    name, known = str(where[1]), PROVIDERS.get(str(where[1]))
+    name, like = str(where[1]), values["like"]
+    known = PROVIDERS.get(like or name)
+    if like and known is None:
+        meant_ = meant(like, PROVIDERS)
+        doc.wrong((*where, "like"), f"{title(where)} like: {like!r} is no known provider.{meant_}")
+        return None
     if not NAME.fullmatch(name):
         doc.wrong(where, f"{title(where)} is no name for a provider: letters, digits, '_', '-' and '.'")
         return None
@@ -193,10 +202,14 @@ def _merged(doc: Document, where: Place, values: dict[str, Any]) -> Provider | N
             "signer": SIGNER_OF[str(dialect)],
             "quirks": frozenset(),
             "headers": {},
+            "paths": {},
+            "keyless": ("", ()),
             **said,
         }
     elif values["dialect"] is not None:
         said |= {"dialect": dialect, "also": ()}  # whoever names one wants no other
+    if like and known is not None:
+        said = {"name": name, "prices": prices_id(known), **said}
     return msgspec.structs.replace(row, **said)
 
 
@@ -218,18 +231,22 @@ def _quirks(
 
 def _filled(doc: Document, row: Provider) -> Provider:
     """The base URL with its variables, all set. One that is a whole address may hold the rest already."""
-    url = row.base_url
+    said = [_value(doc, variable) for variable in row.variables.values()]
+    url = next((row.addresses[value] for value in said if value in row.addresses), row.base_url)
     for placeholder, variable in row.variables.items():
         before, _, after = url.partition(f"{{{placeholder}}}")
+        if placeholder not in PLACEHOLDER.findall(url):
+            continue
         value = _value(doc, variable).rstrip("/")
         if not before and "://" not in value:
             value = f"https://{value}"
         url = before + (value if after and value.endswith(after) else value + after)
+        url = url.replace(f"{{{placeholder}}}", value)
     return msgspec.structs.replace(row, base_url=url, variables={})
 
 
 def _key(doc: Document, where: Place, row: Provider, said: str | None) -> tuple[Secret | None, str]:
-    if row.signer == "sigv4":
+    if row.signer in ASK or row.signer in BY_SECRET:
         if said is not None:
             doc.wrong((*where, "key"), f"{title(where)} signs by credentials, so it takes no key")
         return None, ""
@@ -320,20 +337,39 @@ def _enabled(
     found: Providers,
 ) -> Enabled:
     """Raises `Fault`: what cannot be sent; `WrongError`: what cannot be signed."""
-    dialect, sign = DIALECTS[row.dialect], None
-    if row.signer == "sigv4":
-        sign, chain = signer(address(row.base_url).origin.host, doc.environ)
+    dialect = DIALECTS[row.dialect]
+    sign: Sign | None = None
+    if row.signer in BY_SECRET:
+        sign, chain = signer(row.signer, row.service, address(row.base_url).origin.host, doc.environ)
         if chain is not None:
             found.chains.append(chain)
+    elif row.signer in ASK:
+        sign = _token(doc, row.signer, found).bearer
+    if sign is not None:
         source = source or "credentials"
-    beside = (*(DIALECTS[name] for name in row.also), *prompted_of(*row.dialects))
+    beside = tuple(DIALECTS[name] for name in row.also)
+    if not row.paths:
+        beside += prompted_of(*row.dialects)
     return Enabled(
         provider=row,
         dialect=dialect,
         aim=aim(row, dialect, key, headers, sign),
         also=tuple((d, aim(row, d, key, headers, sign)) for d in beside),
-        embeds=tuple((d, aim(row, d, key, headers, sign)) for d in embeddings_of(*row.dialects)),
+        embeds=tuple((d, aim(row, d, key, headers, sign)) for d in _embeddings(row)),
         key_name=source or "none",
         models=served,
         closed=is_embedded(row),
     )
+
+
+def _token(doc: Document, kind: str, found: Providers) -> Token:
+    """One for all providers that are signed for alike: the identity is the machine's."""
+    held = next((c for c in found.chains if isinstance(c, Token) and c.name == kind), None)
+    if held is None:
+        held = Token(kind, doc.environ)
+        found.chains.append(held)
+    return held
+
+
+def _embeddings(row: Provider) -> tuple[Dialect, ...]:
+    return () if row.paths else embeddings_of(*row.dialects)

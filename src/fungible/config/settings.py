@@ -214,6 +214,7 @@ SERVER: dict[str, Setting] = {
 
 PROVIDER: dict[str, Setting] = {
     "enabled": Setting(flag, True, "`false` switches the provider off, whatever the environment holds."),
+    "like": Setting(text, None, "A known provider that it is, at another place or with another key."),
     "dialect": Setting(text, None, "The API it speaks. Needed for a provider of your own."),
     "base_url": Setting(text, None, "What the provider's own SDK takes. Needed for a provider of your own."),
     "key": Setting(text, None, "Where its key is: `env:NAME`, `file:PATH` or `exec:COMMAND`."),

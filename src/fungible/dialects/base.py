@@ -169,6 +169,11 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
     deleted: Callable[[str, str], bytes]
 
 
+def addressed(path: str, model: str) -> str:
+    """`path` for a model. Each byte of the name that could be read otherwise is encoded."""
+    return path.replace(MODEL, quote(model, safe=""), 1) if MODEL in path else path
+
+
 def comment(text: str) -> bytes:
     """A comment of an event stream (WHATWG HTML, section 9.2)."""
     return f": {text}\n\n".encode("utf-8", "replace")
@@ -259,13 +264,13 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     keeping: Keeping | None = None
 
     def address(self, model: str, operation: str = "chat", stream: bool = False) -> str:
-        """The path of a call to a provider. Each byte of the name that could be read otherwise is encoded."""
+        """The path of a call to a provider."""
         path = self.path
         if operation == "count" and self.counting is not None:
             path = self.counting.path
         elif stream and self.stream_path is not None:
             path = self.stream_path
-        return path.replace(MODEL, quote(model, safe=""), 1) if MODEL in path else path
+        return addressed(path, model)
 
 
 def embeddings(owner: Dialect, **fields: Any) -> Dialect:

@@ -1,6 +1,19 @@
 """What a provider is: a row. Dialects, an address, a signer, and the named quirks of its dialect."""
 
+from typing import NamedTuple
+
 import msgspec
+
+
+class Paths(NamedTuple):
+    """Where a provider has a dialect, as `Dialect.path`, `stream_path` and `Counting.path` say it.
+
+    `counting` "": the provider does not count; `stream` "": it streams at the same path.
+    """
+
+    path: str
+    stream: str = ""
+    counting: str = ""
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
@@ -9,8 +22,12 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     dialect:     the wire API it is spoken to in
     also:        others it speaks at the same address, for clients of theirs
     base_url:    what the provider's own SDK takes; `{name}` parts are filled from `variables`
+    addresses:   a value of one of `variables` -> the base URL where it has that value, where that is another
+    paths:       dialect -> its paths at this provider, where they are not the dialect's own; a row that has
+                 any is asked for nothing but these
     env:         environment variables that hold its key, in the order they are tried
     signer:      a row of `signers.SIGNERS`: how the key goes on a request
+    service:     what a signature of AWS's is for, where the address does not say it
     keyless:     a signer for want of a key, by credentials that the user's machine holds, and the variables
                  that show such to be there
     quirks:      named quirks of its dialects; a name that two of them have means the same in both
@@ -26,8 +43,11 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     dialect: str
     also: tuple[str, ...] = ()
     base_url: str
+    addresses: dict[str, str] = {}
+    paths: dict[str, Paths] = {}
     env: tuple[str, ...] = ()
     signer: str = "bearer"
+    service: str = ""
     keyless: tuple[str, tuple[str, ...]] = ("", ())
     quirks: frozenset[str] = frozenset()
     headers: dict[str, str] = {}

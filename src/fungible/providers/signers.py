@@ -12,7 +12,7 @@ name or password (RFC 9110, section 4.2.4), a scheme that is not http or https.
 
 import re
 from collections.abc import Callable, Mapping
-from typing import NoReturn
+from typing import NoReturn, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -20,9 +20,8 @@ import msgspec
 from ..dialects.base import Dialect
 from ..faults import Fault
 from ..version import VERSION
-from ..world import Origin
+from ..world import Origin, Outgoing
 from .base import Provider
-from .sigv4 import Signer
 
 EMBEDDED = "local"  # the scheme of a base URL that is no address: the engine in this very process
 PORTS = {"http": 80, "https": 443}
@@ -78,9 +77,28 @@ SIGNERS: dict[str, Callable[[str], dict[str, str]]] = {
     "x-api-key": _x_api_key,
     "api-key": _api_key,
     "x-goog-api-key": _x_goog_api_key,
-    "sigv4": _none,  # each request is signed by itself, as it goes out: `sigv4.Signer`
+    # Each request is signed by itself, as it goes out:
+    "sigv4": _none,  # `sigv4.Signer`
+    "sigv4-token": _none,  # `sigv4.Presigner`
+    "google": _none,  # `tokens.Bearer`, as "entra"
+    "entra": _none,
     "none": _none,
 }
+
+
+class Sign(Protocol):
+    """What signs each request by itself. Raises `Fault` (unreachable) where it cannot: nothing is sent then.
+
+    `pending`: it cannot yet, and will soon be able to, or know why not.
+    """
+
+    @property
+    def pending(self) -> bool: ...
+
+    def __call__(self, outgoing: Outgoing, now_ms: int) -> Outgoing: ...
+
+    def secrets(self) -> tuple[bytes, ...]:
+        """What a request shows of what it is signed with, and an answer that refuses it may repeat."""
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -129,7 +147,7 @@ class Aim:
     __slots__ = ("_lines", "_path", "_query", "_secrets", "origin", "sign")
 
     def __init__(
-        self, to: Address, lines: bytes, secrets: tuple[bytes, ...] = (), sign: Signer | None = None
+        self, to: Address, lines: bytes, secrets: tuple[bytes, ...] = (), sign: Sign | None = None
     ) -> None:
         self.sign = sign
         self.origin = to.origin
@@ -167,7 +185,7 @@ def aim(
     dialect: Dialect,
     key: Secret | None,
     headers: Mapping[str, Secret],
-    sign: Signer | None = None,
+    sign: Sign | None = None,
 ) -> Aim:
     """What every request to `provider` shares. `headers` are the operator's; they replace ours and the rows'.
 
@@ -176,7 +194,8 @@ def aim(
     Raises `Fault` (bad_request) for a base URL, a header or a key that cannot be sent.
     """
     to = address(provider.base_url)
-    _no_doubled_path(to.path, dialect.path)
+    if dialect.name not in provider.paths:
+        _no_doubled_path(to.path, dialect.path)
     if to.origin.scheme == EMBEDDED:
         return Aim(to, b"")
     signed = SIGNERS[provider.signer](key.reveal()) if key is not None else {}

@@ -13,6 +13,7 @@ Pure: the time is an argument.
 
 import hmac
 import re
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -23,6 +24,7 @@ from ..faults import Fault
 from ..world import Outgoing
 
 SCHEME = b"AWS4-HMAC-SHA256"
+PRESIGNED_S = 43_200  # how long a token that is a signed call may last at most
 SKEW_MS_MAX = 15 * 60 * 1000
 """How far a signature's time may be from ours; AWS's own limits are 5 to 15 minutes."""
 
@@ -31,8 +33,10 @@ VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 PROFILE = "AWS_PROFILE"
-SERVICE = "bedrock"  # what requests to bedrock-runtime are signed for (botocore's service model, signingName)
 CHAIN_MISSING = "needs botocore to look for credentials: pip install 'fungible[bedrock]'"
+
+SERVICE = "bedrock"  # of bedrock-runtime, and of addresses that do not say
+SERVICES = {"runtime.sagemaker.": "sagemaker"}
 
 _REGION = re.compile(r"\.([a-z]{2,3}(?:-[a-z]+)+-\d+)\.(?:vpce\.)?(?:amazonaws\.com|api\.aws)")
 _SIGNED = re.compile(r"host|content-type|x-amz-.*")
@@ -100,6 +104,11 @@ def _query(query: str) -> str:
     return "&".join(f"{name}={value}" for name, value in sorted(coded))
 
 
+def service_of(host: str) -> str:
+    """What requests to an address of AWS's are signed for (botocore's service models, signingName)."""
+    return next((name for part, name in SERVICES.items() if part in host), SERVICE)
+
+
 def region_of(host: str) -> str | None:
     """The region that an address of AWS's is in (General Reference, Service endpoints)."""
     found = _REGION.search(host)
@@ -143,17 +152,29 @@ class Signer:
     stamp. All of it is forgotten with the credential it is of.
     """
 
-    __slots__ = ("_credentials", "_heads", "_held", "_key", "_scope", "_second", "_stamp", "region")
+    pending = False
+    __slots__ = (
+        "_credentials",
+        "_heads",
+        "_held",
+        "_key",
+        "_scope",
+        "_second",
+        "_service",
+        "_stamp",
+        "region",
+    )
 
-    def __init__(self, credentials: Credentials, region: str) -> None:
+    def __init__(self, credentials: Credentials, region: str, service: str) -> None:
+        """`service`: what the address signs for (botocore's service model, signingName)."""
         self._credentials = credentials
-        self.region = region
+        self.region, self._service = region, service
         self._forget(credentials.reveal())
 
     def _forget(self, held: tuple[str, str, str | None]) -> None:
         self._held = held
         self._heads: dict[tuple[str, bytes], _Prepared] = {}
-        self._scope, self._key = Scope("", self.region, SERVICE), b""
+        self._scope, self._key = Scope("", self.region, self._service), b""
         self._second, self._stamp = -1, ""
 
     def __call__(self, outgoing: Outgoing, now_ms: int) -> Outgoing:
@@ -202,6 +223,56 @@ class Signer:
         """What of the credentials a request shows, and an answer that refuses it may repeat."""
         _, _, token = self._credentials.reveal()
         return (token.encode(),) if token else ()
+
+
+class Presigner:
+    """Signs each request with a token that is itself a signed call, as long as it lasts.
+
+    The token is made here and costs no request: the address of a call that is never made, signed in its
+    query, in base64 (sagemaker-core, token_generator). It is forgotten with the credential it is of.
+    """
+
+    pending = False
+    __slots__ = ("_credentials", "_ends_ms", "_held", "_region", "_service", "_token")
+
+    def __init__(self, credentials: Credentials, region: str, service: str) -> None:
+        self._credentials, self._region, self._service = credentials, region, service
+        self._held: tuple[str, str, str | None] | None = None
+        self._token, self._ends_ms = b"", 0
+
+    def __call__(self, outgoing: Outgoing, now_ms: int) -> Outgoing:
+        held = self._credentials.reveal()
+        if held is not self._held or self._ends_ms <= now_ms:
+            self._held, self._ends_ms = held, now_ms + PRESIGNED_S * 500  # anew after half of its life
+            self._token = presigned(held, self._region, self._service, now_ms).encode()
+        head = outgoing.head + b"authorization: Bearer %b\r\n" % self._token
+        return Outgoing(outgoing.origin, outgoing.path, head, outgoing.body, outgoing.connect_ms)
+
+    def secrets(self) -> tuple[bytes, ...]:
+        return (self._token,) if self._token else ()
+
+
+def presigned(held: tuple[str, str, str | None], region: str, service: str, now_ms: int) -> str:
+    """A token for `service`, good for PRESIGNED_S seconds (IAM user guide, authenticating by the query)."""
+    access, secret, token = held
+    stamp = datetime.fromtimestamp(now_ms // 1000, UTC).strftime(_STAMP)
+    scope = Scope(stamp[:8], region, service)
+    fields = {
+        "Action": "CallWithBearerToken",
+        "X-Amz-Algorithm": SCHEME.decode(),
+        "X-Amz-Credential": f"{access}/{scope}",
+        "X-Amz-Date": stamp,
+        "X-Amz-Expires": str(PRESIGNED_S),
+        "X-Amz-SignedHeaders": "host",
+    }
+    if token:
+        fields["X-Amz-Security-Token"] = token
+    query = "&".join(f"{name}={quote(value, safe=_UNRESERVED)}" for name, value in fields.items())
+    host = f"{service}.amazonaws.com"
+    text = f"POST\n/\n{_query(query)}\nhost:{host}\n\nhost\n{sha256(b'').hexdigest()}"
+    made = seal(text, scope, stamp, day_key(scope, secret))
+    address = f"{host}/?{query}&X-Amz-Signature={made}&Version=1"
+    return f"{service}-api-key-{b64encode(address.encode()).decode()}"
 
 
 # --- what came -----------------------------------------------------------------------------------

@@ -9,11 +9,10 @@ no key, so they are on only when a configuration names them.
 
 Not here, so that nobody adds them again: GitHub Models (retired on 2026-07-30) and Perplexity's chat
 completions (retired on 2026-09-27 for an API of another dialect). Nor what is another row's server at another
-place: vLLM on Neuron is `vllm`. An endpoint of SageMaker's that speaks `openai.chat`, and Vertex AI's, are a
-`[provider.NAME]` of one's own: their keys are tokens of an hour, which an `exec:` command makes.
+place: vLLM on Neuron is `vllm`.
 """
 
-from .base import Provider
+from .base import Paths, Provider
 from .signers import EMBEDDED
 
 ENGINE_PACKAGE = "xllamacpp"  # what the embedded engine is installed as
@@ -32,6 +31,17 @@ SIGNER_OF: dict[str, str] = {  # dialect -> how its owner takes a key, for provi
 COMPATIBLE = frozenset({"max_tokens", "no_developer_role", "no_cache_marks"})
 """What every server that calls itself compatible with `openai.chat` takes. A row has less of it, or more of
 other quirks, where its provider was seen to."""
+
+_PROJECT = "/v1/projects/{project}/locations/{location}"
+VERTEX = "https://{location}-aiplatform.googleapis.com" + _PROJECT
+VERTEX_ADDRESSES = {
+    "global": "https://aiplatform.googleapis.com" + _PROJECT,
+    "us": "https://aiplatform.us.rep.googleapis.com" + _PROJECT,
+    "eu": "https://aiplatform.eu.rep.googleapis.com" + _PROJECT,
+}
+VERTEX_VARIABLES = {"project": "GOOGLE_CLOUD_PROJECT", "location": "GOOGLE_CLOUD_LOCATION"}
+"""A location's address, and the variables that name it, as the official SDKs have them (google-genai,
+`_api_client`; anthropic, `lib/vertex`)."""
 
 ROWS: tuple[Provider, ...] = (
     Provider(
@@ -79,6 +89,7 @@ ROWS: tuple[Provider, ...] = (
         base_url="{endpoint}/openai/v1",
         env=("AZURE_OPENAI_API_KEY",),
         signer="api-key",
+        keyless=("entra", ("AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE", "IDENTITY_ENDPOINT")),
         variables={"endpoint": "AZURE_OPENAI_ENDPOINT"},
         quirks=frozenset({"no_cache_marks", "checks_ids"}),
         feeds=("azure", "azure-ai", "azure-foundry"),
@@ -384,6 +395,67 @@ ROWS: tuple[Provider, ...] = (
         variables={"url": "WATSONX_URL"},
         quirks=COMPATIBLE,
         site="https://www.ibm.com/docs/en/watsonx/saas?topic=generation-inferencing-gateway-models",
+    ),
+    Provider(
+        name="vertex",
+        dialect="gemini.generate_content",
+        base_url=VERTEX,
+        addresses=VERTEX_ADDRESSES,
+        paths={
+            "gemini.generate_content": Paths(
+                "/publishers/google/models/{model}:generateContent",
+                "/publishers/google/models/{model}:streamGenerateContent?alt=sse",
+                "/publishers/google/models/{model}:countTokens",
+            )
+        },
+        signer="google",
+        keyless=("google", ("GOOGLE_APPLICATION_CREDENTIALS",)),
+        variables=VERTEX_VARIABLES,
+        prices="google",
+        site="https://docs.cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference",
+    ),
+    Provider(
+        name="vertexanthropic",
+        dialect="anthropic.messages",
+        base_url=VERTEX,
+        addresses=VERTEX_ADDRESSES,
+        paths={
+            "anthropic.messages": Paths(
+                "/publishers/anthropic/models/{model}:rawPredict",
+                "/publishers/anthropic/models/{model}:streamRawPredict",
+            )
+        },
+        signer="google",
+        keyless=("google", ("GOOGLE_APPLICATION_CREDENTIALS",)),
+        variables=VERTEX_VARIABLES,
+        quirks=frozenset({"vertex_version"}),
+        prices="google",
+        site="https://docs.cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude/use-claude",
+    ),
+    Provider(
+        name="vertexopenai",
+        dialect="openai.chat",
+        base_url=VERTEX,
+        addresses=VERTEX_ADDRESSES,
+        paths={"openai.chat": Paths("/endpoints/openapi/chat/completions")},
+        signer="google",
+        keyless=("google", ("GOOGLE_APPLICATION_CREDENTIALS",)),
+        variables=VERTEX_VARIABLES,
+        quirks=COMPATIBLE,
+        prices="google",
+        site="https://docs.cloud.google.com/vertex-ai/generative-ai/docs/migrate/openai/overview",
+    ),
+    Provider(
+        name="sagemaker",
+        dialect="openai.chat",
+        base_url="https://runtime.sagemaker.{region}.amazonaws.com",
+        paths={"openai.chat": Paths("/endpoints/{model}/openai/v1/chat/completions")},
+        signer="sigv4-token",
+        service="sagemaker",
+        variables={"region": "AWS_REGION"},
+        quirks=COMPATIBLE | {"model_in_address", "top_k"},
+        prices="",
+        site="https://docs.aws.amazon.com/sagemaker/latest/dg/realtime-endpoints-openai-compatible.html",
     ),
     Provider(
         name="vllm",

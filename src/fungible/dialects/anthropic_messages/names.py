@@ -45,6 +45,7 @@ QUIRKS: dict[str, str] = {
     "no_thinking_budget": "Thinks adaptively only; a token budget becomes `adaptive`.",
     "no_adaptive_thinking": "Thinks with a token budget only; `adaptive` is left out.",
     "no_effort": "Takes no `output_config.effort`; it is left out.",
+    "vertex_version": "Has the model in the address, and `anthropic_version` of Vertex AI in the body.",
     "unsigned_thinking": "Takes earlier thinking back without a signature.",
 }
 
@@ -54,8 +55,12 @@ REWRITES: dict[str, bytes] = {
     "no_system_messages": b'"role":"system"',
     "no_sampling": b'"temperature"',
     "no_effort": b'"effort"',
+    "vertex_version": b'"model"',
 }
 """Quirk -> the bytes that show a request to be one that such a provider would refuse."""
+
+VERSIONS: dict[str, str] = {"vertex_version": "vertex-2023-10-16"}
+"""Quirk -> the body's `anthropic_version` (Claude on Vertex AI, Making requests)."""
 
 _FAMILY = "(opus|sonnet|haiku|fable|mythos)"
 _MODEL = re.compile(

@@ -28,7 +28,7 @@ from ...losses import Report
 from ..base import Quirks
 from ..checked import an_object, may, need, parse, wrong
 from .blocks import Block, Blocks
-from .names import NAME, quirks_of
+from .names import NAME, VERSIONS, quirks_of
 from .parts import keep_inputs, read_cache, read_content
 from .shape import others, rest
 from .turns import SYSTEM_ROLES, Turns
@@ -313,6 +313,8 @@ def write_request(request: Request, report: Report, quirks: Quirks) -> bytes:
         quirks = quirks_of(request.model, quirks)
     blocks = Blocks(report, quirks)
     wire: Block = {"model": request.model}
+    for quirk in quirks & VERSIONS.keys():
+        wire = {"anthropic_version": VERSIONS[quirk]}
     if request.max_output_tokens is not None:
         wire["max_tokens"] = request.max_output_tokens
     else:

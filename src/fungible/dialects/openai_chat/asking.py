@@ -46,6 +46,8 @@ _RANK: dict[type, int] = {Thinking: 0, Text: 1, Refusal: 1, Native: 1, Audio: 2,
 
 def write_request(request: Request, report: Report, quirks: Quirks) -> bytes:
     body: Wire = {"model": request.model} if request.model else {}
+    if "model_in_address" in quirks:
+        body = {"model": ""}
     body["messages"] = _Messages(report, quirks).all(request.messages)
     tools = [tool for t in request.tools if (tool := _tool(t, report, quirks)) is not None]
     if tools:

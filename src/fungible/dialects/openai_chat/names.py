@@ -59,6 +59,7 @@ QUIRKS: dict[str, str] = {
     "tool_result_media": "Takes images and files inside tool results.",
     "file_url": "Takes a web address as a file's `file_data`.",
     "top_k": "Takes `top_k`.",
+    "model_in_address": "Has the model in the address; the body's `model` is empty.",
 }
 
 REWRITES: dict[str, bytes] = {
@@ -73,6 +74,7 @@ REWRITES: dict[str, bytes] = {
     "cache_control": b'"prompt_cache_breakpoint"',
     "thinking_object": b'"reasoning_effort"',
     "reasoning_object": b'"reasoning_effort"',
+    "model_in_address": b'"model"',
 }
 """Quirk -> the bytes that show a request to be one that such a provider would refuse or not understand."""
 
