@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,13 +17,9 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
 import anthropic
-import botocore.auth
 import pytest
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from google import genai
 from google.oauth2.credentials import Credentials as UserCredentials
 
@@ -31,118 +27,17 @@ import fungible
 from fungible import config
 from fungible.app import RENEW_SOON_S, App
 from fungible.config.credentials import EARLY_MS, Token
-from fungible.dialects import DIALECTS
-from fungible.events import disassemble
 from fungible.faults import Fault
-from fungible.ir import Choice, Reply, Stop, Text, Usage
-from fungible.losses import Report
-from fungible.providers.sigv4 import presigned
 from fungible.providers.tokens import KINDS, Bearer
 from fungible.world import Origin, Outgoing
-from tests.upstream import JSON, SSE, Seen, Step, Upstream, answer, stream
-
-REPLY = Reply(
-    id="r1",
-    model="m",
-    created=1,
-    choices=(Choice(parts=(Text(text="Hello."),), stop=Stop(reason="end")),),
-    usage=Usage(input_tokens=3, output_tokens=5),
-)
-CONFIG = """
-[server]
-state = "state"
-
-[provider.vertex]
-base_url = "{base}/v1/projects/p/locations/l"
-
-[provider.vertexanthropic]
-base_url = "{base}/v1/projects/p/locations/l"
-
-[provider.vertexopenai]
-base_url = "{base}/v1/projects/p/locations/l"
-
-[provider.azure]
-base_url = "{base}/openai/v1"
-"""
-SPOKEN = {
-    ":generateContent": "gemini.generate_content",
-    ":streamGenerateContent": "gemini.generate_content",
-    ":rawPredict": "anthropic.messages",
-    ":streamRawPredict": "anthropic.messages",
-    "/chat/completions": "openai.chat",
-}
-
-
-def is_token(seen: Seen) -> bool:
-    return seen.path.partition("?")[0].endswith("/token")
-
-
-class Cloud:
-    """A provider and the place that gives tokens for it, at one address. Each token is another."""
-
-    def __init__(self) -> None:
-        self.up = Upstream(self.respond)
-        self.given = 0
-        self.lives_s = 3600
-        self.waits_s = 0.0
-        self.refuses = False
-
-    def respond(self, seen: Seen) -> Sequence[Step]:
-        if is_token(seen):
-            return self.token(seen)
-        if "etadata" in seen.path or seen.path == "/":
-            return answer(200, JSON, {"email": "default", "scopes": []}, {"metadata-flavor": "Google"})
-        dialect = DIALECTS[next(name for part, name in SPOKEN.items() if part in seen.path)]
-        if "stream" in seen.path or (seen.body and seen.json.get("stream")):
-            return stream(dialect.stream_writer(Report(), True).write(disassemble(REPLY)))
-        return answer(200, JSON, dialect.write_reply(REPLY, Report()))
-
-    def token(self, seen: Seen) -> Sequence[Step]:
-        if self.refuses:
-            body = {"error": "invalid_grant", "error_description": "Invalid JWT Signature."}
-            return answer(400, JSON, body)
-        self.given += 1
-        ends = {"expires_in": self.lives_s, "expires_on": str(int(time.time()) + self.lives_s)}
-        body = {"access_token": f"token-{self.given}", "token_type": "Bearer", **ends}
-        told = answer(200, JSON, body, {"metadata-flavor": "Google"})
-        return [self.waits_s, *told, "close"] if self.waits_s else told
-
-    def asked(self, *, tokens: bool = False) -> list[Seen]:
-        return [seen for seen in self.up.seen if is_token(seen) is tokens]
+from tests.clouds import KEY, Cloud, clouded
+from tests.upstream import JSON, SSE
 
 
 @pytest.fixture
 def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    monkeypatch.chdir(tmp_path)
-    made = Cloud()
-    with made.up:
-        key_file(tmp_path / "key.json", made.up.base + "/token")
-        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
-        # A managed identity of App Service (Microsoft Entra, Managed identities, REST protocol).
-        monkeypatch.setenv("IDENTITY_ENDPOINT", made.up.base + "/msi/token")
-        monkeypatch.setenv("IDENTITY_HEADER", "a-secret")
-        Path("fungible.toml").write_text(CONFIG.format(base=made.up.base))
+    with clouded(tmp_path, monkeypatch) as made:
         yield made
-
-
-_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-
-def key_file(path: Path, token_uri: str) -> None:
-    """A service account's, as the console downloads it."""
-    pem = _KEY.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    said = {
-        "type": "service_account",
-        "project_id": "p",
-        "private_key_id": "k1",
-        "private_key": pem.decode(),
-        "client_email": "me@p.iam.gserviceaccount.com",
-        "client_id": "1",
-        "token_uri": token_uri,
-    }
-    path.write_text(json.dumps(said))
 
 
 @pytest.fixture
@@ -244,12 +139,12 @@ def certificate(folder: Path) -> Path:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
     made = (
-        x509.CertificateBuilder(name, name, _KEY.public_key(), 1, now - timedelta(1), now + timedelta(1))
+        x509.CertificateBuilder(name, name, KEY.public_key(), 1, now - timedelta(1), now + timedelta(1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(_KEY, hashes.SHA256())
+        .sign(KEY, hashes.SHA256())
     )
-    key = _KEY.private_bytes(
+    key = KEY.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     path = folder / "localhost.pem"
@@ -472,138 +367,3 @@ def test_gemini_on_vertex_is_asked_as_the_official_sdk_asks(cloud: Cloud, client
     wanted, wanted_stream, sent, sent_stream = cloud.asked()
     assert (sent.path, sent_stream.path) == (wanted.path, wanted_stream.path)
     assert sent.json["contents"] == wanted.json["contents"] == sent_stream.json["contents"]
-
-
-# --- tokens that are signed calls ------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("session", [None, "a-session/token=="])
-def test_a_token_of_signed_credentials_is_botocore_s(
-    session: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The judge signs the call of which sagemaker-core makes its token."""
-    now = 1_795_000_000
-    asked = AWSRequest(
-        "POST",
-        "https://sagemaker.amazonaws.com/",
-        headers={"host": "sagemaker.amazonaws.com"},
-        params={"Action": "CallWithBearerToken"},
-    )
-    at = botocore.auth.get_current_datetime().fromtimestamp(now, botocore.auth.get_current_datetime().tzinfo)
-    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: at)
-    held = Credentials("AKID", "secret/x", session)
-    botocore.auth.SigV4QueryAuth(held, "sagemaker", "eu-west-1", expires=43200).add_auth(asked)
-    made = presigned(("AKID", "secret/x", session), "eu-west-1", "sagemaker", now * 1000)
-    assert made.startswith("sagemaker-api-key-")
-    host, _, query = base64.b64decode(made.removeprefix("sagemaker-api-key-")).decode().partition("/?")
-    theirs = parse_qs(asked.url.partition("?")[2]) | {"Version": ["1"]}
-    assert host == "sagemaker.amazonaws.com" and parse_qs(query) == theirs
-
-
-def test_an_endpoint_of_sagemaker_s_is_named_in_the_address(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    Path("fungible.toml").write_text(f'[provider.sagemaker]\nbase_url = "{cloud.up.base}"\n')
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "AKID",
-        "AWS_SECRET_ACCESS_KEY": "s",
-        "AWS_REGION": "eu-west-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    client = fungible.Client()
-    try:
-        assert client.chat("sagemaker/my-endpoint", "Hello").text == "Hello."
-        made = client.http().post(
-            "http://fungible/v1/chat/completions",
-            json={
-                "model": "sagemaker/my-endpoint",
-                "stream": True,
-                "messages": [{"role": "user", "content": "x"}],
-            },
-        )
-        assert "Hello." in made.text
-    finally:
-        client.close()
-    first, second = cloud.asked()
-    assert first.path == second.path == "/endpoints/my-endpoint/openai/v1/chat/completions"
-    assert first.json["model"] == second.json["model"] == ""
-    assert first.headers["authorization"] == second.headers["authorization"]
-    assert first.headers["authorization"].startswith("Bearer sagemaker-api-key-")
-
-
-# --- configuration ---------------------------------------------------------------------------------
-
-LOCATIONS = {
-    "global": "https://aiplatform.googleapis.com",
-    "eu": "https://aiplatform.eu.rep.googleapis.com",
-    "europe-west1": "https://europe-west1-aiplatform.googleapis.com",
-}
-
-
-@pytest.mark.parametrize("location", LOCATIONS)
-def test_a_location_has_the_address_that_the_official_sdk_asks(
-    location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    theirs = genai.Client(
-        vertexai=True, project="p", location=location, credentials=UserCredentials(token="x")
-    )  # type: ignore[no-untyped-call]
-    assert theirs._api_client._http_options.base_url == LOCATIONS[location] + "/"
-    environ = {
-        "GOOGLE_APPLICATION_CREDENTIALS": "key.json",
-        "GOOGLE_CLOUD_PROJECT": "my-project",
-        "GOOGLE_CLOUD_LOCATION": location,
-    }
-    found = config.load(None, environ).catalogue.route("vertex/m").targets[0]
-    assert f"https://{found.origin.host}" == LOCATIONS[location]
-    assert (
-        found.path
-        == f"/v1/projects/my-project/locations/{location}/publishers/google/models/m:generateContent"
-    )
-
-
-def test_a_second_place_of_a_known_provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("fungible.toml").write_text(
-        '[provider.far]\nlike = "vertexanthropic"\nbase_url = "https://us-east5-aiplatform.googleapis.com/v1/projects/q/locations/us-east5"\n'
-    )
-    found = config.load(None, {}).catalogue.route("far/m").targets[0]
-    assert (found.provider, found.dialect) == ("far", "anthropic.messages")
-    assert found.path.endswith("/q/locations/us-east5/publishers/anthropic/models/m:rawPredict")
-    Path("fungible.toml").write_text('[provider.far]\nlike = "vertx"\n')
-    with pytest.raises(Fault, match=r"'vertx' is no known provider. Did you mean 'vertex'"):
-        config.load(None, {})
-
-
-def test_without_its_library_a_provider_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("fungible.config.credentials._installed", lambda module: False)
-    for name, extra in {"vertex": "google", "azure": "azure"}.items():
-        Path("fungible.toml").write_text(f'[provider.{name}]\nbase_url = "https://x.example/v1"\n')
-        with pytest.raises(Fault, match=rf"pip install 'fungible\[{extra}\]'"):
-            config.load(None, {})
-
-
-def test_a_key_goes_before_an_identity(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "a-key")
-    found = config.load().catalogue.route("azure/m").targets[0]
-    assert found.sign is None and b"api-key: a-key\r\n" in found.head
-
-
-def test_the_first_fetch_does_not_hold_up_a_start(cloud: Cloud) -> None:
-    cloud.waits_s = 3.0
-    began = time.monotonic()
-    done = threading.Event()
-
-    async def start() -> None:
-        app = App(config.load())
-        app.tend()
-        done.set()
-        app.close()
-
-    thread = threading.Thread(target=asyncio.run, args=(start(),))
-    thread.start()
-    assert done.wait(2.5) and time.monotonic() - began < 2.5
-    thread.join()
