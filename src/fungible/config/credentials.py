@@ -119,9 +119,9 @@ class Token:
     def __init__(self, name: str, environ: Mapping[str, str]) -> None:
         """Raises `WrongError` where its library is not installed."""
         self.name, self._kind = name, KINDS[name]
-        if not _installed(self._kind.library):
+        if not _installed(self._kind.module):
             extra = self._kind.extra
-            raise WrongError(f"needs {self._kind.library} to fetch a token: pip install 'fungible[{extra}]'")
+            raise WrongError(f"needs {self._kind.module} to fetch a token: pip install 'fungible[{extra}]'")
         self._ask = ASK[name](self._kind, environ)
         self.bearer = Bearer(self._kind)
         self._said: str | None = None
@@ -197,7 +197,7 @@ class _Answer:
 
 def _default_credentials(kind: Kind, environ: Mapping[str, str]) -> Callable[[], Fetched]:
     """The credential is looked for once, and renewed from then on."""
-    library, web = importlib.import_module(kind.library), _Web()
+    library, web = importlib.import_module(kind.module), _Web()
     found: list[Any] = []
 
     def ask() -> Fetched:
@@ -215,7 +215,7 @@ def _default_credentials(kind: Kind, environ: Mapping[str, str]) -> Callable[[],
 
 def _default_identity(kind: Kind, environ: Mapping[str, str]) -> Callable[[], Fetched]:
     """An authority that the environment names is one that the public directory need not know."""
-    library = importlib.import_module(kind.library)
+    library = importlib.import_module(kind.module)
     own = bool(environ.get(kind.authority, "").strip())
     found: list[Any] = []
 
