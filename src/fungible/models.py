@@ -11,7 +11,7 @@ providers' models is given to it as `Known`.
 """
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol, TypeAlias
 
 import msgspec

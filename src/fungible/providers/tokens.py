@@ -16,7 +16,7 @@ from ..world import Outgoing
 
 
 class Kind(NamedTuple):
-    """A row. `module`: what that fetches; `extra`: how it is installed; `scope`: what a token is for.
+    """A row. `module`: what fetches; `extra`: how it is installed; `scope`: what a token is for.
 
     authority: the variable that names another place to fetch from, where the library asks the first about it
     mend:      what an operator does about a token that cannot be had
