@@ -182,10 +182,21 @@ class Heard:
         self.fault: Fault | None = None
         self.over = asyncio.Event()
         self.begun = asyncio.Event()
+        self.takes_whole = True
+        self.wholes = 0
 
     @property
     def body(self) -> bytes:
         return b"".join(self.pieces)
+
+    def on_whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
+        assert body
+        if self.takes_whole:
+            self.wholes += 1
+            self.on_head(status, headers)
+            self.on_body(body)
+            self.on_end()
+        return self.takes_whole
 
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         assert not self.status and not self.over.is_set()

@@ -57,6 +57,9 @@ class Ear:
         self.first = asyncio.Event()
         self.loop = asyncio.get_running_loop()
 
+    def on_whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
+        raise AssertionError("the engine tells piece by piece")
+
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         assert asyncio.get_running_loop() is self.loop
         self.status, self.headers = status, headers

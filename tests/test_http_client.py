@@ -38,6 +38,51 @@ def test_a_connection_is_used_again(run: Runner) -> None:
 
 
 @both_loops
+def test_an_answer_that_comes_at_once_is_told_at_once_or_piece_by_piece_as_its_sink_wants(
+    run: Runner,
+) -> None:
+    async def main() -> None:
+        pool = Pool()
+        async with Provider(answering(OK)) as provider:
+            told = []
+            for takes in (True, False, True):
+                heard = Heard()
+                heard.takes_whole = takes
+                pool.send(post(provider.port), heard)
+                await heard.done()
+                told.append(heard.wholes)
+                assert (heard.status, heard.body, heard.ends) == (200, b"{}", 1)
+            assert told == [1, 0, 1]
+            assert provider.connections == 1
+            pool.close()
+
+    run(main())
+
+
+@both_loops
+def test_a_sink_that_fails_on_a_whole_answer_costs_its_connection_and_no_more(run: Runner) -> None:
+    class Failing(Heard):
+        def on_whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
+            self.begun.set()
+            raise RuntimeError("as a mistake would")
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        pool = Pool()
+        async with Provider(answering(OK)) as provider:
+            failing = Failing()
+            pool.send(post(provider.port), failing)
+            await failing.begun.wait()
+            heard = await ask(pool, provider)
+            assert (heard.body, provider.connections) == (b"{}", 2)
+            (site,) = pool._sites.values()
+            await until(lambda: site.count == 1)
+            pool.close()
+
+    run(main())
+
+
+@both_loops
 def test_calls_at_once_have_connections_of_their_own_and_the_last_used_is_first(run: Runner) -> None:
     async def main() -> None:
         pool = Pool(limits=PoolLimits(idle_per_origin=3))

@@ -50,6 +50,9 @@ class Move:
     def on_client_ready(self) -> None:
         self.flow.resume()
 
+    def on_whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
+        return False
+
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.responder.start(status, [(k, v) for k, v in headers if k.startswith(b"x-")])
 

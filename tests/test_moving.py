@@ -41,7 +41,7 @@ class World:
     def settled(self, row: Any, call: Any, target: Any) -> None:
         self.rows.append(row)
 
-    def over(self, exchange: Any) -> None: ...
+    def over(self, call: Any) -> None: ...
 
 
 class Client:

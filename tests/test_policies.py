@@ -198,8 +198,8 @@ def test_where_another_attempt_helps(kind: str) -> None:
     one, two = targets()
     here = local()
     fault = Fault(kind, "x")
-    other = retry.again(fault, [one], (one, two), here, 100.0, 0.5)
-    same = retry.again(fault, [one], (one,), here, 100.0, 0.5)
+    other = retry.again(fault, [one], (one, two), here, 1.0, 100.0, 0.5)
+    same = retry.again(fault, [one], (one,), here, 1.0, 100.0, 0.5)
     where = retry.HELP.get(kind)
     assert (other is not None) == (where is not None) and (same is not None) == (where == "anywhere")
     assert other is None or (other.target is two and other.pause_s == 0.0)
@@ -208,17 +208,17 @@ def test_where_another_attempt_helps(kind: str) -> None:
 
 def test_at_most_three_attempts() -> None:
     one, two = targets()
-    assert retry.again(Fault("provider_error", "x"), [one, two, one], (one, two), local(), 100.0, 0.5) is None
+    assert retry.again(Fault("provider_error", "x"), [one, two, one], (one, two), local(), 1.0, 100.0, 0.5) is None
 
 
 def test_retry_after_is_honoured_within_the_deadline_only() -> None:
     (one, _) = targets()
     fault = Fault("rate_limited", "x", retry_after_ms=5_000)
-    waiting = retry.again(fault, [one], (one,), local(), 100.0, 0.0)
+    waiting = retry.again(fault, [one], (one,), local(), 1.0, 100.0, 0.0)
     assert waiting is not None and waiting.pause_s == 5.0
-    assert retry.again(fault, [one], (one,), local(), 4.0, 0.0) is None
+    assert retry.again(fault, [one], (one,), local(), 1.0, 4.0, 0.0) is None
     absurd = Fault("rate_limited", "x", retry_after_ms=-7)
-    assert (retry.again(absurd, [one], (one,), local(), 4.0, 0.0) or retry.Again(one, 9.0)).pause_s == 0.0
+    assert (retry.again(absurd, [one], (one,), local(), 1.0, 4.0, 0.0) or retry.Again(one, 9.0)).pause_s == 0.0
 
 
 def test_the_retry_budget_is_a_fifth_of_the_calls_and_ten_a_second() -> None:
@@ -228,8 +228,9 @@ def test_the_retry_budget_is_a_fifth_of_the_calls_and_ten_a_second() -> None:
     granted = 0
     (one, _) = targets()
     for n in range(10_000):  # 10 s at 1,000 calls a second, all failing
-        retry.deposit(here, n / 1_000)
-        granted += retry.again(Fault("provider_error", "x"), [one], (one,), here, 100.0, 0.5) is not None
+        here.retries.calls += 1
+        again = retry.again(Fault("provider_error", "x"), [one], (one,), here, n / 1_000, 100.0, 0.5)
+        granted += again is not None
     assert granted == pytest.approx(0.2 * 10_000 + 10 * 10, abs=2)
 
 

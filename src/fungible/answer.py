@@ -135,6 +135,9 @@ class Translating:
     def losses(self) -> list[Loss]:
         return self._report.losses
 
+    def piece(self, data: bytes) -> bool:
+        return False
+
     def feed(self, data: bytes) -> bytes:
         return self._take(self._reader.feed(data))
 

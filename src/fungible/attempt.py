@@ -23,6 +23,7 @@ from .money import Price, cost
 Ending = Literal["settled", "estimated", "void", "unknown"]
 
 BYTES_PER_TOKEN = 4  # of text, for estimates only; English prose on today's tokenizers is near it
+NO_PARTS = (None,) * 5
 TOKENS_MAX = 1_000_000_000  # of one attempt; a provider that counts more has miscounted
 
 
@@ -47,17 +48,16 @@ def is_bill(told: Usage | None) -> bool:
     if told is None:
         return False
     read, said = told.input_tokens, told.output_tokens
-    if read is None or said is None:
+    if read is None or said is None or not (0 <= read <= TOKENS_MAX and 0 <= said <= TOKENS_MAX):
         return False
-    return (
-        0 <= read <= TOKENS_MAX
-        and 0 <= said <= TOKENS_MAX
-        and (told.cache_read_tokens or 0) >= 0
-        and (told.cache_write_tokens or 0) >= 0
-        and (told.cache_write_1h_tokens or 0) >= 0
-        and (told.input_audio_tokens or 0) >= 0
-        and (told.output_audio_tokens or 0) >= 0
+    parts = (
+        told.cache_read_tokens,
+        told.cache_write_tokens,
+        told.cache_write_1h_tokens,
+        told.input_audio_tokens,
+        told.output_audio_tokens,
     )
+    return parts == NO_PARTS or all(count is None or count >= 0 for count in parts)
 
 
 def estimated(told: Usage | None, request_bytes: int, answer_bytes: int) -> Usage:

@@ -1,4 +1,4 @@
-"""What one call is, and what the calls of one process share: the values that policies look at.
+"""What one call is, what the calls of one process share, and what a call may ask of the outside.
 
 A `Call` is filled in as decisions are made; it holds no socket and no clock. `Local` is the knowledge
 a process has made its own beforehand, so that deciding needs no waiting: snapshots of keys and routes,
@@ -10,12 +10,13 @@ from typing import Protocol
 
 import msgspec
 
-from .account import Key
+from .account import Key, Opened, Settled
 from .dialects.base import Dialect, Located, Peek
 from .faults import Fault
 from .models import Catalogue, Route, Target
 from .money import Price
 from .thoughts import Thoughts
+from .world import Flow, Outgoing, Sink
 
 
 class KeyRing(Protocol):
@@ -68,6 +69,7 @@ class Asking(msgspec.Struct, frozen=True):
     located: Located | None = None  # what the address says of the call, where it names the model
     forward: Sequence[tuple[bytes | None, bytes]] = ()
     """Header lines for a provider of the same dialect: (ours that it replaces, it)."""
+    plain: bool = False  # nothing but the body is to be looked at, and nothing of the answer kept
     passed: dict[str, Passed] = {}
     """Model -> what such a call was found to be; of keys without limits a minute. By `admission` alone."""
 
@@ -145,14 +147,44 @@ class Meter:
 
 
 class RetryBudget:
-    """What may be spent on second attempts. Changed by policies.retry alone."""
+    """What may be spent on second attempts. Changed by policies.retry alone, but for `calls`."""
 
-    __slots__ = ("at", "balance")
+    __slots__ = ("at", "balance", "calls")
 
     def __init__(self) -> None:
         self.at = 0.0
+        self.calls = 0  # since `at`, each of which pays in; counted by the exchange
         self.balance = 100.0  # what ten quiet seconds would have saved up
 
 
 Policy = Callable[[Call, Local, float], Fault | None]
 """(call, local, monotonic seconds now) -> None to go on, or the fault to refuse with."""
+
+
+class World(Protocol):
+    """What a call may ask of the outside. All of these return at once."""
+
+    def clock(self) -> float:
+        """Monotonic seconds."""
+
+    def wall_ms(self) -> int:
+        """Unix milliseconds."""
+
+    def chance(self) -> float:
+        """A number in [0, 1)."""
+
+    def send(self, target: Target, outgoing: Outgoing, sink: Sink) -> Flow: ...
+
+    def opened(self, row: Opened) -> None:
+        """Make the row durable. Raises `Fault` (unavailable) where it cannot: then nothing is sent."""
+
+    def settled(self, row: Settled, call: Call, target: Target) -> None: ...
+
+    def reserve(self, key: Key, attempt: str, nanousd: int) -> bool:
+        """Set aside a part of the key's budget; False: not enough is left."""
+
+    def post(self, attempt: str, nanousd: int | None) -> None:
+        """Replace the hold by the cost; None: not known, the whole hold is taken."""
+
+    def over(self, call: Call) -> None:
+        """Nothing more will happen to it."""

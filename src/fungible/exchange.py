@@ -19,9 +19,7 @@ Events: `begin`, the four of `world.Sink`, `on_client_gone`, `on_client_blocked`
 simulator drive this same machine. It knows no socket, no clock, no chance and no dialect by name.
 """
 
-from typing import Literal, Protocol
-
-import msgspec
+from typing import Literal
 
 from .account import Key, Opened, Settled
 from .admission import admit
@@ -44,7 +42,7 @@ from .answer import (
     upstream_error,
 )
 from .attempt import Ending, close, estimated, is_bill, special
-from .call import Call, Local
+from .call import Call, Local, World
 from .dialects import SPOKEN
 from .dialects.base import Watch
 from .faults import Fault
@@ -55,7 +53,7 @@ from .models import Target
 from .policies import breaker, budget, limits, retry, route
 from .rewriting import rewritten
 from .translate import tidy
-from .world import Flow, Headers, Outgoing, Sink
+from .world import Flow, Headers, Outgoing
 
 State = Literal["asked", "sent", "waiting", "streaming", "closing", "over"]
 
@@ -65,78 +63,59 @@ ERROR_BYTES_MAX = 1024 * 1024
 NEVER = float("inf")
 
 
-class World(Protocol):
-    """What a call may ask of the outside. All of these return at once."""
-
-    def clock(self) -> float:
-        """Monotonic seconds."""
-
-    def wall_ms(self) -> int:
-        """Unix milliseconds."""
-
-    def chance(self) -> float:
-        """A number in [0, 1)."""
-
-    def send(self, target: Target, outgoing: Outgoing, sink: Sink) -> Flow: ...
-
-    def opened(self, row: Opened) -> None:
-        """Make the row durable. Raises `Fault` (unavailable) where it cannot: then nothing is sent."""
-
-    def settled(self, row: Settled, call: Call, target: Target) -> None: ...
-
-    def reserve(self, key: Key, attempt: str, nanousd: int) -> bool:
-        """Set aside a part of the key's budget; False: not enough is left."""
-
-    def post(self, attempt: str, nanousd: int | None) -> None:
-        """Replace the hold by the cost; None: not known, the whole hold is taken."""
-
-    def over(self, exchange: "Exchange") -> None: ...
-
-
-class Exchange(msgspec.Struct, eq=False):
+class Exchange:
     """One call under way. Made by whoever has read a request; `begin` starts it."""
 
-    call: Call
-    _client: Client
-    _local: Local
-    _world: World
-    _deadline: float = NEVER  # monotonic seconds at which all patience ends
-    state: State = "asked"
-    due: float = NEVER  # monotonic seconds at which `on_time` is wanted
-    losses: tuple[Loss, ...] = ()  # of the attempt that answers
-    _read: Request | None = None  # the request in canonical form, once a target needs it
-    _targets: tuple[Target, ...] = ()
-    _tried: list[Target] = []
-    _n: int = 0
-    _failure: Failure | None = None
-    _hold: int | None = None
-    # Of the attempt under way:
-    _target: Target = None  # type: ignore[assignment]  # there is one from the first attempt on
-    _attempt: str = ""
-    _row_open: bool = False
-    _flow: Flow | None = None
-    _body_bytes: int = 0
-    _status: int = 0
-    _headers: Headers = []  # of an error
-    _back: bytes = b""  # header lines of the provider's that go back to a client of its dialect
-    _request_id: str | None = None
-    _watch: Watch | None = None
-    _held: list[bytes] = []  # of a stream, until its first content event
-    _held_bytes: int = 0
-    _answer: list[bytes] = []  # a plain answer, or an error's body
-    _answer_bytes: int = 0
+    __slots__ = (
+        "_answer", "_answer_bytes", "_attempt", "_back", "_body_bytes", "_client", "_deadline",
+        "_failure", "_flow", "_headers", "_held", "_held_bytes", "_hold", "_idle_s", "_local", "_n",
+        "_read", "_request_id", "_row_open", "_status", "_target", "_targets", "_tried", "_watch",
+        "_world", "call", "due", "losses", "state",
+    )  # fmt: skip
+
+    _target: Target  # there is one from the first attempt on
+    _headers: Headers  # of an error
+    _idle_s: float  # how long a provider may be silent in the midst of an answer
+
+    def __init__(self, call: Call, client: Client, local: Local, world: World) -> None:
+        self.call = call
+        self._client = client
+        self._local = local
+        self._world = world
+        self._deadline = self.due = NEVER  # monotonic seconds: when patience ends, when `on_time` is wanted
+        self.state: State = "asked"
+        self.losses: tuple[Loss, ...] = ()  # of the attempt that answers
+        self._read: Request | None = None  # the request in canonical form, once a target needs it
+        self._targets: tuple[Target, ...] = ()
+        self._tried: list[Target] = []
+        self._n = 0
+        self._failure: Failure | None = None
+        self._hold: int | None = None
+        self._attempt = ""
+        self._row_open = False
+        self._flow: Flow | None = None
+        self._body_bytes = 0
+        self._status = 0
+        self._request_id: str | None = None
+        self._watch: Watch | None = None
+        self._back = b""  # header lines of the provider's that go back to a client of its dialect
+        self._held: list[bytes] = []  # of a stream, until its first content event
+        self._held_bytes = 0
+        self._answer: list[bytes] = []  # a plain answer, or an error's body
+        self._answer_bytes = 0
 
     # --- admission and routing
 
     def begin(self) -> None:
         call, local, world = self.call, self._local, self._world
         now = call.started
-        self._deadline = now + local.settings.deadlines.total_ms / 1000
+        deadlines = local.settings.deadlines
+        self._deadline, self._idle_s = now + deadlines.total_ms / 1000, deadlines.idle_ms / 1000
         fault = admit(call, local, now)
         if fault is not None:
             self._finish_with(Failure(fault))
             return
-        retry.deposit(local, now)
+        local.retries.calls += 1
         found = call.route
         assert found is not None
         targets = found.targets
@@ -252,17 +231,29 @@ class Exchange(msgspec.Struct, eq=False):
 
     # --- what the upstream tells (world.Sink)
 
-    def on_head(self, status: int, headers: Headers) -> None:
+    def on_whole(self, status: int, headers: Headers, body: bytes) -> bool:
+        if status != 200 or self.call.peek.stream or len(body) > self._local.settings.answer_bytes_max:
+            return False
+        self._flow = None
+        self._answer_bytes = len(body)
+        self._noted(status, headers)
+        self._plain_reply(body)
+        return True
+
+    def _noted(self, status: int, headers: Headers) -> None:
         self._status = status
-        client = self.call.dialect
-        dialect = SPOKEN[self._target.dialect]
-        notable = NOTABLE[dialect.name]
+        spoken = self._target.dialect
+        notable = NOTABLE[spoken]
         for name, value in headers:
             if name in notable:
                 if name in REQUEST_IDS:
                     self._request_id = value.decode("latin-1")[:128]
-                if dialect is client:
-                    self._back += given_back(dialect, name, value)
+                if spoken == self.call.dialect.name:
+                    self._back += given_back(self.call.dialect, name, value)
+
+    def on_head(self, status: int, headers: Headers) -> None:
+        self._noted(status, headers)
+        client, dialect = self.call.dialect, SPOKEN[self._target.dialect]
         if status != 200:
             self._headers = headers
             return
@@ -278,10 +269,14 @@ class Exchange(msgspec.Struct, eq=False):
         watch = self._watch
         if watch is None:
             self._more_of_answer(data)
-            return
-        state = self.state
-        if state == "closing":
-            return
+        elif self.state == "streaming" and watch.piece(data):  # nearly every time
+            due = self._world.clock() + self._idle_s
+            self.due = due if due < self._deadline else self._deadline
+            self._client.write(data)
+        elif self.state != "closing":
+            self._more_of_stream(watch, data)
+
+    def _more_of_stream(self, watch: Watch, data: bytes) -> None:
         try:
             out = watch.feed(data)
         except Fault as fault:
@@ -292,14 +287,10 @@ class Exchange(msgspec.Struct, eq=False):
             raise
         if watch.fault is not None:
             self._stream_fault(watch, out)
-        elif state != "streaming":
+        elif self.state != "streaming":
             self._gate(watch, out)
-        elif watch.done or not out or out.startswith(self.call.dialect.keepalives):
+        else:
             self._pass_on(watch, out)
-        else:  # nearly every time
-            due = self._world.clock() + self._local.settings.deadlines.idle_ms / 1000
-            self.due = due if due < self._deadline else self._deadline
-            self._client.write(out)
 
     def _more_of_answer(self, data: bytes) -> None:
         self._answer.append(data)
@@ -318,7 +309,7 @@ class Exchange(msgspec.Struct, eq=False):
         elif self._watch is not None:
             self._stream_ended(self._watch)
         else:
-            self._plain_reply()
+            self._plain_reply(self._answer[0] if len(self._answer) == 1 else b"".join(self._answer))
 
     def on_lost(self, fault: Fault) -> None:
         self._flow = None
@@ -329,9 +320,8 @@ class Exchange(msgspec.Struct, eq=False):
 
     # --- plain answers
 
-    def _plain_reply(self) -> None:
+    def _plain_reply(self, body: bytes) -> None:
         call, target = self.call, self._target
-        body = self._answer[0] if len(self._answer) == 1 else b"".join(self._answer)
         try:
             usage: Usage | None
             if call.asking.operation == "count":
@@ -352,7 +342,7 @@ class Exchange(msgspec.Struct, eq=False):
             breaker.succeeded(target, self._local)
         self.state = "over"
         self._client.reply(200, reply_head(call.id, target, self._n, row, self.losses) + self._back, body)
-        self._world.over(self)
+        self._world.over(self.call)
 
     def _answered_here(self, target: Target) -> bool:
         """Whether the call is one that its target need not be asked for, and so was answered."""
@@ -361,7 +351,7 @@ class Exchange(msgspec.Struct, eq=False):
             return False
         self.state = "over"
         self._client.reply(200, *told)
-        self._world.over(self)
+        self._world.over(self.call)
         return True
 
     # --- streams
@@ -392,7 +382,7 @@ class Exchange(msgspec.Struct, eq=False):
 
     def _begin_patience(self) -> None:
         """The provider has said something; from now on it may be silent for `idle_ms`."""
-        due = self._world.clock() + self._local.settings.deadlines.idle_ms / 1000
+        due = self._world.clock() + self._idle_s
         self.due = due if due < self._deadline else self._deadline
 
     def _stream_done(self, watch: Watch, out: bytes) -> None:
@@ -462,7 +452,9 @@ class Exchange(msgspec.Struct, eq=False):
             self._over()
             return
         self._failure = failure or Failure(fault)
-        after = retry.again(fault, self._tried, self._targets, local, self._deadline - now, world.chance())
+        after = retry.again(
+            fault, self._tried, self._targets, local, now, self._deadline - now, world.chance()
+        )
         if after is None:
             self._finish_with(self._failure)
         elif after.pause_s == 0.0:
@@ -490,7 +482,7 @@ class Exchange(msgspec.Struct, eq=False):
             head += self._back
         self.state = "over"
         self._client.reply(status, head, body)
-        self._world.over(self)
+        self._world.over(self.call)
 
     # --- the client
 
@@ -583,7 +575,7 @@ class Exchange(msgspec.Struct, eq=False):
     def _over(self) -> None:
         self.state = "over"
         self.due = NEVER
-        self._world.over(self)
+        self._world.over(self.call)
 
 
 NOTHING = Usage(input_tokens=0, output_tokens=0)  # what counting tokens uses

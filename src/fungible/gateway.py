@@ -139,7 +139,7 @@ class Gateway:
     ) -> None:
         self.local = local
         self.metrics = metrics
-        self.active: set[Exchange] = set()
+        self.active: dict[str, Exchange] = {}  # by the call's id
         self.last_call = 0.0  # monotonic seconds
         self.draining = False
         self._books = books
@@ -171,35 +171,49 @@ class Gateway:
         dialect = asking.dialect
         identity = f"{self._boot}-{count}"
         try:
-            if asking.secret is None and dialect.signed is not None:
-                asking = self._signed(request, asking, dialect.signed)
-            peek, located = dialect.peek(body), asking.located
-            if located is not None:
-                peek = located.complete(peek)
-            call = Call(identity, asking, dialect, body, peek, now)
-            if dialect.keeping is not None and self.memory is not None:
-                keeper = self._remembering(self.memory, call, client)
-                if keeper is not None and keeper.waiting is not None:
-                    self._run_behind(self.memory, call, keeper, client)
+            if asking.plain:
+                call = Call(identity, asking, dialect, body, dialect.peek(body), now)
+            else:
+                call = self._called(request, asking, identity, now)
+                taken = self._taken(request, call, client)
+                if taken is None:
                     return FINISHED
-                client = keeper or client
-            if asking.repeat is not None:
-                recorder = self._taken(request.path, call, asking.repeat, client)
-                if recorder is None:
-                    return FINISHED
-                client = recorder
+                client = taken
         except Fault as fault:
             refuse(client, dialect, fault, identity)
             return FINISHED
         return self._begun(call, client)
 
+    def _called(self, request: Request, asking: Asking, identity: str, now: float) -> Call:
+        """The call, where its head or its dialect asks for more than a look at the body. Raises `Fault`."""
+        dialect, body, located = asking.dialect, request.body, asking.located
+        if asking.secret is None and dialect.signed is not None:
+            asking = self._signed(request, asking, dialect.signed)
+        peek = dialect.peek(body)
+        if located is not None:
+            peek = located.complete(peek)
+        return Call(identity, asking, dialect, body, peek, now)
+
+    def _taken(self, request: Request, call: Call, client: Client) -> Client | None:
+        """Whoever keeps the answer as it goes to the client; None: it is told without a new exchange."""
+        asking = call.asking
+        if call.dialect.keeping is not None and self.memory is not None:
+            keeper = self._remembering(self.memory, call, client)
+            if keeper is not None and keeper.waiting is not None:
+                self._run_behind(self.memory, call, keeper, client)
+                return None
+            client = keeper or client
+        if asking.repeat is not None:
+            return self._repeated(request.path, call, asking.repeat, client)
+        return client
+
     def _begun(self, call: Call, client: Client) -> Exchange:
         exchange = Exchange(call, client, self.local, self)
-        self.active.add(exchange)
+        self.active[call.id] = exchange
         try:
             exchange.begin()
         except BaseException:
-            self.active.discard(exchange)
+            self.over(call)
             raise
         return exchange
 
@@ -252,16 +266,22 @@ class Gateway:
             raise self._no_such(request, found is not None)
         dialect, operation, forward, ours = found
         headers = request.headers
+        secret = credential(headers) if located is None else credential_of(request, dialect)
+        repeat = headers.get(IDEMPOTENCY)
         return Asking(
             dialect,
             "dry" if headers.get(DRY) == b"1" and operation == "chat" else operation,
-            secret=credential(headers) if located is None else credential_of(request, dialect),
+            secret=secret,
             strict=headers.get(b"x-fungible-strict") == b"1",
             tags=_tags(headers) if b"x-fungible-tags" in headers else "",
             hint=headers[HINT].decode("latin-1") if HINT in headers else "",
             located=located,
-            repeat=headers.get(IDEMPOTENCY),
+            repeat=repeat,
             forward=tuple((ours.get(n), b"%b: %b\r\n" % (n, headers[n])) for n in forward if n in headers),
+            plain=(secret is not None or dialect.signed is None)
+            and located is None
+            and repeat is None
+            and dialect.keeping is None,
         )
 
     def _signed(self, request: Request, asking: Asking, key_of: KeyOf) -> Asking:
@@ -274,7 +294,7 @@ class Gateway:
         )
         return msgspec.structs.replace(asking, secret=secret)
 
-    def _taken(self, path: str, call: Call, key: bytes, client: Client) -> Recorder | None:
+    def _repeated(self, path: str, call: Call, key: bytes, client: Client) -> Recorder | None:
         """As `Repeats.take`; of a caller whose key holds, since an answer that is kept asks no policy."""
         owner = call.asking.secret or b""
         if not self.local.settings.open:
@@ -282,7 +302,7 @@ class Gateway:
         return self._repeats.take(key, owner, path, call, client, self._under_way)
 
     def _under_way(self, call: str) -> bool:
-        return any(exchange.call.id == call for exchange in self.active)
+        return call in self.active
 
     def _locate(self, request: Request) -> tuple[Operation | None, Located | None]:
         """What an address means that names the model."""
@@ -321,7 +341,7 @@ class Gateway:
     def sweep(self) -> None:
         """Look at the deadlines of all calls under way; to be called some ten times a second."""
         now = self.clock()
-        for exchange in [e for e in self.active if e.due <= now]:
+        for exchange in [e for e in self.active.values() if e.due <= now]:
             exchange.on_time(now)
         if self.unsigned.held:
             self.unsigned.sweep()
@@ -354,8 +374,8 @@ class Gateway:
     def post(self, attempt: str, nanousd: int | None) -> None:
         self._books.post(attempt, nanousd)
 
-    def over(self, exchange: Exchange) -> None:
-        self.active.discard(exchange)
+    def over(self, call: Call) -> None:
+        self.active.pop(call.id, None)
 
 
 class Held:

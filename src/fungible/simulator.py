@@ -169,7 +169,7 @@ class Simulation:
         self.attempts_sent: list[str] = []
         self._steps: list[tuple[float, int, Callable[[], None]]] = []
         self._count = itertools.count()
-        self._active: dict[Exchange, Story] = {}
+        self._active: dict[str, tuple[Exchange, Story]] = {}  # by the call's id
 
     # --- exchange.World
 
@@ -196,15 +196,15 @@ class Simulation:
 
     def post(self, attempt: str, nanousd: int | None) -> None: ...
 
-    def over(self, exchange: Exchange) -> None:
-        story = self._active.pop(exchange, None)
+    def over(self, call: Call) -> None:
+        _, story = self._active.pop(call.id, (None, None))
         if story is not None:
             story.finished = self.now
 
     def send(self, target: Target, outgoing: Outgoing, sink: Sink) -> SimulatedFlow:
         exchange = sink
         assert isinstance(exchange, Exchange)
-        story = self._active[exchange]
+        story = self._active[exchange.call.id][1]
         newest = next(reversed(self.rows))
         assert newest.startswith(exchange.call.id + ".") and newest not in self.attempts_sent, (
             "sent without a row"
@@ -248,7 +248,7 @@ class Simulation:
         asking = Asking(dialect, secret=self.secret)
         call = Call(f"s{self.seed}-{number}", asking, dialect, body, dialect.peek(body), self.now)
         exchange = Exchange(call, SimulatedClient(story), self.local, self)
-        self._active[exchange] = story
+        self._active[exchange.call.id] = exchange, story
         exchange.begin()
         if self.rng.random() < LEAVES:
             self.at(self.rng.expovariate(1.0), lambda: self._leave(exchange, story))
@@ -258,24 +258,24 @@ class Simulation:
             self.at(start + length, lambda: self._tell(exchange, exchange.on_client_ready))
 
     def _tell(self, exchange: Exchange, what: Callable[[], None]) -> None:
-        if exchange in self._active:
+        if exchange.call.id in self._active:
             what()
 
     def _leave(self, exchange: Exchange, story: Story) -> None:
-        if exchange in self._active and not story.ended and not story.replies:
+        if exchange.call.id in self._active and not story.ended and not story.replies:
             story.gone = True
             story.lines.append(f"{self.now:.2f} the client left")
             exchange.on_client_gone()
 
     def _sweep(self) -> None:
-        for exchange in [e for e in self._active if e.due <= self.now]:
+        for exchange in [e for e, _ in self._active.values() if e.due <= self.now]:
             exchange.on_time(self.now)
         if self._active or self._steps:
             self.at(SWEEP_S, self._sweep)
 
     def _check(self) -> None:
         total_s = self.local.settings.deadlines.total_ms / 1000
-        for exchange, story in self._active.items():
+        for exchange, story in self._active.values():
             late = self.now - story.started - total_s
             assert late <= SWEEP_S * 2 or exchange.state == "closing", (
                 f"call {story.number} outlives its deadline"

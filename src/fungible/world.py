@@ -40,6 +40,9 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
 class Sink(Protocol):
     """Who listens to an answer. `on_lost` or `on_end` is the last call; neither follows a `cancel`."""
 
+    def on_whole(self, status: int, headers: Headers, body: bytes) -> bool:
+        """An answer that came at once: all there is. False: it is wanted as head, body and end instead."""
+
     def on_head(self, status: int, headers: Headers) -> None: ...
 
     def on_body(self, data: bytes) -> None: ...

@@ -102,6 +102,9 @@ class Watch(Protocol):
     usage: Usage | None
     fault: Fault | None
 
+    def piece(self, data: bytes) -> bool:
+        """Whether `data` is no more than whole pieces of an answer under way: passed on as it is, unfed."""
+
     def feed(self, data: bytes) -> bytes:
         """What to pass on now: whole frames only, less the usage frame the client did not ask for."""
 

@@ -28,11 +28,11 @@ from ..world import Headers, Origin, Outgoing, Sink
 from .dial import Proxies, Proxy, default_tls, reach, tunnel, unreachable
 from .inflate import Inflate
 from .limits import PoolLimits
+from .spellings import Spellings
 from .turn import Turn
 
 COPY_BYTES_MAX: Final = 16 * 1024  # above this a body is written beside its head rather than joined to it
 STALE_TICKS: Final = 1
-NAMES_MAX: Final = 256
 NAME: Final = itemgetter(0)
 
 
@@ -60,6 +60,9 @@ class Site:
 
 class Nobody:
     """The sink of a fetch that is over: who was told keeps the fetch, and must not be kept by it."""
+
+    def on_whole(self, status: int, headers: Headers, body: bytes) -> bool:
+        return True
 
     def on_head(self, status: int, headers: Headers) -> None: ...
 
@@ -125,8 +128,10 @@ class Wire(asyncio.BufferedProtocol):
         "_pieces",
         "_pool",
         "_read",
+        "_spellings",
         "_status",
         "_turn",
+        "_usual",
         "_view",
         "alive",
         "fetch",
@@ -143,6 +148,7 @@ class Wire(asyncio.BufferedProtocol):
         self._pool = pool
         self._turn = pool.turn
         self._view = pool.view
+        self._spellings = pool.spellings
         self._status = 0  # of the answer; 0 until its head is whole
         self._headers: Headers = []
         self._fields: dict[bytes, bytes] = {}  # of the head under way, as spelled; of a name, the last
@@ -153,6 +159,7 @@ class Wire(asyncio.BufferedProtocol):
         self._complete = False
         self._read = 0  # bytes of the answer before its head was whole
         self._large = False  # the request may still be on its way when the answer is there
+        self._usual = False  # the head has nothing that needs a look here
         self._inflate: Inflate | None = None
         self.site = site
         self.alive = True  # may carry another request
@@ -202,7 +209,7 @@ class Wire(asyncio.BufferedProtocol):
         if fetch is None:
             self.drop()  # nobody asked for anything
             return
-        begun = self._status
+        begun, pieces = self._status, self._pieces
         fault = None
         try:
             self._parser.feed_data(self._view[:nbytes])
@@ -211,13 +218,20 @@ class Wire(asyncio.BufferedProtocol):
                 self.alive = False  # bytes after the end: the next answer could be one to nothing
             else:
                 fault = Fault("provider_answer", f"{self.site} sent what is not HTTP/1.1: {error}.")
-        if begun and not self._complete and fault is None and self._inflate is None:
-            pieces = self._pieces  # in the midst of an answer: the one thing to do is to pass it on
-            if pieces:
-                data = pieces.pop() if len(pieces) == 1 else b"".join(pieces)
-                pieces.clear()
-                fetch.sink.on_body(data)
-            return
+        if begun:
+            if pieces and not self._complete and fault is None and self._inflate is None:
+                fetch.sink.on_body(pieces.pop() if len(pieces) == 1 else self._joined())
+                return  # in the midst of an answer: the one thing to do is to pass it on
+        elif self._complete and self._usual and fault is None and len(pieces) == 1:
+            try:
+                whole = fetch.sink.on_whole(self._status, self._headers, pieces[0])
+            except BaseException:
+                self._let_go(fetch)
+                self.drop()
+                raise
+            if whole:
+                self._free(fetch)
+                return
         turn = self._turn
         turn.open = True
         try:
@@ -226,6 +240,11 @@ class Wire(asyncio.BufferedProtocol):
             turn.open = False
             if turn.held:
                 turn.flush()
+
+    def _joined(self) -> bytes:
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        return data
 
     def eof_received(self) -> None:
         if self.fetch is None:
@@ -245,8 +264,7 @@ class Wire(asyncio.BufferedProtocol):
         fields = self._fields
         if status >= 200:
             self._status = status
-            spelled = tuple(fields)
-            names = self._pool.names.get(spelled) or self._pool.lowered(spelled)
+            names, self._usual = self._spellings[tuple(fields)]
             self._headers = list(zip(names, fields.values(), strict=True))
         fields.clear()  # after a 1xx another head follows; what follows this one are trailers
 
@@ -275,8 +293,7 @@ class Wire(asyncio.BufferedProtocol):
                 return
         pieces = self._pieces
         if pieces:
-            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            pieces.clear()
+            data = pieces.pop() if len(pieces) == 1 else self._joined()
             if self._inflate is not None:
                 data, inflating = self._inflate.feed(data)
                 fault = fault or inflating
@@ -297,6 +314,8 @@ class Wire(asyncio.BufferedProtocol):
                 return Fault(
                     "provider_answer", f"{self.site} sent a head over {limits.head_bytes_max} bytes."
                 )
+            return None
+        if self._usual:
             return None
         if len(self._headers) > limits.header_count_max:
             return Fault("provider_answer", f"{self.site} sent over {limits.header_count_max} headers.")
@@ -319,6 +338,15 @@ class Wire(asyncio.BufferedProtocol):
 
     def _finish(self, fetch: Fetch) -> None:
         fault = None if self._inflate is None else self._inflate.end()
+        self._free(fetch)
+        if fault is None:
+            sink, fetch.sink = fetch.sink, NOBODY
+            sink.on_end()
+        else:
+            fetch.lost(fault)
+
+    def _free(self, fetch: Fetch) -> None:
+        """The answer is whole: the connection may carry another request."""
         if self._large and self.transport.get_write_buffer_size() > 0:
             self.alive = False  # answered before all of the request was sent
         self._let_go(fetch)
@@ -328,11 +356,6 @@ class Wire(asyncio.BufferedProtocol):
             self._pool.freed(self)
         else:
             self.drop()
-        if fault is None:
-            sink, fetch.sink = fetch.sink, NOBODY
-            sink.on_end()
-        else:
-            fetch.lost(fault)
 
     def _ended(self, fetch: Fetch, exc: BaseException | None) -> None:
         """The connection has ended while an answer was awaited, which may be how that answer ends."""
@@ -404,7 +427,7 @@ class Pool:
         self.turn = turn or Turn()
         self.view = memoryview(bytearray(self.limits.batch_bytes))  # every connection reads into it, in turn
         self.tick = 0
-        self.names: dict[tuple[bytes, ...], tuple[bytes, ...]] = {}  # headers as spelled -> in lower case
+        self.spellings = Spellings(self.limits.header_count_max)
         self._proxies = Proxies(proxies or {}, no_proxy)
         self._tls = tls
         self._sites: dict[Origin, Site] = {}
@@ -427,14 +450,6 @@ class Pool:
                 return fetch
         self._seek(fetch)
         return fetch
-
-    def lowered(self, spelled: tuple[bytes, ...]) -> tuple[bytes, ...]:
-        """The names of an answer's headers in lower case. A provider sends the same ones every time."""
-        names = tuple([name.lower() for name in spelled])
-        if len(self.names) >= NAMES_MAX:
-            self.names.clear()
-        self.names[spelled] = names
-        return names
 
     def close(self) -> None:
         """Closes every connection. Who still waits for an answer hears that it is lost."""

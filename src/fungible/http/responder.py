@@ -179,12 +179,13 @@ class Responder(msgspec.Struct, eq=False):
         conn = self._conn
         if conn is None or not data or self._muted:
             return
-        assert self._started, "an answer begins with start"
         if self._head:
             head, self._head = self._head, b""
             data = b"%b%x\r\n%b\r\n" % (head, len(data), data) if self._chunked else head + data
         elif self._chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
+        else:
+            assert self._started, "an answer begins with start"
         conn.send(data)
 
     def flush(self) -> None:

@@ -59,11 +59,13 @@ def until(headers: Headers, wall_ms: int) -> int | None:
     return None
 
 
-def deposit(local: Local, now: float) -> None:
+def balance(local: Local, now: float) -> float:
+    """Second attempts that may be paid for at this moment. What calls have paid in is counted only here."""
     budget, floor = local.retries, local.settings.retries_per_s
-    earned = (now - budget.at) * floor + SHARE
-    budget.at = now
+    earned = (now - budget.at) * floor + budget.calls * SHARE
+    budget.at, budget.calls = now, 0
     budget.balance = min(budget.balance + earned, max(floor * SAVED_S, 1.0))
+    return budget.balance
 
 
 def again(
@@ -71,6 +73,7 @@ def again(
     tried: list[Target],
     targets: tuple[Target, ...],
     local: Local,
+    now: float,
     left_s: float,
     chance: float,
 ) -> Again | None:
@@ -90,7 +93,7 @@ def again(
             pause = max(fault.retry_after_ms, 0) / 1000 + pause
     if pause >= left_s:
         return None
-    if local.retries.balance < 1.0:
+    if balance(local, now) < 1.0:
         return None
     local.retries.balance -= 1.0
     return Again(target, pause)

@@ -40,11 +40,13 @@ class Watch:
         self._told = 0  # how many of them are in `_usage`
         self._usage: Usage | None = None
 
+    def piece(self, data: bytes) -> bool:
+        whole = self.began and not self._rest and data.startswith(_DELTA)
+        return whole and data.find(b"\n\n") == len(data) - 2  # one delta, which says nothing to us
+
     def feed(self, data: bytes) -> bytes:
         if self._rest:
             data = self._rest + data
-        elif self.began and data.startswith(_DELTA) and data.find(b"\n\n") == len(data) - 2:
-            return data  # one delta, which says nothing to us
         end = len(data) if data.endswith(b"\n\n") else whole(data)
         self._rest = data[end:]
         if len(self._rest) > FRAME_BYTES_MAX:

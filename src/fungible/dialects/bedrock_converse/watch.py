@@ -29,6 +29,9 @@ class Watch:
         self._rest = b""
         self._stopped = False  # whether `messageStop` was seen
 
+    def piece(self, data: bytes) -> bool:
+        return False  # every event may tell the usage
+
     def feed(self, data: bytes) -> bytes:
         if self._rest:
             data = self._rest + data

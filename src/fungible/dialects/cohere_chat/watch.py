@@ -29,6 +29,9 @@ class Watch:
         self._ended = False  # `message-end` was seen; the end mark may follow it
         self._rest = b""
 
+    def piece(self, data: bytes) -> bool:
+        return False  # every event may tell the usage
+
     def feed(self, data: bytes) -> bytes:
         if self._rest:
             data = self._rest + data

@@ -42,6 +42,9 @@ class Watch:
         self._seen = b""  # the frames in which usage was told last
         self._usage: Usage | None = None
 
+    def piece(self, data: bytes) -> bool:
+        return False  # every event may tell the usage
+
     def feed(self, data: bytes) -> bytes:
         if self._rest:
             data = self._rest + data

@@ -28,6 +28,9 @@ class Watch:
         self.fault: Fault | None = None
         self._rest = b""
 
+    def piece(self, data: bytes) -> bool:
+        return False  # every event may tell the usage
+
     def feed(self, data: bytes) -> bytes:
         if self._rest:
             data = self._rest + data

@@ -24,8 +24,7 @@ ERROR = b'"error":'
 ERROR_EVENT = b"event: error"
 DONE = b"[DONE]"
 END_MARK = b"data: [DONE]\n\n"
-FINISH = (b'"finish_reason":"', b'"finish_reason": "')
-SIGNS = (b"error", TOKENS, DONE, *FINISH)  # without any of these an event is a piece of the answer
+FINISH, FINISH_SPACED = b'"finish_reason":"', b'"finish_reason": "'
 BLANK = b"\n\n"
 PLAIN = b"data: {"  # the first bytes of nearly every event
 LAST_EVENTS = 5
@@ -68,13 +67,21 @@ class Watcher:
         self._rest = b""
         self._ended = False  # a choice has told why it ended
 
+    def piece(self, data: bytes) -> bool:
+        return (
+            self.began
+            and not self._rest
+            and len(data) < SHORT_BYTES
+            and data.startswith(PLAIN)
+            and data.endswith(BLANK)
+            and b"error" not in data
+            and TOKENS not in data
+            and DONE not in data
+            and FINISH not in data
+            and FINISH_SPACED not in data
+        )
+
     def feed(self, data: bytes) -> bytes:
-        if self.began and not self._rest and len(data) < SHORT_BYTES and data.endswith(BLANK):
-            for sign in SIGNS:
-                if sign in data:
-                    break
-            else:
-                return data  # no more than a piece of the answer
         if self._rest:
             data = self._rest + data
         if data.endswith(BLANK):
@@ -112,7 +119,7 @@ class Watcher:
             self.done = True
         elif DONE in near:
             self._mark(near)
-        elif FINISH[0] in near or FINISH[1] in near:
+        elif FINISH in near or FINISH_SPACED in near:
             self._ended = True
         if b"error" in near and (ERROR in near or ERROR_EVENT in near):
             self._failed(near)

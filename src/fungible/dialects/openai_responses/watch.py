@@ -51,11 +51,13 @@ class Watcher:
         self._final = b""  # the last event's JSON, until its usage is asked for
         self._usage: Usage | None = None
 
+    def piece(self, data: bytes) -> bool:
+        whole = self.began and not self._rest and data.startswith(_DELTA)
+        return whole and data.find(b"\n\n") == len(data) - 2  # one delta, which says nothing to us
+
     def feed(self, data: bytes) -> bytes:
         if self._rest:
             data = self._rest + data
-        elif self.began and data.startswith(_DELTA) and data.find(b"\n\n") == len(data) - 2:
-            return data  # one delta, which says nothing to us
         end = len(data) if data.endswith(b"\n\n") else whole(data)
         self._rest = data[end:]
         if len(self._rest) > FRAME_BYTES_MAX:
