@@ -208,7 +208,10 @@ def test_where_another_attempt_helps(kind: str) -> None:
 
 def test_at_most_three_attempts() -> None:
     one, two = targets()
-    assert retry.again(Fault("provider_error", "x"), [one, two, one], (one, two), local(), 1.0, 100.0, 0.5) is None
+    assert (
+        retry.again(Fault("provider_error", "x"), [one, two, one], (one, two), local(), 1.0, 100.0, 0.5)
+        is None
+    )
 
 
 def test_retry_after_is_honoured_within_the_deadline_only() -> None:
@@ -218,7 +221,9 @@ def test_retry_after_is_honoured_within_the_deadline_only() -> None:
     assert waiting is not None and waiting.pause_s == 5.0
     assert retry.again(fault, [one], (one,), local(), 1.0, 4.0, 0.0) is None
     absurd = Fault("rate_limited", "x", retry_after_ms=-7)
-    assert (retry.again(absurd, [one], (one,), local(), 1.0, 4.0, 0.0) or retry.Again(one, 9.0)).pause_s == 0.0
+    assert (
+        retry.again(absurd, [one], (one,), local(), 1.0, 4.0, 0.0) or retry.Again(one, 9.0)
+    ).pause_s == 0.0
 
 
 def test_the_retry_budget_is_a_fifth_of_the_calls_and_ten_a_second() -> None:
