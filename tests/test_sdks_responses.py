@@ -185,6 +185,23 @@ def test_structured_output_parsed(stage: Stage, model: str) -> None:
     assert '"properties"' in stage.sent(model).body.decode()
 
 
+@pytest.mark.parametrize("model", ["alpha/one", "beta/two"])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_answer_repeats_what_was_asked(stage: Stage, model: str, streamed: bool) -> None:
+    """Clients read the answer by it: LangChain parses the text only where `text.format` says that it can."""
+    form = {"type": "json_schema", "name": "n", "schema": {"type": "object", "properties": {}}}
+    asked: Any = {"model": model, "input": "Hello", "instructions": "Be brief", "text": {"format": form}}
+    if streamed:
+        told = list(stage.client.responses.create(**asked, stream=True))
+        replies = [event.response for event in told if hasattr(event, "response")]
+        assert len(replies) == 3
+    else:
+        replies = [stage.client.responses.create(**asked)]
+    for reply in replies:
+        assert reply.text.format.type == "json_schema" and reply.instructions == "Be brief"
+        assert reply.tools == [] and reply.temperature is None
+
+
 @TARGETS
 def test_an_image(stage: Stage, model: str) -> None:
     parts: Any = [

@@ -123,7 +123,7 @@ class Translating:
     def __init__(self, source: Dialect, call: Call, target: Target, created: int) -> None:
         self._report = Report(source.names)
         self._reader = source.stream_reader()
-        self._writer = call.dialect.stream_writer(self._report, call.peek.stream_usage)
+        self._writer = _speaking(call).stream_writer(self._report, call.peek.stream_usage)
         self._call, self._target, self._created = call, target, created
         self._heard = Overhearing() if call.thoughts is not None else None
         self.began = False
@@ -184,8 +184,14 @@ def retold(
         if call.thoughts is not None and reply.choices:
             call.thoughts.keep(call.owner, target, reply.choices[0].parts)
     report = Report(source.names)
-    written = call.dialect.write_reply(reply, report)
+    written = _speaking(call).write_reply(reply, report)
     return written, reply.usage, tidy(report.losses) if report.losses else ()
+
+
+def _speaking(call: Call) -> Dialect:
+    """The client's dialect, as an answer to this very request is written in it."""
+    repeating = call.dialect.repeating
+    return call.dialect if repeating is None else repeating(call.body)
 
 
 def reply_head(

@@ -224,6 +224,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     write_models(names)             the body of `GET` on `models_path`
     pages                           what else this wire's clients GET: path -> the body, made of the names
     keepalives                      prefixes of frames that say no more than that the provider lives
+    repeating(body)                 the dialect, its writers of answers repeating what this request asked for,
+                                    where answers of this wire do
     remark(text)                    what a stream's end tells people, in a form that its readers pass over;
                                     nothing where the wire has no such form
     """
@@ -265,6 +267,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     remark: Callable[[str], bytes] = comment
     counting: Counting | None = None
     keeping: Keeping | None = None
+    repeating: "Callable[[bytes], Dialect] | None" = None
 
     def address(self, model: str, operation: str = "chat", stream: bool = False) -> str:
         """The path of a call to a provider."""

@@ -13,6 +13,8 @@ are only moved), `usage`, `errors`.
 What must not be here: another dialect, a socket, a clock, and what a conversation held before this call.
 """
 
+from functools import partial
+
 import msgspec
 
 from ...faults import Fault
@@ -24,7 +26,7 @@ from .errors import read_error, write_stream_error
 from .keeping import KEEPING
 from .names import NAME, NAMES, QUIRKS, REWRITES
 from .peek import peek, readdress
-from .reply import read_plain_usage, read_reply, unlike, write_reply
+from .reply import read_plain_usage, read_reply, repeated, unlike, write_reply
 from .request import read_request
 from .stream import Reader
 from .stream_write import Writer
@@ -43,6 +45,13 @@ def _read_count(body: bytes) -> int:
 
 def _write_count(tokens: int) -> bytes:
     return msgspec.json.encode({"object": "response.input_tokens", "input_tokens": tokens})
+
+
+def _repeating(body: bytes) -> Dialect:
+    said = repeated(body)
+    return msgspec.structs.replace(
+        DIALECT, write_reply=partial(write_reply, said=said), stream_writer=partial(Writer, said=said)
+    )
 
 
 DIALECT = Dialect(
@@ -70,5 +79,6 @@ DIALECT = Dialect(
     write_models=write_models,
     keepalives=(b":", b"event: keepalive"),
     keeping=KEEPING,
+    repeating=_repeating,
     counting=Counting(path="/responses/input_tokens", read=_read_count, write=_write_count),
 )

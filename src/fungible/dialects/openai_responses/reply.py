@@ -14,7 +14,7 @@ import msgspec
 from ...faults import Fault
 from ...ir import Choice, Extras, Json, Part, Refusal, Reply, Stop, StopReason, Text, ToolCall, Usage
 from ...losses import Report
-from ..checked import BROKEN, Wire, encode, others, parse_answer
+from ..checked import BROKEN, Wire, decode, encode, others, parse_answer
 from .asking import service_tier
 from .blocks import Items
 from .errors import fault_inside
@@ -163,14 +163,28 @@ def made_id(reply_id: str) -> str:
     return kept[-32:] or "0"
 
 
-def write_reply(reply: Reply, report: Report) -> bytes:
-    """One answer. Never raises; what it cannot carry is told to `report`."""
+def repeated(request: bytes) -> Wire:
+    """What an answer repeats of its request, as it was asked (API reference, The Response object)."""
+    asked = decode(request)
+    return {name: asked[name] for name in REPEATED if asked.get(name) is not None}
+
+
+REPEATED = (
+    "instructions", "max_output_tokens", "max_tool_calls", "metadata", "parallel_tool_calls",
+    "previous_response_id", "prompt_cache_key", "reasoning", "safety_identifier", "store", "temperature",
+    "text", "tool_choice", "tools", "top_logprobs", "top_p", "truncation", "user",
+)  # fmt: skip
+"""Clients parse by it: where `text.format` is a schema, the text is JSON of it."""
+
+
+def write_reply(reply: Reply, report: Report, said: Wire | None = None) -> bytes:
+    """One answer. Never raises; what it cannot carry is told to `report`. `said`: what it repeats."""
     choice = reply.choices[0] if reply.choices else Choice()
     for other in reply.choices[1:]:
         report.lose(other, None, "dropped", "choices")
     odds = odds_of(choice, report)
     output = Items(report, made_id(reply.id), odds).all(choice.parts)
-    body = envelope(reply, report)
+    body = envelope(reply, report) | (said or {})
     body["output"] = output
     body["usage"] = None if reply.usage is None else write_usage(reply.usage, report)
     close(body, choice.stop, choice.parts, report)

@@ -80,12 +80,14 @@ class _Part:
 
 class Writer:
     __slots__ = (
-        "_begin", "_end", "_head", "_hot", "_items", "_last", "_over", "_part_said", "_parts", "_report",
-        "_said", "_sequence", "_skipped", "_started", "_usage", "_whole",
+        "_begin", "_end", "_head", "_hot", "_items", "_last", "_over", "_part_said", "_parts", "_repeated",
+        "_report", "_said", "_sequence", "_skipped", "_started", "_usage", "_whole",
     )  # fmt: skip
 
-    def __init__(self, report: Report, usage: bool) -> None:
+    def __init__(self, report: Report, usage: bool, said: Wire | None = None) -> None:
+        """`said`: what the answer repeats of its request."""
         self._report = report
+        self._repeated = said or {}
         self._begin = Begin("", "")
         self._end: End | None = None
         self._usage: Usage | None = None
@@ -414,7 +416,7 @@ class Writer:
             service_tier=begin.service_tier,
             extras=begin.extras,
         )
-        return envelope(reply, report)
+        return envelope(reply, report) | self._repeated
 
     def _finish(self, out: list[bytes]) -> None:
         self._start(out)
