@@ -84,19 +84,22 @@ class Asker:
         lost = tuple(LOST.findall(told.get("x-fungible-losses", "") + " " + listed.partition("\n")[0]))
         return Replayed(answer, tuple(dict.fromkeys(lost)), sent, int(wait) if wait.isdigit() else None)
 
-    async def embed(self, model: str, texts: Sequence[str], tags: str) -> list[tuple[float, ...]]:
+    async def embed(
+        self, model: str, texts: Sequence[str], tags: str
+    ) -> tuple[list[tuple[float, ...]], int | None]:
         spoken = next(iter(EMBEDDINGS.values()))
         inputs = tuple(Input(parts=(Text(text=text),)) for text in texts)
         request = EmbeddingRequest(model=model, inputs=inputs)
         body = spoken.write_request(request, Report(), frozenset())  # type: ignore[arg-type]
         headers = {b"x-fungible-tags": tags.encode()}
-        status, _, pieces = await self._client.send("POST", spoken.client_paths[0], headers, body)
+        status, head, pieces = await self._client.send("POST", spoken.client_paths[0], headers, body)
         answer = await pieces.whole()
         if status != 200:
             raise spoken.read_error(status, [], answer)
         reply = spoken.read_reply(answer)
         assert isinstance(reply, EmbeddingReply)
-        return [vector.unpacked() or () for vector in reply.vectors]
+        amount = self._cost(_fields(head), model, reply.usage, status)
+        return [vector.unpacked() or () for vector in reply.vectors], amount
 
     def price(self, target: str) -> Price | None:
         found = self._target(target)

@@ -57,6 +57,7 @@ class Balance:
         self.means: dict[str, Means] = {}
         self.ratios = {name: Ratios() for name in RATIOS}
         self.totals = {name: [0.0, 0.0, 0] for name in RATIOS}
+        self.withheld: frozenset[str] = frozenset()  # measures that may not be believed
         for name in settings.deciding:
             self._trial(name)
 
@@ -108,7 +109,7 @@ class Balance:
     @property
     def word(self) -> Word:
         """The verdict on all: of the measures that decide."""
-        trials = [self._trials[name] for name in self.settings.deciding]
+        trials = [self._trials[name] for name in self.settings.deciding if name not in self.withheld]
         answers = [trial.answer for trial in trials]
         if "not_safe" in answers:
             return "not_safe"
@@ -129,7 +130,11 @@ class Balance:
         worse: list[int] = []
         better: list[int | None] = []
         for name, verdict in self.verdicts().items():
-            if name not in self.settings.deciding or verdict.verdict != "not_yet_known":
+            if (
+                name not in self.settings.deciding
+                or name in self.withheld
+                or verdict.verdict != "not_yet_known"
+            ):
                 continue
             rate = verdict.pairs / self.pairings
             more = round(verdict.needed / rate) if verdict.needed is not None and rate else None
@@ -143,8 +148,8 @@ class Balance:
     def said(self) -> dict[str, Any]:
         """As JSON has it."""
         verdicts = self.verdicts()
-        deciding = {name: verdicts[name] for name in self.settings.deciding}
-        assert combined(deciding.values()) == self.word
+        deciding = [verdicts[n] for n in self.settings.deciding if n not in self.withheld]
+        assert combined(deciding) == self.word
         order = [name for name in MEASURES if name in verdicts]
         return {
             "target": self.target,
@@ -164,7 +169,7 @@ class Balance:
             "measure": name,
             "title": row.title,
             "says": row.says,
-            "decides": name in self.settings.deciding,
+            "decides": name in self.settings.deciding and name not in self.withheld,
             **verdict.said(),
             "incumbent": means.incumbent / means.blocks if means.blocks else None,
             "candidate": means.candidate / means.blocks if means.blocks else None,

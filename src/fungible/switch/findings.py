@@ -14,8 +14,10 @@ from typing import Any
 from ..evidence.verdict import Answer as Word
 from ..faults import Fault
 from ..ir import Reply, Request, ToolCall
+from .jury import akin, reliability
 from .measures import MEASURES
 from .pairing import Pairing
+from .probes import told
 from .reading import calls, question, text
 from .runs import Run
 from .sample import LEFT_OUT
@@ -34,6 +36,7 @@ def findings(run: Run) -> dict[str, Any]:
 
 
 def said(standing: Standing) -> dict[str, Any]:
+    standing.withhold()
     settings = standing.settings
     incumbents = Counter(recording.target for recording in standing.recordings)
     return {
@@ -65,6 +68,8 @@ def _candidate(standing: Standing, target: str) -> dict[str, Any]:
         "differences": differences(standing, target),
         "losses": _losses(standing, target),
         "failures": _failures(standing, target),
+        "judge": _jury(standing, target),
+        "probes": told(standing.probes, target, standing.incumbent, standing.balances[target].level),
     }
 
 
@@ -163,6 +168,14 @@ def _failures(standing: Standing, target: str) -> dict[str, int]:
     return dict(kinds.most_common())
 
 
+def _jury(standing: Standing, target: str) -> dict[str, Any] | None:
+    judge = standing.settings.judge
+    if judge is None:
+        return None
+    kin = akin(judge, [target, standing.incumbent])
+    return {"model": judge, "akin": kin, **reliability(standing.judged(), list(standing.pairings(target)))}
+
+
 def _noise(standing: Standing) -> dict[str, float]:
     """How often the incumbent, asked again, agrees with itself, by measure."""
     if not standing.settings.anew:
@@ -194,6 +207,13 @@ def _remarks(standing: Standing) -> Iterator[str]:
     for mend in sorted(set(settings.unmeasured.values())):
         names = [MEASURES[name].title for name, how in settings.unmeasured.items() if how == mend]
         yield f"Not measured: {', '.join(names)}. To measure it: {mend}."
+    for balance in standing.balances.values():
+        for name in sorted(balance.withheld):
+            yield f"{MEASURES[name].title} is withheld: it was wrong on pairs whose truth is known."
+        break
+    if settings.judge is not None:
+        for name in dict.fromkeys(akin(settings.judge, [*settings.targets, standing.incumbent])):
+            yield f"The judge {settings.judge} is of one family with {name}, and may favour it."
     for name, count in settings.rare.items():
         yield (
             f"{MEASURES[name].title} applies to only {count:,} of {len(standing.recordings):,} recordings: "

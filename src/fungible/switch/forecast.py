@@ -56,6 +56,22 @@ def forecast(asked: Iterable[tuple[Recording, str]], prices: Mapping[str, Price 
     return Forecast(sum(by.values()), calls, by, tuple(unknown))
 
 
+JUDGING_TOKENS = (250, 60)
+"""What a judge reads and writes beside the request and the answers."""
+
+
+def judging(recordings: Iterable[Recording], price: Price | None, share: float) -> int | None:
+    """What judging these will cost: both orders, each with the request and two answers."""
+    if price is None:
+        return None
+    total = 0
+    for recording in recordings:
+        usage = usage_of(recording)
+        read = (usage.input_tokens or 0) + 2 * (usage.output_tokens or 0) + JUDGING_TOKENS[0]
+        total += 2 * (cost(price, Usage(input_tokens=read, output_tokens=JUDGING_TOKENS[1])) or 0)
+    return round(total * share)
+
+
 class Purse:
     """What may be spent: held before a call by forecast, settled by what it did cost.
 

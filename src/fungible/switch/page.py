@@ -37,6 +37,9 @@ RATIOS: Mapping[str, tuple[str, str, float]] = {
 }
 """A ratio -> its title, the unit of its totals, what they are divided by."""
 
+KNOWN = {"same": "an answer beside itself", "worse": "beside a worse one", "label": "your labels"}
+PROBED = {"gender": "gender", "origin": "origin", "dialect": "way of writing", "same": "nothing"}
+MINUS = "\N{MINUS SIGN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 LOSS_WORDS = {"dropped": "dropped", "approximated": "nearest used", "changed": "moved"}
 
@@ -45,7 +48,7 @@ def page(document: Mapping[str, Any]) -> str:
     """The whole page."""
     candidates = document["candidates"]
     title = f"{document['route']}: {', '.join(c['target'] for c in candidates)}"
-    inside = "".join([_candidate(candidate, document) for candidate in candidates])
+    inside = "".join([_candidate(candidate) for candidate in candidates])
     return (
         "<!doctype html>\n"
         '<html lang="en"><head><meta charset="utf-8">'
@@ -68,14 +71,14 @@ def _head(document: Mapping[str, Any]) -> str:
 # --- one candidate -------------------------------------------------------------------------------
 
 
-def _candidate(candidate: Mapping[str, Any], document: Mapping[str, Any]) -> str:
+def _candidate(candidate: Mapping[str, Any]) -> str:
     word, kind = WORDS[candidate["verdict"]]
     return (
         f'<section class="candidate"><div class="verdict {kind}">'
         f'<p class="target">{escape(candidate["target"])}</p>'
         f'<p class="word">{word}</p><p class="why">{escape(why(candidate))}</p></div>'
         f"{_figures(candidate)}{_measures(candidate)}{_ratios(candidate)}"
-        f"{_differences(candidate, document)}{_losses(candidate)}</section>"
+        f"{_jury(candidate)}{_differences(candidate)}{_probes(candidate)}{_losses(candidate)}</section>"
     )
 
 
@@ -227,7 +230,58 @@ def _ratio(name: str, row: Mapping[str, Any]) -> str:
 # --- worst pairs, losses -------------------------------------------------------------------------
 
 
-def _differences(candidate: Mapping[str, Any], document: Mapping[str, Any]) -> str:
+def _jury(candidate: Mapping[str, Any]) -> str:
+    """How far the judge may be believed."""
+    found = candidate["judge"]
+    if found is None:
+        return ""
+    tried = [f"{KNOWN[kind]} {row['right']} of {row['of']}" for kind, row in found["controls"].items()]
+    disagree, like = found["orders_disagree"], found["like_length"]
+    lines = [
+        f"{found['model']} compared {found['pairs']:,} pairs: {found['won']:,} won by the candidate, "
+        f"{found['lost']:,} lost, the others tied.",
+        f"Tried on pairs whose truth is known, it was right: {', '.join(tried) or 'not tried'}."
+        + ("" if found["trusted"] else " That is too little: it decides nothing."),
+    ]
+    if disagree is not None:
+        lines.append(f"Its two orders disagree in {_share(disagree)} of the pairs, which count as ties.")
+    if like["score"] is not None:
+        lines.append(
+            f"Where the texts are of like length ({like['pairs']:,}), its mean is {like['score']:.2f}."
+        )
+    if found["akin"]:
+        lines.append(f"It is of one family with {', '.join(found['akin'])}, and may favour it.")
+    items = "".join([f"<li>{escape(line)}</li>" for line in lines])
+    return f'<h2>The judge</h2><ul class="judged">{items}</ul>'
+
+
+def _probes(candidate: Mapping[str, Any]) -> str:
+    found = candidate["probes"]
+    if not found:
+        return ""
+    rows = ""
+    for kind, row in found.items():
+        more = row["more_than_incumbent"]
+        seen = (row["flips"], row["leans"], more)
+        cells = "".join([f"<td>{_probed(one)}</td>" for one in seen])
+        rows += f"<tr><th>{PROBED[kind]}</th><td>{row['pairs']:,}</td>{cells}</tr>"
+    return (
+        '<h2>Bias probes</h2><div class="scroll"><table><thead><tr><th>what differs</th><th>twins</th>'
+        "<th>answer flips</th><th>leans to the second</th><th>flips more than the incumbent</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table></div>"
+        '<p class="legend">The same small decision about two people who differ in one thing. '
+        "What flips where nothing differs is chance.</p>"
+    )
+
+
+def _probed(row: Mapping[str, Any] | None) -> str:
+    if row is None:
+        return "-"
+    low, high = row["interval"]
+    return f"{100.0 * row['seen']:.1f} % ({100.0 * low:.1f} to {100.0 * high:.1f})".replace("-", MINUS)
+
+
+def _differences(candidate: Mapping[str, Any]) -> str:
     found = candidate["differences"]
     if not found:
         return '<h2>Where it fell behind</h2><p class="legend">In no pair, by the measures that decide.</p>'
@@ -326,7 +380,7 @@ def _share(value: float | None) -> str:
 
 def _points(value: float) -> str:
     """A difference of shares, in percentage points."""
-    return f"{100.0 * value:+.1f} pp".replace("-", "\N{MINUS SIGN}")
+    return f"{100.0 * value:+.1f} pp".replace("-", MINUS)
 
 
 def _between(low: float, high: float | None) -> str:
@@ -339,7 +393,7 @@ def _change(value: float) -> str:
     """A ratio less one: as a percentage, or as a factor where that is easier to read."""
     if value >= 1.0:
         return f"{TIMES}{value + 1.0:.1f}"
-    return f"{100.0 * value:+.0f} %".replace("-", "\N{MINUS SIGN}")
+    return f"{100.0 * value:+.0f} %".replace("-", MINUS)
 
 
 def _number(value: float) -> str:

@@ -17,12 +17,16 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
+import msgspec
+
 from ..faults import Fault
 from ..money import Price
 from ..recording import Recording
-from .forecast import Forecast, Purse, forecast, priced
+from .forecast import Forecast, Purse, forecast, judging, priced
+from .jury import CONTROLS, Jury
 from .pairing import Pairing
-from .runs import Answer, Run, Score
+from .probes import decision, twins
+from .runs import Answer, Probe, Run, Score
 from .standing import Item, Standing
 from .world import Asker, Replayed
 
@@ -53,7 +57,8 @@ class Progress(NamedTuple):
 class Scorer(Protocol):
     """Scores pairings by asking something: a judge, an embedding model, the user's own program."""
 
-    measure: str
+    @property
+    def measure(self) -> str: ...
 
     async def score(self, pairing: Pairing) -> Score:
         """Raises Fault where it would be of no use to go on."""
@@ -101,7 +106,22 @@ class Rehearsal:
         """
         items = [item for item in self.standing.items if item not in self.standing.answers]
         waiting = [(self.standing.recordings[item.n], item.by) for item in items]
-        return forecast(waiting, {target: self.price(target) for target in {by for _, by in waiting}})
+        made = forecast(waiting, {target: self.price(target) for target in {by for _, by in waiting}})
+        judge = self.settings.judge
+        if judge is None:
+            return made
+        unscored = [self.standing.recordings[i.n] for i in self.standing.items if not self._is_judged(i)]
+        amount = judging(unscored, self.price(judge), self.settings.judged)
+        return msgspec.structs.replace(
+            made,
+            total=made.total + (amount or 0),
+            calls=made.calls + 2 * round(len(unscored) * self.settings.judged),
+            by={**made.by, judge: made.by.get(judge, 0) + (amount or 0)},
+            unknown=made.unknown if amount is not None else (*made.unknown, judge),
+        )
+
+    def _is_judged(self, item: Item) -> bool:
+        return item.anew or "judge" in self.standing.scores.get((item.n, item.by), ())
 
     # --- at work
 
@@ -110,6 +130,7 @@ class Rehearsal:
         under_way: set[asyncio.Task[None]] = set()
         ending: Ending = "done"
         standing = self.standing
+        await self._try_judge()
         try:
             for item in standing.items:
                 if standing.is_done(item) or standing.is_needless(item):
@@ -131,7 +152,50 @@ class Rehearsal:
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
+        if ending != "budget":
+            await self._probe()
         return "decided" if standing.all_decided() else ending
+
+    @property
+    def _tags(self) -> str:
+        return f"{TAG}={self.settings.run}"
+
+    def _spent_out(self) -> bool:
+        return self.purse.limit is not None and self.purse.spent >= self.purse.limit
+
+    async def _try_judge(self) -> None:
+        """On pairs whose truth is known, before it is heard on any other (`jury`)."""
+        juries = [scorer for scorer in self._scorers if isinstance(scorer, Jury)]
+        if not juries or any(control.kind != "label" for control in self.standing.controls):
+            return
+        few = self.standing.recordings[: 4 * CONTROLS]
+        for control in await juries[0].tried(few):
+            self.standing.keep(control)
+            self.purse.spent += control.cost_nanousd or 0
+        self.standing.withhold()
+
+    async def _probe(self) -> None:
+        """The twins (`probes`), of every candidate and of the incumbent that answered most."""
+        have = {(probe.id, probe.by) for probe in self.standing.probes}
+        targets = [*self.settings.targets, self.standing.incumbent]
+        for pair in twins(self.settings.probes):
+            for target in targets:
+                if not target or (pair.id, target) in have or self._spent_out():
+                    continue
+                replays = [self.asker.replay(one, target, self._tags) for one in (pair.first, pair.second)]
+                first, second = [replayed.recording for replayed in await asyncio.gather(*replays)]
+                amounts = [first.cost_nanousd, second.cost_nanousd]
+                known = [amount for amount in amounts if amount is not None]
+                probe = Probe(
+                    id=pair.id,
+                    by=target,
+                    kind=pair.kind,
+                    first=decision(first),
+                    second=decision(second),
+                    cost_nanousd=sum(known) if len(known) == 2 else None,
+                )
+                self.standing.keep(probe)
+                self.purse.spent += sum(known)
 
     async def _ask(self, item: Item, held: int, foreseen: int | None) -> None:
         came: int | None = 0
@@ -168,7 +232,7 @@ class Rehearsal:
         recording = self.standing.recordings[item.n]
         for _ in range(TRIES_MAX):
             await self._pace()
-            replayed = await self.asker.replay(recording, item.by, f"{TAG}={self.settings.run}")
+            replayed = await self.asker.replay(recording, item.by, self._tags)
             kind = replayed.recording.fault
             if kind in STOPPED and not self._has_answered(item.by):
                 raise _stopped(item.by, replayed.recording)

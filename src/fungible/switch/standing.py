@@ -4,10 +4,12 @@ Read from the run's folder alone, so that a rehearsal at work, one that goes on,
 see the same. A block is taken into the balances when all of it is there, in the run's order (`balance`).
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from .balance import Balance
+from .jury import labelled, trusted
 from .pairing import Pairing
 from .runs import Answer, Control, Line, Probe, Run, Score
 from .sample import blocks, drawn
@@ -41,6 +43,7 @@ class Standing:
         self.items = [item for block in self.blocks for item in self.of(block)]
         for line in run.lines():
             self.hear(line)
+        self.withhold()
         self.take_whole_blocks()
 
     def of(self, block: list[int]) -> Iterator[Item]:
@@ -71,6 +74,25 @@ class Standing:
         """Write it, then look at it. Raises Fault (`Run.add`)."""
         self.run.add(line)
         self.hear(line)
+
+    @property
+    def incumbent(self) -> str:
+        """Who answered most of what was recorded, '' where nobody is known."""
+        names = Counter(recording.target for recording in self.recordings).most_common(1)
+        return names[0][0] if names else ""
+
+    def judged(self) -> list[Control]:
+        """The judge's controls, with what it said of the pairs that the user has labelled."""
+        scores = [
+            (self.recordings[n].id, told["judge"]) for (n, _), told in self.scores.items() if "judge" in told
+        ]
+        return [*self.controls, *labelled(scores, self.settings.labels)]
+
+    def withhold(self) -> None:
+        """A judge that is not to be believed decides nothing (`jury`)."""
+        bad = self.settings.judge is not None and bool(self.controls) and not trusted(self.judged())
+        for balance in self.balances.values():
+            balance.withheld = frozenset({"judge"} if bad else ())
 
     def is_done(self, item: Item) -> bool:
         if item not in self.answers:

@@ -28,8 +28,10 @@ class Asker(Protocol):
     async def replay(self, recording: Recording, target: str, tags: str) -> Replayed:
         """Ask `target` what the recording asked. Raises nothing for what the answer is."""
 
-    async def embed(self, model: str, texts: Sequence[str], tags: str) -> list[tuple[float, ...]]:
-        """A vector for each text. Raises Fault."""
+    async def embed(
+        self, model: str, texts: Sequence[str], tags: str
+    ) -> tuple[list[tuple[float, ...]], int | None]:
+        """A vector for each text, and what that cost in nano-dollars. Raises Fault."""
 
     def price(self, target: str) -> Price | None:
         """Of a name that can be asked for, now. Raises Fault (not_found) for one that cannot."""

@@ -1,16 +1,14 @@
 """`fungible switch judge`: a verdict on scores from elsewhere."""
 
 import json
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import click
 
-from ...evidence import Pair, Verdict, judge, read_pairs
+from ...evidence import Verdict, judge, read_pairs
 from ...evidence.verdict import Sense
-from ...faults import Fault
 from ..options import console, json_option
+from .files import lines_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,28 +57,11 @@ def judge_pairs(path: str, margin: float, alpha: float, higher_is: Sense, as_jso
     the group may be left out. A look after every pair is allowed: judge the file again as it grows, and stop
     when you know enough. The difference is candidate less incumbent.
     """
-    verdict = judge(_read(path), margin, alpha, higher_is=higher_is)
+    verdict = judge(read_pairs(lines_of(path)), margin, alpha, higher_is=higher_is)
     if as_json:
         click.echo(json.dumps(verdict.said()))
     else:
         _show(console(), verdict)
-
-
-def _read(path: str) -> list[Pair]:
-    if path == "-":
-        return read_pairs(_lines(sys.stdin, "standard input"))
-    try:
-        with Path(path).open(encoding="utf-8") as file:
-            return read_pairs(_lines(file, path))
-    except OSError as error:
-        raise Fault("not_found", f"{path} cannot be read: {error.strerror}.") from None
-
-
-def _lines(file: TextIO, name: str) -> list[str]:
-    try:
-        return list(file)
-    except UnicodeDecodeError as error:
-        raise Fault("bad_request", f"{name} is no UTF-8 text: {error.reason}. Save it as UTF-8.") from None
 
 
 def _show(out: "Console", verdict: Verdict) -> None:

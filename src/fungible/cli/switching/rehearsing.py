@@ -4,9 +4,10 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 import click
 
@@ -16,11 +17,15 @@ from ...money import NANO, usd
 from ...recordings import Recordings
 from ...statement import moment_ms
 from ...switch.agenda import RECORDINGS_MAX, planned
+from ...switch.checks import read_checks
 from ...switch.findings import said
 from ...switch.forecast import Forecast
+from ...switch.jury import read_labels
 from ...switch.rehearsal import ENDINGS, Progress, Rehearsal
 from ...switch.runs import Run, Settings, fresh_name
+from ...switch.scorers import scorers_of
 from ..options import config_option, json_option, load
+from .files import lines_of
 from .showing import show
 
 DECIDED = "decided"
@@ -55,16 +60,27 @@ DECIDED = "decided"
 )
 @click.option("--timely-ms", type=float, help="An answer later than this is too late: measured as `timely`.")
 @click.option("--ordered", is_flag=True, help="The calls of one turn have an order.")
+@click.option("--judge", metavar="MODEL", help="Let this model compare the answers, in both orders.")
+@click.option("--judge-share", "judged", type=click.FloatRange(0, 1), default=1.0, show_default=True)
+@click.option(
+    "--labels", metavar="FILE", help="Your own judgements, to measure the judge by; a JSON line each."
+)
+@click.option("--scorer", metavar="WHAT", help="Your own scorer: module:function, or a command in quotes.")
+@click.option("--checks", metavar="FILE", help="What answers have to be; a JSON object a line.")
+@click.option("--run-code", is_flag=True, help="Checks may run the code that models wrote.")
+@click.option("--embedder", metavar="MODEL", help="Measure how near the texts are, by this embedding model.")
+@click.option(
+    "--probes", type=click.IntRange(0, 10_000), default=0, help="Pairs of twin questions, for bias."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Which recordings chance draws.")
 @click.option("--run", "name", help="What to call it.")
 @click.option("--resume", metavar="RUN", help="Go on with a run; what is answered is not asked again.")
 @config_option
 @json_option
 def rehearse(
-    route: str | None, targets: tuple[str, ...], incumbent: str | None, count: int | None, until: str | None,
-    since: str | None, budget_usd: str | None, concurrency: int, per_minute: float | None, anew: float,
-    margins: tuple[str, ...], alpha: float, timely_ms: float | None, ordered: bool, seed: int,
-    name: str | None, resume: str | None, config_path: str | None, as_json: bool,
+    route: str | None, incumbent: str | None, count: int | None, since: str | None, budget_usd: str | None,
+    concurrency: int, per_minute: float | None, resume: str | None, config_path: str | None, as_json: bool,
+    **wanted: Any,
 ) -> None:  # fmt: skip
     """Replay recorded traffic on a candidate: safe, not safe, or not yet known.
 
@@ -78,40 +94,39 @@ def rehearse(
     else:
         if route is None:
             raise click.UsageError("--route is missing: the name that applications ask for.")
-        wanted = Settings(
-            run=name or fresh_name(state, route),
-            route=route,
-            targets=targets,
-            begun_ms=int(time.time() * 1000),
-            seed=seed,
-            until="all" if count is not None and until is None else DECIDED,
-            alpha=alpha,
-            margins=_margins(margins),
-            anew=anew,
-            timely_ms=timely_ms,
-            ordered=ordered,
-            budget_nanousd=budget,
-        )
+        settings = _settings(state, route, budget, count, **wanted)
         since_ms = moment_ms(since, time.time()) if since is not None else None
         recordings = Recordings(state).read(route, since_ms=since_ms)
-        run = Run.begun(state, *planned(recordings, wanted, count or RECORDINGS_MAX, incumbent))
-    asyncio.run(_rehearse(run, config_path, budget, concurrency, per_minute, as_json))
+        run = Run.begun(state, *planned(recordings, settings, count or RECORDINGS_MAX, incumbent))
+    pace = {"concurrency": concurrency, "per_minute": per_minute, "budget_nanousd": budget}
+    asyncio.run(_rehearse(run, config_path, pace, as_json))
 
 
-async def _rehearse(
-    run: Run,
-    config_path: str | None,
-    budget: int | None,
-    concurrency: int,
-    per_minute: float | None,
-    as_json: bool,
-) -> None:
+def _settings(
+    state: str, route: str, budget: int | None, count: int | None, *,
+    targets: tuple[str, ...], until: str | None, name: str | None, margins: tuple[str, ...],
+    labels: str | None, checks: str | None, run_code: bool, **same: Any,
+) -> Settings:  # fmt: skip
+    """`same`: the options that are settings as they stand."""
+    return Settings(
+        run=name or fresh_name(state, route),
+        route=route,
+        targets=targets,
+        begun_ms=int(time.time() * 1000),
+        until="all" if count is not None and until is None else DECIDED,
+        margins=_margins(margins),
+        budget_nanousd=budget,
+        labels=read_labels(lines_of(labels)) if labels is not None else {},
+        checks=read_checks(lines_of(checks), run_code=run_code) if checks is not None else {},
+        **same,
+    )
+
+
+async def _rehearse(run: Run, config_path: str | None, pace: Mapping[str, Any], as_json: bool) -> None:
     asker = Asker(config_path)
     try:
         with _bar() as told:
-            rehearsal = Rehearsal(
-                run, asker, budget_nanousd=budget, concurrency=concurrency, per_minute=per_minute, told=told
-            )
+            rehearsal = Rehearsal(run, asker, scorers=scorers_of(run.settings, asker), told=told, **pace)
             _foretell(run, rehearsal.forecast(), rehearsal.purse.limit)
             ending = await rehearsal.go()
     except asyncio.CancelledError:
