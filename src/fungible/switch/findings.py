@@ -109,7 +109,7 @@ def _shown(pairing: Pairing, behind: Mapping[str, float], standing: Standing) ->
         "recording": pairing.recording.id,
         "group": pairing.recording.group or None,
         "behind": {name: round(gap, 4) for name, gap in behind.items()},
-        "titles": [MEASURES[name].title for name in behind],
+        "titles": [MEASURES[name].title for name in behind if name in standing.settings.deciding],
         "asked": _cut(_question(pairing.request)),
         "incumbent": _answer(pairing.recorded),
         "candidate": _answer(pairing.answered),

@@ -386,7 +386,7 @@ def _points(value: float) -> str:
 def _between(low: float, high: float | None) -> str:
     """An interval of ratios."""
     ends = _change(low - 1.0), "any" if high is None else _change(high - 1.0)
-    return f"{ends[0]} to {ends[1]}" if ends[0] != ends[1] else "nearly the same in all"
+    return f"{ends[0]} to {ends[1]}" if ends[0] != ends[1] else "alike in all"
 
 
 def _change(value: float) -> str:

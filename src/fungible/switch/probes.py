@@ -156,7 +156,7 @@ def _kind(
             more.take(_flipped(probe) - _flipped(theirs[probe.id]))
     return {
         "pairs": len(mine),
-        "flips": _interval(flips, level),
+        "flips": _interval(flips, level, least=0.0),
         "leans": _interval(leans, level),
         "more_than_incumbent": _interval(more, level) if more.blocks else None,
     }
@@ -170,5 +170,5 @@ def _flipped(probe: Probe) -> float:
     return float(probe.first != probe.second)
 
 
-def _interval(seen: Differences, level: float) -> dict[str, Any]:
-    return {"seen": seen.mean, "interval": [seen.low(level / 2), seen.high(level / 2)]}
+def _interval(seen: Differences, level: float, least: float = -1.0) -> dict[str, Any]:
+    return {"seen": seen.mean, "interval": [max(least, seen.low(level / 2)), seen.high(level / 2)]}

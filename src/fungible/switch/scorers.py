@@ -1,7 +1,7 @@
 """Scorers that ask something: the user's checks, the user's own scorer, an embedding model.
 
-Each scores a pairing once, and the run keeps what it said. What cannot be scored, because one of the two is no
-answer, is kept as such and counts in no measure.
+Each scores a pairing once, and the run keeps what it said. What cannot be scored, because one of the two is
+no answer, is kept as such and counts in no measure.
 
 The user's own scorer is `module:function`, found from the working folder, or a command. Either gets one
 answer at a time: an object with `id`, `side` (incumbent or candidate), `question`, `request` and `reply`
