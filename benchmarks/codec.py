@@ -6,8 +6,9 @@
 No server and no socket: the dialects' own readers and writers on bytes, as a call in the
 server walks them.  One conversation, its answer and its answer as a stream of 64 pieces of
 text are written once in each dialect, so every pair carries the same.  A figure is CPU time
-of this process per request, per reply or per stream event, the least of some short repeats;
-on the diagonal, in brackets, what looking at the bytes costs where they are only moved.
+of this process per request, per reply or per stream event, the least of many short rounds
+that each go through all pairs, so that a busy moment of the machine spoils none of them; on
+the diagonal, in brackets, what looking at the bytes costs where they are only moved.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 EVENTS = 64
 WORDS = "the quick brown fox jumps over the lazy dog"
-REPEATS, REPEAT_S = 5, 0.02
+ROUNDS, ROUND_S = 24, 0.003
 RATIO_MAX = 3.0  # of the dearest pair to the cheapest
 QUIRKS: frozenset[str] = frozenset()
 KINDS = {"request": "one request of 1 KB", "reply": "one reply", "event": f"one event of {EVENTS}"}
@@ -109,32 +110,29 @@ def jobs(source: Dialect, target: Dialect) -> dict[str, Callable[[], object]]:
     }
 
 
-def measured(run: Callable[[], object], repeats: int, repeat_s: float) -> float:
-    """Microseconds of CPU a run, the least of `repeats` that each last some `repeat_s`."""
+def measured(run: Callable[[], object], round_s: float) -> float:
+    """Microseconds of CPU a run, over some `round_s`. The first run warms up."""
     run()
     begin = time.process_time()
     run()
-    loops = max(1, int(repeat_s / max(time.process_time() - begin, 1e-6)))
-    least = float("inf")
-    for _ in range(repeats):
-        begin = time.process_time()
-        for _ in range(loops):
-            run()
-        least = min(least, (time.process_time() - begin) / loops * 1e6)
-    return least
+    loops = max(1, int(round_s / max(time.process_time() - begin, 1e-6)))
+    begin = time.process_time()
+    for _ in range(loops):
+        run()
+    return (time.process_time() - begin) / loops * 1e6
 
 
-def costs(repeats: int, repeat_s: float) -> list[Cost]:
-    return [
-        Cost(
-            source.name,
-            target.name,
-            kind,
-            measured(run, repeats, repeat_s) / (EVENTS if kind == "event" else 1),
-        )
+def costs(rounds: int, round_s: float) -> list[Cost]:
+    every = {
+        (source.name, target.name, kind): run
         for source in DIALECTS.values()
         for target in DIALECTS.values()
         for kind, run in jobs(source, target).items()
+    }
+    found = [[measured(run, round_s) for run in every.values()] for _ in range(rounds)]
+    return [
+        Cost(source, target, kind, min(us) / (EVENTS if kind == "event" else 1))
+        for (source, target, kind), us in zip(every, zip(*found, strict=True), strict=True)
     ]
 
 
@@ -164,10 +162,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="fewer repeats")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--json", action="store_true", help="one JSON document")
     args = parser.parse_args()
-    found = costs(3 if args.quick else REPEATS, REPEAT_S / 2 if args.quick else REPEAT_S)
+    found = costs(ROUNDS // 4 if args.quick else ROUNDS, ROUND_S)
     if args.json:
         print(json.dumps([asdict(cost) for cost in found], indent=1))
         return 0

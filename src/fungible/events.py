@@ -150,6 +150,11 @@ StreamEvent: TypeAlias = Union[
     Done,
 ]
 
+PartEvent: TypeAlias = Union[
+    PartBegin, TextDelta, ThinkingDelta, SignatureDelta, ArgumentsDelta, CitationDelta, AudioDelta, PartEnd
+]
+"""Of one part, which it names by `choice` and `index`."""
+
 CONTENT = (TextDelta, ThinkingDelta, ArgumentsDelta, AudioDelta, CitationDelta, SignatureDelta)
 """The events after which a client has seen something of the answer. A `PartBegin` of a tool call, an image,
 or a native block counts too: it names what will be done."""
@@ -168,6 +173,19 @@ def revise(old: Usage | None, new: Usage) -> Usage:
         return new
     said = {f: v for f in Usage.__struct_fields__ if f != "at" and (v := getattr(new, f)) is not None}
     return msgspec.structs.replace(old, **said)
+
+
+def part_of(event: PartEvent) -> Part:
+    """The part that a delta without a beginning belongs to."""
+    match event:
+        case ThinkingDelta() | SignatureDelta():
+            return Thinking()
+        case ArgumentsDelta():
+            return ToolCall(id="", name="", arguments="")
+        case AudioDelta():
+            return Audio()
+        case _:
+            return Text(text="")
 
 
 class _Building:

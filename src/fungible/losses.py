@@ -111,13 +111,14 @@ class Report:
         held = getattr(node, field, None)
         if isinstance(held, Node) and held.at:  # it says itself where it stood, which may be elsewhere
             return held.at
-        whole = self.names.get(f"{type(node).__name__}.{field}")  # a field that stands outside its node
-        if whole is not None:
-            return node.at if f".{node.at}".endswith("." + whole) else whole
-        name = self.names.get(field, field)
-        if f".{node.at}".endswith("." + name):  # a node of which the wire has no more than this field
-            return node.at
-        return f"{node.at}.{name}" if node.at else name
+        at, names = node.at, self.names
+        whole = names.get(f"{type(node).__name__}.{field}")  # a field that stands outside its node
+        name = names.get(field, field) if whole is None else whole
+        if not at:
+            return name
+        if f".{at}".endswith("." + name):  # a node of which the wire has no more than this field
+            return at
+        return name if whole is not None else f"{at}.{name}"
 
     def lose(self, node: Node, field: str | None, kind: Kind, why: str) -> None:
         """`field` None: the whole node."""

@@ -11,7 +11,8 @@ client and provider speak the same dialect the bytes are moved: `peek` looks at 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from operator import attrgetter
+from typing import Any, Literal, Protocol, TypeGuard
 from urllib.parse import quote
 
 import msgspec
@@ -27,6 +28,7 @@ from ..ir import (
     Input,
     Json,
     Node,
+    Part,
     Reply,
     Request,
     Text,
@@ -296,6 +298,54 @@ def embeddings(owner: Dialect, **fields: Any) -> Dialect:
         "pages": {},
     }
     return msgspec.structs.replace(owner, **(own | fields))
+
+
+def is_plain(part: Part) -> TypeGuard[Text]:
+    """A text with nothing but its text, as most are; a wire may write it as a string."""
+    return type(part) is Text and part.extras is None and part.cache is None and not part.citations
+
+
+class UnplacedCounts:
+    """The counts of a usage but for those that a wire tells; most answers have no other."""
+
+    __slots__ = ("_fields", "_values")
+
+    def __init__(self, *told: str) -> None:
+        known = {"at", "extras", *told}
+        self._fields = tuple([field for field in Usage.__struct_fields__ if field not in known])
+        self._values: Callable[[Usage], tuple[int | None, ...]] = attrgetter(*self._fields)
+
+    def tell(self, usage: Usage, report: Report) -> None:
+        values = self._values(usage)
+        if values.count(None) < len(values):
+            for value, field in zip(values, self._fields, strict=True):
+                if value is not None:
+                    report.lose(usage, field, "dropped", "usage_detail")
+
+
+class Unplaced:
+    """Fields of a request that a wire has no place for -> the reason they are lost; usually there is none.
+
+    The streams of these wires tell the usage, asked or not.
+    """
+
+    __slots__ = ("_values", "_whys")
+
+    def __init__(self, whys: Mapping[str, str]) -> None:
+        self._whys = tuple(whys.items())
+        self._values: Callable[[Request], tuple[Json, ...]] = attrgetter(*whys)
+
+    def tell(self, request: Request, report: Report) -> None:
+        values = self._values(request)
+        if values.count(None) < len(values):
+            for value, (field, why) in zip(values, self._whys, strict=True):
+                if value is not None:
+                    report.lose(request, field, "dropped", why)
+        if request.stream:
+            if not request.stream_usage:
+                report.lose(request, "stream_usage", "changed", "stream_usage")
+        elif request.stream_usage is not None:
+            report.lose(request, "stream_usage", "dropped", "stream_usage")
 
 
 def wanted(request: EmbeddingRequest, field: str, report: Report, why: str) -> Any:

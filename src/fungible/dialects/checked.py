@@ -143,6 +143,18 @@ def may(node: Wire, name: str, kind: type[T], at: str) -> T | None:
     raise wrong(under(at, name), KINDS[kind], value)
 
 
+def counts(node: Wire, names: tuple[str, ...], at: str) -> list[int | None]:
+    """Whole numbers that may be absent or null."""
+    found = [node.get(name) for name in names]
+    if not _COUNTS.issuperset(map(type, found)):
+        for name in names:
+            may(node, name, int, at)
+    return found
+
+
+_COUNTS = frozenset({int, type(None)})
+
+
 def an_object(value: Json, at: str) -> Wire:
     if type(value) is not dict:
         raise wrong(at, KINDS[dict], value)

@@ -12,7 +12,9 @@ A frame says what it is by `:message-type`: `event` (its name is `:event-type`),
 import struct
 from binascii import crc32
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
+
+import msgspec
 
 from ..faults import Fault
 
@@ -23,24 +25,25 @@ FRAME_BYTES_MIN = 16
 Headers: TypeAlias = dict[str, Any]
 
 _HEAD = struct.Struct("!III")
-_NUMBER = struct.Struct("!I")
+_lengths = struct.Struct("!II").pack
+_number, _number_at = struct.Struct("!I").pack, struct.Struct("!I").unpack_from
 _KNOWN_MAX = 64  # header blocks remembered; a stream repeats a handful
 
 
-class Frame(NamedTuple):
+_NAMES = {"exception": ":exception-type", "error": ":error-code"}
+"""Kind of frame -> the header with its name; any other is an event."""
+
+
+class Frame(msgspec.Struct, frozen=True, gc=False):
+    """`kind`: event, exception or error; an unmarked frame is an event.
+
+    `name`: what the event or the exception is called; of an error, its code.
+    """
+
+    kind: str
+    name: str
     headers: Headers
     payload: bytes
-
-    @property
-    def kind(self) -> str:
-        """event, exception or error; an unmarked frame is an event."""
-        return str(self.headers.get(":message-type", "event"))
-
-    @property
-    def name(self) -> str:
-        """What the event or the exception is called; of an error, its code."""
-        field = {"exception": ":exception-type", "error": ":error-code"}.get(self.kind, ":event-type")
-        return str(self.headers.get(field, ""))
 
 
 class FrameReader:
@@ -50,15 +53,15 @@ class FrameReader:
 
     def __init__(self) -> None:
         self._rest = b""
-        self._known: dict[bytes, Headers] = {}
+        self._known: dict[bytes, tuple[str, str, Headers]] = {}
 
     def feed(self, data: bytes) -> list[Frame]:
         if self._rest:
             data = self._rest + data
-        frames, start = [], 0
-        while (end := start + length_at(data, start)) > start and end <= len(data):
-            frames.append(self._frame(data, start, end))
-            start = end
+        frames, start, size = [], 0, len(data)
+        while start < size and (length := length_at(data, start)) and start + length <= size:
+            frames.append(self._frame(data, start, start + length))
+            start += length
         self._rest = data[start:]
         return frames
 
@@ -68,17 +71,19 @@ class FrameReader:
         return bool(self._rest)
 
     def _frame(self, data: bytes, start: int, end: int) -> Frame:
-        (told,) = _NUMBER.unpack_from(data, end - 4)
-        if crc32(memoryview(data)[start : end - 4]) != told:
+        checked, (told,) = data[start : end - 4], _number_at(data, end - 4)
+        if crc32(checked) != told:
             raise broken("its checksum is wrong")
-        (size,) = _NUMBER.unpack_from(data, start + 4)
-        block = data[start + 12 : start + 12 + size]
-        headers = self._known.get(block)
-        if headers is None:
+        begin = 12 + _number_at(checked, 4)[0]
+        block = checked[12:begin]
+        known = self._known.get(block)
+        if known is None:
             headers = read_headers(block)
+            kind = str(headers.get(":message-type", "event"))
+            known = (kind, str(headers.get(_NAMES.get(kind, ":event-type"), "")), headers)
             if len(self._known) < _KNOWN_MAX:
-                self._known[block] = headers
-        return Frame(headers, data[start + 12 + size : end - 4])
+                self._known[block] = known
+        return Frame(*known, checked[begin:])
 
 
 def length_at(data: bytes, start: int) -> int:
@@ -89,7 +94,7 @@ def length_at(data: bytes, start: int) -> int:
     if len(data) - start < _HEAD.size:
         return 0
     length, size, told = _HEAD.unpack_from(data, start)
-    if crc32(memoryview(data)[start : start + 8]) != told:
+    if crc32(data[start : start + 8]) != told:
         raise broken("the checksum of its lengths is wrong")
     if size > HEADERS_BYTES_MAX or length > FRAME_BYTES_MAX or length < size + FRAME_BYTES_MIN:
         raise broken(f"it would have {length} bytes, {size} of them headers")
@@ -111,7 +116,7 @@ def broken(why: str) -> Fault:
 # --- headers -------------------------------------------------------------------------------------
 
 
-def _number(form: str) -> Callable[[bytes, int], tuple[Any, int]]:
+def _packed(form: str) -> Callable[[bytes, int], tuple[Any, int]]:
     packed = struct.Struct(form)
     return lambda block, at: (packed.unpack_from(block, at)[0], at + packed.size)
 
@@ -138,13 +143,13 @@ def _uuid(block: bytes, at: int) -> tuple[str, int]:
 _VALUES: tuple[Callable[[bytes, int], tuple[Any, int]], ...] = (
     lambda block, at: (True, at),
     lambda block, at: (False, at),
-    _number("!b"),
-    _number("!h"),
-    _number("!i"),
-    _number("!q"),
+    _packed("!b"),
+    _packed("!h"),
+    _packed("!i"),
+    _packed("!q"),
     _bytes,
     _text,
-    _number("!q"),  # a time, in milliseconds since 1970
+    _packed("!q"),  # a time, in milliseconds since 1970
     _uuid,
 )
 """By the number of a header's type, how its value is read: (value, where it ends)."""
@@ -178,6 +183,6 @@ def header_block(headers: dict[str, str]) -> bytes:
 
 def frame(headers: bytes, payload: bytes) -> bytes:
     """One frame; `headers` as `header_block` made them."""
-    head = struct.pack("!II", len(headers) + len(payload) + FRAME_BYTES_MIN, len(headers))
-    body = b"".join((head, _NUMBER.pack(crc32(head)), headers, payload))
-    return body + _NUMBER.pack(crc32(body))
+    head = _lengths(len(headers) + len(payload) + FRAME_BYTES_MIN, len(headers))
+    body = b"".join((head, _number(crc32(head)), headers, payload))
+    return body + _number(crc32(body))

@@ -24,7 +24,7 @@ class LineReader:
         self._rest = lines.pop()
         if len(self._rest) > LINE_BYTES_MAX:
             raise Fault("provider_answer", f"The provider sent a line of more than {LINE_BYTES_MAX} bytes.")
-        return [line for line in lines if line.strip()]
+        return [line for line in lines if line and not line.isspace()]
 
     def end(self) -> list[bytes]:
         """The stream is over; a last line without its end counts."""

@@ -7,7 +7,6 @@ written is told to the report and gives no block.
 
 import binascii
 import re
-from typing import TypeGuard
 
 import msgspec
 
@@ -29,7 +28,7 @@ from ...ir import (
     ToolResult,
 )
 from ...losses import Report
-from ..base import Quirks
+from ..base import Quirks, is_plain
 from .names import NAME
 from .parts import IMAGE_TYPES, LIFETIMES, kind_of
 
@@ -262,11 +261,6 @@ class Blocks:
             return None
         self.report.lose(source, None, "changed", "document")
         return {"type": "text", "media_type": "text/plain", "data": text}
-
-
-def is_plain(part: Part) -> TypeGuard[Text]:
-    """A text with nothing but its text, which the wire may write as a string."""
-    return type(part) is Text and part.cache is None and not part.citations and part.extras is None
 
 
 def _as_text(data: str) -> str | None:

@@ -25,7 +25,7 @@ from ...ir import (
     ToolResult,
 )
 from ...losses import Report
-from ..base import Quirks
+from ..base import Quirks, Unplaced
 from ..checked import an_object, may, need, parse, wrong
 from .blocks import Block, Blocks
 from .names import NAME, VERSIONS, quirks_of
@@ -52,15 +52,17 @@ MODES: dict[str, str] = {
 TIERS = frozenset({"auto", "standard_only"})
 NEAREST_TIER = {"default": "standard_only"}
 
-NOT_HERE: dict[str, str] = {
-    "frequency_penalty": "sampling",
-    "presence_penalty": "sampling",
-    "seed": "sampling",
-    "n": "choices",
-    "logprobs": "logprobs",
-    "top_logprobs": "logprobs",
-    "metadata": "metadata",
-}
+NOT_HERE = Unplaced(
+    {
+        "frequency_penalty": "sampling",
+        "presence_penalty": "sampling",
+        "seed": "sampling",
+        "n": "choices",
+        "logprobs": "logprobs",
+        "top_logprobs": "logprobs",
+        "metadata": "metadata",
+    }
+)
 """Canonical fields that this wire has no place for -> the reason they are lost."""
 
 SCALARS: dict[str, tuple[str, tuple[type, ...], str]] = {
@@ -496,9 +498,6 @@ def _write_sampling(request: Request, wire: Block, report: Report, quirks: Quirk
             report.lose(request, field, "approximated", "sampling")
             value = 1.0
         wire[field] = value
-    for field, why in NOT_HERE.items():
-        if getattr(request, field) is not None:
-            report.lose(request, field, "dropped", why)
 
 
 def _write_rest(request: Request, wire: Block, blocks: Blocks) -> None:
@@ -523,10 +522,7 @@ def _write_rest(request: Request, wire: Block, blocks: Blocks) -> None:
         wire["cache_control"] = mark
     if request.stream:
         wire["stream"] = True
-        if not request.stream_usage:
-            report.lose(request, "stream_usage", "changed", "stream_usage")
-    elif request.stream_usage is not None:
-        report.lose(request, "stream_usage", "dropped", "stream_usage")
+    NOT_HERE.tell(request, report)
     for name, value in report.extras(request, NAME).items():
         outer, dot, inner = name.partition(".")
         if dot and outer in _DOTTED:

@@ -13,7 +13,6 @@ import msgspec
 
 from ...events import (
     ArgumentsDelta,
-    AudioDelta,
     Begin,
     CitationDelta,
     Done,
@@ -22,11 +21,13 @@ from ...events import (
     NativeEvent,
     PartBegin,
     PartEnd,
+    PartEvent,
     SignatureDelta,
     StreamEvent,
     TextDelta,
     ThinkingDelta,
     UsageSeen,
+    part_of,
     revise,
 )
 from ...ir import Choice, Extras, Json, Part, Refusal, Text, Thinking, ToolCall, Usage
@@ -108,8 +109,6 @@ class StreamWriter:
                     lose_fields(event.extras, self._report)
             case UsageSeen():
                 self._usage = revise(self._usage, event.usage)
-            case End() if event.choice == 0:
-                self._end = event
             case NativeEvent():
                 self._native(event, out)
             case Done():
@@ -117,11 +116,13 @@ class StreamWriter:
             case Failed():
                 self._over = True
                 out.append(write_stream_error(event.fault, ""))
+            case _ if event.choice != 0:
+                self._lose(self._choice(event.choice), "choices")
+            case End():
+                self._end = event
             case _:
-                if event.choice == 0:
-                    self._content(event, out)
-                else:
-                    self._lose(self._choice(event.choice), "choices")
+                self._start(out)
+                self._content(event, out)
 
     def _choice(self, number: int) -> str:
         return f"{self._report.names.get('choices', 'choices')}[{number}]"
@@ -141,11 +142,7 @@ class StreamWriter:
 
     # --- blocks ----------------------------------------------------------------------------------
 
-    def _content(self, event: StreamEvent, out: list[bytes]) -> None:
-        assert not isinstance(event, Begin | UsageSeen | NativeEvent | Done | Failed)
-        self._start(out)
-        if isinstance(event, End):
-            return
+    def _content(self, event: PartEvent, out: list[bytes]) -> None:
         index = event.index
         if isinstance(event, TextDelta) and event.logprobs is not None:
             self._lose(self._report.path(Choice(at=self._choice(0)), "logprobs"), "logprobs")
@@ -159,8 +156,8 @@ class StreamWriter:
         elif index == self._open:
             self._delta(event, out)
         elif index not in self._skipped and not isinstance(event, PartEnd):
-            self._event(PartBegin(_part_of(event), index), out)
-            self._event(event, out)
+            self._content(PartBegin(part_of(event), index), out)
+            self._content(event, out)
 
     def _begin_part(self, part: Part, index: int, out: list[bytes]) -> None:
         """Open a block with what is known at the start; what the part already holds follows as deltas."""
@@ -305,16 +302,3 @@ def _held(part: Part, index: int) -> list[StreamEvent]:
             return [ArgumentsDelta(arguments, index)] if arguments not in ("", "{}") else []
         case _:
             return []
-
-
-def _part_of(event: StreamEvent) -> Part:
-    """The part that a delta without a beginning belongs to."""
-    match event:
-        case ThinkingDelta() | SignatureDelta():
-            return Thinking()
-        case ArgumentsDelta():
-            return ToolCall(id="", name="", arguments="")
-        case AudioDelta():
-            return Text(text="")
-        case _:
-            return Text(text="")

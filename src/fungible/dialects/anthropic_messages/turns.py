@@ -13,7 +13,8 @@ A system message with fields of its own (a directive) is taken anywhere and stay
 from typing import NamedTuple
 
 from ...ir import Json, Message
-from .blocks import Block, Blocks, is_plain
+from ..base import is_plain
+from .blocks import Block, Blocks
 from .names import NAME
 
 SYSTEM_ROLES = ("system", "developer")

@@ -7,9 +7,9 @@ import re
 
 import msgspec
 
-from ...ir import Json, Native, Output, Reasoning, Request, Tool, ToolCall, ToolResult
+from ...ir import Json, Native, Output, Reasoning, Request, Tool
 from ...losses import Report
-from ..base import Quirks
+from ..base import Quirks, Unplaced
 from .blocks import Blocks
 from .names import NAME, quirks_of
 from .parts import Block
@@ -22,17 +22,19 @@ _CHOICES = {mode: kind for kind, mode in CHOICES.items()}
 TIERS = frozenset({"priority", "default", "flex", "reserved"})
 NEAREST_TIER = {"standard_only": "default", "standard": "default", "scale": "reserved"}
 
-NOT_HERE: dict[str, str] = {
-    "frequency_penalty": "sampling",
-    "presence_penalty": "sampling",
-    "seed": "sampling",
-    "n": "choices",
-    "logprobs": "logprobs",
-    "top_logprobs": "logprobs",
-    "user": "metadata",
-    "parallel_tool_calls": "tool_choice",
-    "cache": "cache_mark",
-}
+NOT_HERE = Unplaced(
+    {
+        "frequency_penalty": "sampling",
+        "presence_penalty": "sampling",
+        "seed": "sampling",
+        "n": "choices",
+        "logprobs": "logprobs",
+        "top_logprobs": "logprobs",
+        "user": "metadata",
+        "parallel_tool_calls": "tool_choice",
+        "cache": "cache_mark",
+    }
+)
 """Canonical fields that this wire has no place for -> the reason they are lost."""
 
 METADATA_ITEMS_MAX = 16
@@ -65,38 +67,34 @@ def _write_inference(request: Request, wire: Block, report: Report, quirks: Quir
     config: Block = {}
     if request.max_output_tokens is not None:
         config["maxTokens"] = request.max_output_tokens
-    temperature = _sampled(request, "temperature", report, quirks)
+    temperature, top_p, top_k = request.temperature, request.top_p, request.top_k
+    if "no_sampling" in quirks:
+        for field in ("temperature", "top_p", "top_k"):
+            if getattr(request, field) is not None:
+                report.lose(request, field, "dropped", "sampling")
+        temperature = top_p = top_k = None
     if temperature is not None:
         if temperature > 1:
             report.lose(request, "temperature", "approximated", "sampling")
         config["temperature"] = min(temperature, 1.0)
-    top_p = _sampled(request, "top_p", report, quirks)
     if top_p is not None:
         if "one_sampler" in quirks and temperature is not None:
             report.lose(request, "top_p", "dropped", "sampling")
         else:
             config["topP"] = top_p
-    top_k = _sampled(request, "top_k", report, quirks)
     if top_k is not None:
         if "anthropic_fields" in quirks:
             wire["additionalModelRequestFields"] = {"top_k": top_k}
         else:
             report.lose(request, "top_k", "dropped", "sampling")
-    stops = [stop for stop in request.stop if stop.strip()]
-    if stops:
-        config["stopSequences"] = stops
-    if len(stops) != len(request.stop):  # one without a visible character is refused
-        report.lose(request, "stop", "approximated" if stops else "dropped", "stop_sequences")
+    if request.stop:
+        stops = [stop for stop in request.stop if stop.strip()]
+        if stops:
+            config["stopSequences"] = stops
+        if len(stops) != len(request.stop):  # one without a visible character is refused
+            report.lose(request, "stop", "approximated" if stops else "dropped", "stop_sequences")
     if config:
         wire["inferenceConfig"] = config
-
-
-def _sampled(request: Request, field: str, report: Report, quirks: Quirks) -> float | None:
-    value: float | None = getattr(request, field)
-    if value is not None and "no_sampling" in quirks:
-        report.lose(request, field, "dropped", "sampling")
-        return None
-    return value
 
 
 # --- tools ---------------------------------------------------------------------------------------
@@ -104,8 +102,9 @@ def _sampled(request: Request, field: str, report: Report, quirks: Quirks) -> fl
 
 def _write_tools(request: Request, wire: Block, blocks: Blocks) -> None:
     """The service refuses calls and results in a conversation without tools: then their names stand in."""
-    report, choice = blocks.report, request.tool_choice
-    called = _called(request)
+    report, choice, called = blocks.report, request.tool_choice, blocks.called
+    if not (request.tools or called or choice):
+        return
     none = choice is not None and choice.mode == "none"
     allowed = set(choice.allowed or ()) if choice is not None else set()
     if not any(isinstance(t, Tool) and t.name in allowed for t in request.tools):
@@ -132,15 +131,6 @@ def _write_tools(request: Request, wire: Block, blocks: Blocks) -> None:
         _write_choice(request, config, report)
     if config:
         wire["toolConfig"] = config
-
-
-def _called(request: Request) -> list[str]:
-    """The names of the tools that were called, or one to stand for a result without a call."""
-    parts = [part for message in request.messages for part in message.parts]
-    names = dict.fromkeys(part.name for part in parts if isinstance(part, ToolCall))
-    if not names and any(isinstance(part, ToolResult) for part in parts):
-        return ["tool"]
-    return list(names)
 
 
 STANDS_IN = "A tool of an earlier turn. It cannot be called any more."
@@ -273,13 +263,7 @@ def _write_rest(request: Request, wire: Block, report: Report) -> None:
             report.lose(request, "service_tier", "dropped", "service_tier")
     if request.metadata is not None:
         _write_metadata(request, request.metadata, wire, report)
-    for field, why in NOT_HERE.items():
-        if getattr(request, field) is not None:
-            report.lose(request, field, "dropped", why)
-    if request.stream and not request.stream_usage:
-        report.lose(request, "stream_usage", "changed", "stream_usage")
-    elif not request.stream and request.stream_usage is not None:
-        report.lose(request, "stream_usage", "dropped", "stream_usage")
+    NOT_HERE.tell(request, report)
     for name, value in report.extras(request, NAME).items():
         outer, dot, inner = name.partition(".")
         if dot and type(wire.get(outer, {})) is dict:

@@ -82,13 +82,15 @@ class Where(NamedTuple):
 class Blocks:
     """Writes the parts of one request or one reply."""
 
-    __slots__ = ("asking", "documents", "quirks", "report")
+    __slots__ = ("_answered", "_called", "asking", "documents", "quirks", "report")
 
     def __init__(self, report: Report, quirks: Quirks = frozenset(), asking: bool = True) -> None:
         self.report = report
         self.quirks = quirks
         self.asking = asking
         self.documents = 0  # those that were given a name
+        self._called: dict[str, None] = {}  # by name, in their order
+        self._answered = False
 
     def all(self, parts: tuple[Part, ...]) -> list[Block]:
         blocks: list[Block] = []
@@ -96,15 +98,24 @@ class Blocks:
             block = self.one(part)
             if block is not None:
                 blocks.append(block)
-                blocks += self.point(part)
+                if getattr(part, "cache", None) is not None:
+                    blocks += self.point(part)
         return blocks
+
+    @property
+    def called(self) -> list[str]:
+        """The names of the tools that were called, or one to stand for a result without a call."""
+        return list(self._called) or (["tool"] if self._answered else [])
 
     def one(self, part: Part) -> Block | None:
         """The block without what marks it."""
         match part:
             case Text():
-                if self.asking and not part.text.strip() and not part.citations:
+                text = part.text
+                if (not text or text.isspace()) and self.asking and not part.citations:
                     return self._lost(part, "empty_text")
+                if part.extras is None and not part.citations:
+                    return {"text": text}
                 return self.text(part)
             case ToolCall():
                 return self._tool_call(part)
@@ -216,6 +227,7 @@ class Blocks:
         else:
             self.report.lose(part, "arguments", "changed", "tool_arguments")
             arguments = {"_text": part.arguments} if part.arguments else {}
+        self._called[part.name] = None
         called = {"toolUseId": self._id(part, part.id, "id"), "name": part.name, "input": arguments}
         return self._finish("toolUse", part, called)
 
@@ -227,6 +239,7 @@ class Blocks:
         return mapped
 
     def _tool_result(self, part: ToolResult) -> Block:
+        self._answered = True
         said: list[Block] = []
         for inner in part.parts:
             block = self._said(inner)

@@ -47,6 +47,18 @@ PADDING = frozenset({"p"})
 """Letters that even out the sizes of frames; they say nothing."""
 
 
+class _Said(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    text: str
+
+
+class _Delta(msgspec.Struct, gc=False):
+    contentBlockIndex: int  # noqa: N815 -- as the wire has it
+    delta: _Said
+
+
+_more_text = msgspec.json.Decoder(_Delta).decode
+
+
 class _Block:
     """A block under way. `body`: of one that is told whole at its end."""
 
@@ -104,6 +116,8 @@ class StreamReader:
         if frame.kind != "event":
             self._fail(fault_in(frame), out)
             return
+        if frame.name == "contentBlockDelta" and b'"text"' in frame.payload and self._quick(frame, out):
+            return
         try:
             wire = _decode(frame.payload) if frame.payload else {}
         except BROKEN as error:
@@ -121,6 +135,19 @@ class StreamReader:
             handle(self, wire, out)
         except Fault as fault:
             self._fail(unlike(fault), out)
+
+    def _quick(self, frame: Frame, out: list[StreamEvent]) -> bool:
+        """The common frame: more of a text that is under way."""
+        try:
+            told = _more_text(frame.payload)
+        except BROKEN:
+            return False
+        begun = self._blocks.get(told.contentBlockIndex)
+        if begun is None or begun.kind != "text" or begun.body is not None:
+            return False
+        if told.delta.text:
+            out.append(TextDelta(told.delta.text, begun.index))
+        return True
 
     # --- events ----------------------------------------------------------------------------------
 

@@ -22,11 +22,13 @@ from ...events import (
     NativeEvent,
     PartBegin,
     PartEnd,
+    PartEvent,
     SignatureDelta,
     StreamEvent,
     TextDelta,
     ThinkingDelta,
     UsageSeen,
+    part_of,
     revise,
 )
 from ...frames.eventstream import frame, header_block
@@ -63,6 +65,7 @@ _EVENTS = {
     )
 }
 _DELTA = _EVENTS["contentBlockDelta"]
+_TEXT_HEAD = b'{"contentBlockIndex":%d,"delta":{"text":'
 
 _AT_STOP = frozenset({"additionalModelResponseFields"})
 """Fields that `messageStop` has; `metadata` has the others (service model)."""
@@ -81,6 +84,8 @@ class StreamWriter:
         "_blocks",
         "_end",
         "_foreign",
+        "_hot",
+        "_hot_head",
         "_number",
         "_open",
         "_over",
@@ -102,6 +107,8 @@ class StreamWriter:
         self._end: End | None = None
         self._number = -1  # of the block that is open, or was last
         self._open: int | None = None  # the part under way
+        self._hot: int | None = None  # the text that is being written
+        self._hot_head = b""  # what its deltas begin with
         self._silent: Block | None = None  # the delta that begins it, while none has been written
         self._foreign: Thinking | None = None  # the open thought, where its signature is not for this wire
         self._waiting: dict[int, list[StreamEvent]] = {}
@@ -112,7 +119,16 @@ class StreamWriter:
     def write(self, events: list[StreamEvent]) -> bytes:
         out: list[bytes] = []
         for event in events:
-            if not self._over:
+            if self._over:
+                break
+            if (
+                type(event) is TextDelta
+                and event.index == self._hot
+                and event.choice == 0
+                and event.logprobs is None
+            ):
+                out.append(frame(_DELTA, self._hot_head + _encode(event.text) + b"}}"))
+            else:
                 self._event(event, out)
         return b"".join(out)
 
@@ -122,8 +138,6 @@ class StreamWriter:
                 self._begin = event
             case UsageSeen():
                 self._usage = revise(self._usage, event.usage)
-            case End() if event.choice == 0:
-                self._end = event
             case NativeEvent():
                 self._native(event, out)
             case Done():
@@ -131,11 +145,13 @@ class StreamWriter:
             case Failed():
                 self._over = True
                 out.append(write_stream_error(event.fault, ""))
+            case _ if event.choice != 0:
+                self._lose(self._choice(event.choice), "choices")
+            case End():
+                self._end = event
             case _:
-                if event.choice == 0:
-                    self._content(event, out)
-                else:
-                    self._lose(self._choice(event.choice), "choices")
+                self._start(out)
+                self._content(event, out)
 
     def _choice(self, number: int) -> str:
         return f"{self._report.names.get('choices', 'choices')}[{number}]"
@@ -155,11 +171,7 @@ class StreamWriter:
 
     # --- blocks ----------------------------------------------------------------------------------
 
-    def _content(self, event: StreamEvent, out: list[bytes]) -> None:
-        assert not isinstance(event, Begin | UsageSeen | NativeEvent | Done | Failed)
-        self._start(out)
-        if isinstance(event, End):
-            return
+    def _content(self, event: PartEvent, out: list[bytes]) -> None:
         index = event.index
         if isinstance(event, TextDelta) and event.logprobs is not None:
             self._lose(self._report.path(Choice(at=self._choice(0)), "logprobs"), "logprobs")
@@ -173,8 +185,8 @@ class StreamWriter:
         elif index == self._open:
             self._delta(event, out)
         elif index not in self._skipped and not isinstance(event, PartEnd):
-            self._event(PartBegin(_part_of(event), index), out)
-            self._event(event, out)
+            self._content(PartBegin(part_of(event), index), out)
+            self._content(event, out)
 
     def _begin_part(self, part: Part, index: int, out: list[bytes]) -> None:
         """Open a block with what is known at the start; what the part already holds follows as deltas."""
@@ -246,6 +258,7 @@ class StreamWriter:
         match event:
             case TextDelta(text=text):
                 delta = {"text": text}
+                self._hot, self._hot_head = event.index, _TEXT_HEAD % self._number
             case ArgumentsDelta(text=text):
                 delta = {"toolUse": {"input": text}}
             case ThinkingDelta(text=text):
@@ -278,7 +291,7 @@ class StreamWriter:
         """End the open block, and let out what waited for that."""
         self._speak(out)
         out.append(self._frame("contentBlockStop"))
-        self._open = None
+        self._open = self._hot = None
         while self._waiting and self._open is None:
             index = next(iter(self._waiting))
             first, *more = self._waiting.pop(index)
@@ -354,14 +367,3 @@ def _held(part: Part, index: int) -> list[StreamEvent]:
             return [ArgumentsDelta(arguments, index)] if arguments not in ("", "{}") else []
         case _:
             return []
-
-
-def _part_of(event: StreamEvent) -> Part:
-    """The part that a delta without a beginning belongs to."""
-    match event:
-        case ThinkingDelta() | SignatureDelta():
-            return Thinking()
-        case ArgumentsDelta():
-            return ToolCall(id="", name="", arguments="")
-        case _:
-            return Text(text="")

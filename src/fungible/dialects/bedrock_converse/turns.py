@@ -97,6 +97,9 @@ class Turns:
         """Results first, then what users said, then system texts. A lone system text is a user's."""
         if not run:
             return
+        if len(run) == 1 and run[0].role != "system":
+            self._say("user", run[0].blocks, run[0])
+            return
         results = [t for t in run if t.role == "tool"]
         for i, turn in enumerate(run):
             if turn.role == "tool" and any(before.role == "user" for before in run[:i]):

@@ -19,9 +19,9 @@ from ...ir import (
     ToolResult,
 )
 from ...losses import Report
-from ..base import Quirks
+from ..base import Quirks, is_plain
 from ..checked import Wire, encode, homeless, merge
-from .blocks import ASKED, RETURNED, SPOKEN, Blocks, is_plain, is_plan
+from .blocks import ASKED, RETURNED, SPOKEN, Blocks, is_plan
 from .names import NAME, NOT_HERE, SCALARS, is_ours
 
 _MEDIA = frozenset({Image, Document, Audio})
@@ -47,15 +47,9 @@ def write_request(request: Request, report: Report, quirks: Quirks) -> bytes:
         body["stream"] = True
     if request.stop:
         body["stop_sequences"] = request.stop
-    for name, why in NOT_HERE.items():
-        if getattr(request, name) is not None:
-            report.lose(request, name, "dropped", why)
+    NOT_HERE.tell(request, report)
     if request.cache is not None:
         report.lose(request.cache, None, "dropped", "cache_mark")
-    if request.stream_usage is not None and not request.stream:
-        report.lose(request, "stream_usage", "dropped", "stream_usage")
-    elif request.stream and not request.stream_usage:
-        report.lose(request, "stream_usage", "changed", "stream_usage")
     return encode(_unknown(body, report.extras(request, NAME)))
 
 

@@ -146,11 +146,6 @@ def is_plan(part: Node) -> bool:
     return type(part) is Thinking and is_ours(part) and not (part.extras and part.extras.fields)
 
 
-def is_plain(part: Part) -> bool:
-    """A text with nothing but its text, which is written as a string."""
-    return type(part) is Text and part.extras is None and part.cache is None and not part.citations
-
-
 def _object(text: str) -> Json:
     try:
         value = decode(text.encode())

@@ -27,11 +27,18 @@ from .names import NAME, is_ours
 from .reply import own_fields, unsaid, write_stop
 from .usage import write_usage
 
+_TEXT_HEAD = (
+    b'event: content-delta\ndata: {"type":"content-delta","index":%d,"delta":{"message":{"content":{"text":'
+)
 END_MARK = b"data: [DONE]\n\n"
 
 
 def frame(kind: str, body: Wire) -> bytes:
     return b"event: " + kind.encode() + b"\ndata: " + encode({"type": kind, **body}) + b"\n\n"
+
+
+_TEXT, _THOUGHT, _CALL = Text(text=""), Thinking(), ToolCall(id="", name="", arguments="")
+"""The parts of deltas whose beginning was not told."""
 
 
 class _Part:
@@ -47,8 +54,8 @@ class _Part:
 
 class Writer:
     __slots__ = (
-        "_blocks", "_calls", "_cited", "_contents", "_end", "_last", "_parts", "_report", "_said",
-        "_usage",
+        "_blocks", "_calls", "_cited", "_contents", "_end", "_hot", "_hot_head", "_last", "_parts",
+        "_report", "_said", "_usage",
     )  # fmt: skip
 
     def __init__(self, report: Report, usage: bool) -> None:
@@ -56,6 +63,8 @@ class Writer:
         self._blocks = Blocks(report)
         self._parts: dict[int, _Part] = {}
         self._contents = 0
+        self._hot: int | None = None  # the text that is being written
+        self._hot_head = b""  # what its frames begin with
         self._calls = 0
         self._cited = 0
         self._last = ""  # kind of the part that began last
@@ -66,7 +75,16 @@ class Writer:
     def write(self, events: list[StreamEvent]) -> bytes:
         out: list[bytes] = []
         for event in events:
-            self._event(event, out)
+            if (
+                type(event) is TextDelta
+                and event.index == self._hot
+                and event.choice == 0
+                and event.logprobs is None
+            ):
+                if event.text:
+                    out.append(self._hot_head + encode(event.text) + b"}}}}\n\n")
+            else:
+                self._event(event, out)
         return b"".join(out)
 
     def _event(self, event: StreamEvent, out: list[bytes]) -> None:
@@ -91,9 +109,9 @@ class Writer:
             case TextDelta():
                 self._text(event, out)
             case ThinkingDelta():
-                self._grow(event.index, event.text, out, Thinking())
+                self._grow(event.index, event.text, out, _THOUGHT)
             case ArgumentsDelta():
-                self._grow(event.index, event.text, out, ToolCall(id="", name="", arguments=""))
+                self._grow(event.index, event.text, out, _CALL)
             case SignatureDelta():
                 held = self._parts.get(event.index)
                 part = held.part if held is not None else Thinking()
@@ -125,6 +143,7 @@ class Writer:
     # --- parts
 
     def _begin_part(self, part: Part, index: int, out: list[bytes]) -> None:
+        self._hot = None
         match part:
             case ToolCall():
                 self._begin_call(part, index, out)
@@ -176,7 +195,7 @@ class Writer:
         if event.logprobs is not None:
             at = f"{self._report.names.get('choices', 'choices')}[0]"
             self._lose(self._report.path(Choice(at=at), "logprobs"), "logprobs")
-        self._grow(event.index, event.text, out, Text(text=""))
+        self._grow(event.index, event.text, out, _TEXT)
 
     def _grow(self, index: int, text: str, out: list[bytes], of: Part) -> None:
         """More of a part; `of`: what it is where its beginning was not told."""
@@ -191,6 +210,8 @@ class Writer:
             case "text" | "thinking":
                 body["delta"] = {"message": {"content": {held.kind: text}}}
                 out.append(frame("content-delta", body))
+                if held.kind == "text":
+                    self._hot, self._hot_head = index, _TEXT_HEAD % held.number
             case "plan":
                 out.append(frame("tool-plan-delta", {"delta": {"message": {"tool_plan": text}}}))
             case "call":

@@ -4,6 +4,7 @@ Sources: the types of the official SDK (cohere 7.3, v2), the API reference of Ch
 """
 
 from ...ir import StopReason
+from ..base import Unplaced
 from ..checked import Own
 
 NAME = "cohere.chat"
@@ -54,14 +55,16 @@ SCALARS: dict[str, tuple[str, tuple[type, ...]]] = {
 }
 """A wire's field -> the canonical one, and its types."""
 
-NOT_HERE: dict[str, str] = {
-    "parallel_tool_calls": "tool_choice",
-    "n": "choices",
-    "top_logprobs": "logprobs",
-    "service_tier": "service_tier",
-    "user": "metadata",
-    "metadata": "metadata",
-}
+NOT_HERE = Unplaced(
+    {
+        "parallel_tool_calls": "tool_choice",
+        "n": "choices",
+        "top_logprobs": "logprobs",
+        "service_tier": "service_tier",
+        "user": "metadata",
+        "metadata": "metadata",
+    }
+)
 """Canonical fields that this wire has no place for -> the reason they are lost."""
 
 CHOICES: dict[str, str] = {"REQUIRED": "required", "NONE": "none"}

@@ -8,6 +8,9 @@ A text stays open until something else begins, for citations may follow its end.
 """
 
 from collections.abc import Callable
+from typing import Literal
+
+import msgspec
 
 from ...events import (
     ArgumentsDelta,
@@ -34,6 +37,29 @@ from .names import NAME, OURS, ours
 from .parts import block, citation, tool_call
 from .reply import read_stop, unlike
 from .usage import read_usage
+
+
+class _Content(msgspec.Struct, gc=False):
+    text: str
+    thinking: str | None = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    content: _Content
+
+
+class _Grown(msgspec.Struct, gc=False):
+    message: _Message
+
+
+class _Delta(msgspec.Struct, gc=False):
+    type: Literal["content-delta"]
+    delta: _Grown
+    index: int = 0
+    logprobs: Json = None
+
+
+_more_text = msgspec.json.Decoder(_Delta).decode
 
 
 class Reader:
@@ -74,8 +100,26 @@ class Reader:
 
     def _all(self, frames: list[Frame], out: list[StreamEvent]) -> None:
         for name, data in frames:
-            if not self._over and data != b"[DONE]":
-                self._frame(name, data, out)
+            if self._over or data == b"[DONE]":
+                continue
+            if name == b"content-delta" and self._quick(data, out):
+                continue
+            self._frame(name, data, out)
+
+    def _quick(self, data: bytes, out: list[StreamEvent]) -> bool:
+        """The common frame: more of the text that is under way."""
+        try:
+            told = _more_text(data)
+        except BROKEN:
+            return False
+        content, index = told.delta.message.content, self._blocks.get(told.index)
+        if index is None or index != self._open or self._kinds[index] is not Text:
+            return False
+        if told.logprobs is not None or content.thinking:
+            return False
+        if content.text:
+            out.append(TextDelta(content.text, index))
+        return True
 
     def _frame(self, name: bytes, data: bytes, out: list[StreamEvent]) -> None:
         try:

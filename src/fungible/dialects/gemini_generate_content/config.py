@@ -17,19 +17,20 @@ AT = "generationConfig"
 _JSON = "application/json"
 _TEXT = "text/plain"
 
-SCALARS: dict[str, tuple[str, tuple[type, ...], str]] = {
-    "maxOutputTokens": ("max_output_tokens", (int,), "a whole number"),
-    "temperature": ("temperature", (int, float), "a number"),
-    "topP": ("top_p", (int, float), "a number"),
-    "topK": ("top_k", (int, float), "a whole number"),
-    "candidateCount": ("n", (int,), "a whole number"),
-    "seed": ("seed", (int,), "a whole number"),
-    "presencePenalty": ("presence_penalty", (int, float), "a number"),
-    "frequencyPenalty": ("frequency_penalty", (int, float), "a number"),
-    "responseLogprobs": ("logprobs", (bool,), "true or false"),
-    "logprobs": ("top_logprobs", (int,), "a whole number"),
+_NUMBER, _WHOLE, _BOOL = ((int, float), "a number"), ((int,), "a whole number"), ((bool,), "true or false")
+SCALARS: dict[str, tuple[str, tuple[tuple[type, ...], str]]] = {
+    "maxOutputTokens": ("max_output_tokens", _WHOLE),
+    "temperature": ("temperature", _NUMBER),
+    "topP": ("top_p", _NUMBER),
+    "topK": ("top_k", ((int, float), "a whole number")),
+    "candidateCount": ("n", _WHOLE),
+    "seed": ("seed", _WHOLE),
+    "presencePenalty": ("presence_penalty", _NUMBER),
+    "frequencyPenalty": ("frequency_penalty", _NUMBER),
+    "responseLogprobs": ("logprobs", _BOOL),
+    "logprobs": ("top_logprobs", _WHOLE),
 }
-"""A wire's field -> the canonical one, its types, and what to say to send."""
+"""A wire's field -> the canonical one; its types, and what to say to send."""
 
 LEVELS: dict[str, str] = {"MINIMAL": "minimal", "LOW": "low", "MEDIUM": "medium", "HIGH": "high"}
 NEAREST_LEVEL: dict[str, str] = {"none": "MINIMAL", "xhigh": "HIGH", "max": "HIGH"}
@@ -61,10 +62,10 @@ def read_config(wire: dict[str, Json], asked: dict[str, Json], fields: dict[str,
     for name, value in config.items():
         row = SCALARS.get(name)
         if row is not None:
-            whole = row[1] == (int, float) and row[2] == "a whole number"
-            if type(value) not in row[1] or (whole and value != int(value)):
-                raise wrong(f"{at}.{as_sent(sent, name)}", row[2], value)
-            asked[row[0]] = int(value) if whole else value
+            field, (kinds, expected) = row
+            if type(value) not in kinds or (field == "top_k" and value != int(value)):
+                raise wrong(f"{at}.{as_sent(sent, name)}", expected, value)
+            asked[field] = int(value) if field == "top_k" else value
         elif name not in _KNOWN and name not in _FORM:
             fields[f"{AT}.{name}"] = value
     stops = config.get("stopSequences")
@@ -125,7 +126,7 @@ def _read_thinking(node: dict[str, Json], at: str) -> Reasoning:
 
 def write_config(request: Request, report: Report, quirks: Quirks) -> dict[str, Json]:
     config: dict[str, Json] = {}
-    for name, (field, _, _) in SCALARS.items():
+    for name, (field, _) in SCALARS.items():
         value = getattr(request, field)
         if value is not None:
             config[name] = value

@@ -8,15 +8,15 @@ Rules of the API (reference, Content; guide, Function calling):
 """
 
 from ...faults import Fault
-from ...ir import Json, Message, Part, ToolResult
+from ...ir import Json, Message, Part, Role, ToolResult
 from ...losses import Report
 from ..checked import wrong
 from .blocks import Block, Blocks, lose_fields
 from .names import NAME, rest
 from .parts import Ids, read_parts
-from .shape import object_at, several, spelled
+from .shape import object_at, spelled
 
-ROLES: dict[str, str] = {"user": "user", "model": "assistant", "function": "user"}
+ROLES: dict[str, Role] = {"user": "user", "model": "assistant", "function": "user"}
 """A content's role -> who speaks; `function` is the older word for who brings results."""
 
 SYSTEM_ROLES = ("system", "developer")
@@ -40,8 +40,9 @@ def read_contents(value: Json, field: str, messages: list[Message]) -> None:
     if value is None:
         raise wrong(field, "a list of contents, each with `role` and `parts`", value)
     ids = Ids()
-    for i, one in enumerate(several({field: value}, field, "")):
-        at = f"{field}[{i}]" if type(value) is list else field
+    listed = type(value) is list
+    for i, one in enumerate(value if listed else (value,)):
+        at = f"{field}[{i}]" if listed else field
         if type(one) is not dict:
             raise wrong(at, "a content, an object with `role` and `parts`", one)
         content = spelled(one)
@@ -55,25 +56,28 @@ def read_contents(value: Json, field: str, messages: list[Message]) -> None:
             )
         parts = read_parts(content, at, ids)
         extras = rest(content, _CONTENT)
+        if extras is None and ToolResult not in map(type, parts):
+            messages.append(Message(role=role, parts=tuple(parts), at=at))
+            continue
         _add(role, parts, at, messages)
         if extras is not None:
-            messages.append(Message(role=role, at=at, extras=extras))  # type: ignore[arg-type]
+            messages.append(Message(role=role, at=at, extras=extras))
             _join_last(messages, at)
 
 
-def _add(role: str, parts: list[Part], at: str, messages: list[Message]) -> None:
+def _add(role: Role, parts: list[Part], at: str, messages: list[Message]) -> None:
     """A result is a message of its own; what stands around it is one for each run."""
     run: list[Part] = []
     for part in parts:
         if type(part) is ToolResult:
             if run:
-                messages.append(Message(role=role, parts=tuple(run), at=at))  # type: ignore[arg-type]
+                messages.append(Message(role=role, parts=tuple(run), at=at))
                 run = []
             messages.append(Message(role="tool", parts=(part,), at=part.at))
         else:
             run.append(part)
     if run or not parts:
-        messages.append(Message(role=role, parts=tuple(run), at=at))  # type: ignore[arg-type]
+        messages.append(Message(role=role, parts=tuple(run), at=at))
 
 
 def _join_last(messages: list[Message], at: str) -> None:

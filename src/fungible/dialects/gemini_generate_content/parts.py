@@ -97,15 +97,19 @@ class Ids:
 
 def read_parts(content: dict[str, Json], at: str, ids: Ids) -> list[Part]:
     """The parts of a `spelled` content."""
+    parts = content.get("parts")
+    if type(parts) is not list:
+        return [] if parts is None else read_part(parts, f"{at}.parts", ids)
     found: list[Part] = []
-    listed = type(content.get("parts")) is list
-    for i, part in enumerate(several(content, "parts", at)):
-        found += read_part(part, f"{at}.parts[{i}]" if listed else f"{at}.parts", ids)
+    for i, part in enumerate(parts):
+        found += read_part(part, f"{at}.parts[{i}]", ids)
     return found
 
 
 def read_part(body: Json, at: str, ids: Ids) -> list[Part]:
     """Usually one; none for an empty text; two where a part that is no thought is signed."""
+    if type(body) is dict and len(body) == 1 and type(text := body.get("text")) is str:  # as most are
+        return [Text(text=text, at=at)] if text else []
     node = object_at(body, at)
     if node.get("thought") is False:
         node = {name: value for name, value in node.items() if name != "thought"}

@@ -9,14 +9,14 @@ A prompt that was blocked has no candidate: it is read as one empty choice that 
 """
 
 import re
-from datetime import UTC, datetime
 
 import msgspec
 
 from ...faults import Fault
 from ...ir import Choice, Json, Reply, Stop, ToolCall, Usage
 from ...losses import Report
-from ..checked import BROKEN, may, under
+from ..checked import BROKEN, may, others, under
+from ..times import rfc_3339, unix_seconds
 from .blocks import Blocks, own_extras
 from .errors import fault_of
 from .logprobs import read_logprobs, write_logprobs
@@ -54,6 +54,9 @@ WORDS: dict[str, tuple[str, bool]] = {
 
 _WORD = re.compile(r"[A-Z][A-Z_]+")
 _REPLY = frozenset({"candidates", "usageMetadata", "modelVersion", "responseId", "createTime"})
+_ANSWER = frozenset({"candidates", "promptFeedback", "usageMetadata", "modelVersion"})
+"""Fields of which an answer has one at least."""
+
 _CANDIDATE = frozenset({"content", "finishReason", "index"})
 _CONTENT = frozenset({"parts", "role"})
 
@@ -69,7 +72,7 @@ def read_reply(body: bytes) -> Reply:
         ids = Ids(answer_seed(wire))
         listed = several(wire, "candidates", "")
         choices = [read_candidate(one, f"candidates[{i}]", ids) for i, one in enumerate(listed)]
-        fields = {name: value for name, value in wire.items() if name not in _REPLY}
+        fields = others(wire, _REPLY)
         if not choices:
             choices = [Choice(stop=blocked(fields))]
         return Reply(
@@ -77,7 +80,7 @@ def read_reply(body: bytes) -> Reply:
             model=may(wire, "modelVersion", str, "") or "",
             choices=tuple(choices),
             usage=read_usage_object(usage) if usage is not None else None,
-            created=unix_seconds(may(wire, "createTime", str, "")),
+            created=unix_seconds(may(wire, "createTime", str, "") or ""),
             service_tier=may(usage, "serviceTier", str, "usageMetadata") if usage else None,
             extras=ours(fields),
         )
@@ -97,7 +100,7 @@ def refuse_error(wire: dict[str, Json]) -> None:
     """Raises the fault of an error that came with a good status, or of what is no answer at all."""
     if wire.get("error") is not None and "candidates" not in wire:
         raise fault_of(wire)
-    if not wire.keys() & {"candidates", "promptFeedback", "usageMetadata", "modelVersion"}:
+    if _ANSWER.isdisjoint(wire):
         raise Fault("provider_answer", "The provider's answer is no GenerateContentResponse: no candidates.")
 
 
@@ -120,7 +123,7 @@ def read_candidate(value: Json, at: str, ids: Ids) -> Choice:
         logprobs = read_logprobs(fields["logprobsResult"], f"{at}.logprobsResult")
         if logprobs is not None:
             del fields["logprobsResult"]
-    calls = any(type(part) is ToolCall for part in parts)
+    calls = ToolCall in map(type, parts)
     return Choice(
         parts=parts,
         stop=read_stop(candidate.get("finishReason"), at, calls),
@@ -132,8 +135,7 @@ def read_candidate(value: Json, at: str, ids: Ids) -> Choice:
 
 def late_fields(candidate: dict[str, Json], content: dict[str, Json]) -> dict[str, Json]:
     """What a candidate says beside its parts, and its content too."""
-    fields = {name: value for name, value in candidate.items() if name not in _CANDIDATE}
-    return fields | {f"content.{name}": v for name, v in content.items() if name not in _CONTENT}
+    return others(candidate, _CANDIDATE) | others(content, _CONTENT, "content.")
 
 
 def read_stop(value: Json, at: str, calls: bool) -> Stop | None:
@@ -160,23 +162,6 @@ def blocked(fields: dict[str, Json]) -> Stop | None:
     if type(feedback) is dict and spelled(feedback).get("blockReason") is not None:
         return Stop(reason="content_filter", at="promptFeedback.blockReason")
     return None
-
-
-def unix_seconds(text: str | None) -> int | None:
-    """From an RFC 3339 time; fractions of a second are not kept."""
-    if text is None:
-        return None
-    try:
-        return int(datetime.fromisoformat(re.sub(r"\.\d+", "", text)).timestamp())
-    except ValueError:
-        return None
-
-
-def rfc_3339(seconds: int) -> str | None:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (ValueError, OverflowError, OSError):
-        return None
 
 
 _ABSENT = msgspec.Raw(b"")

@@ -13,7 +13,8 @@ import msgspec
 from ...faults import Fault
 from ...ir import Extras, Json, Message, Native, Request, Tool, ToolChoice
 from ...losses import Report
-from ..base import Quirks
+from .. import checked
+from ..base import Quirks, Unplaced
 from ..checked import may, need
 from .blocks import Block, Blocks
 from .config import AT as CONFIG
@@ -21,7 +22,7 @@ from .config import read_config, write_config
 from .contents import Turns, read_contents, read_system
 from .names import NAME, ours, quirks_of, rest
 from .schema import json_schema
-from .shape import as_sent, inner, object_at, parse, several, spelled
+from .shape import as_sent, inner, object_at, several, spelled
 
 MODES: dict[str, str] = {"AUTO": "auto", "NONE": "none", "ANY": "required", "VALIDATED": "auto"}
 _MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "ANY"}
@@ -29,12 +30,14 @@ _MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "ANY"}
 TIERS = frozenset({"standard", "flex", "priority"})
 NEAREST_TIER = {"default": "standard", "standard_only": "standard", "on_demand": "standard"}
 
-NOT_HERE: dict[str, str] = {
-    "user": "metadata",
-    "metadata": "metadata",
-    "parallel_tool_calls": "tool_choice",
-    "cache": "cache_mark",
-}
+NOT_HERE = Unplaced(
+    {
+        "user": "metadata",
+        "metadata": "metadata",
+        "parallel_tool_calls": "tool_choice",
+        "cache": "cache_mark",
+    }
+)
 """Canonical fields that this wire has no place for -> the reason they are lost."""
 
 _DOTTED = frozenset({CONFIG, "toolConfig"})
@@ -51,18 +54,18 @@ def read_request(body: bytes) -> Request:
 
     To count tokens a whole request may be sent in `generateContentRequest` instead of `contents`.
     """
-    sent = msgspec.json.decode(body) if b"_" in body else None
-    wire = parse(body)
+    sent = checked.parse(body)
+    wire = spelled(sent)
     if "generateContentRequest" in wire:
         wire = object_at(wire["generateContentRequest"], "generateContentRequest")
-    sent = sent if type(sent) is dict else wire
     messages: list[Message] = []
     asked: dict[str, Json] = {}
     fields: dict[str, Json] = {}
     if "systemInstruction" in wire:
         read_system(wire["systemInstruction"], as_sent(sent, "systemInstruction"), messages)
     read_contents(wire.get("contents"), "contents", messages)
-    fields |= {name: value for name, value in wire.items() if name not in _KNOWN}
+    if not wire.keys() <= _KNOWN:
+        fields |= {name: value for name, value in wire.items() if name not in _KNOWN}
     for name, read in _OBJECTS.items():
         if name in wire:
             read(wire, asked, fields, as_sent(sent, name))
@@ -174,14 +177,7 @@ def write_request(request: Request, report: Report, quirks: Quirks) -> bytes:
         if nearest != tier or nearest not in TIERS:
             kind = "approximated" if nearest in TIERS else "dropped"
             report.lose(request, "service_tier", kind, "service_tier")  # type: ignore[arg-type]
-    for field, why in NOT_HERE.items():
-        if getattr(request, field) is not None:
-            report.lose(request, field, "dropped", why)
-    if request.stream:
-        if not request.stream_usage:
-            report.lose(request, "stream_usage", "changed", "stream_usage")
-    elif request.stream_usage is not None:
-        report.lose(request, "stream_usage", "dropped", "stream_usage")
+    NOT_HERE.tell(request, report)
     if request.extras is not None:
         _write_extras(request.extras, request, wire, report)
     return encode(wire)

@@ -13,6 +13,7 @@ from ..checked import KINDS, Wire, under, wrong
 from .names import FIELDS
 
 _SNAKE = {re.sub(r"([A-Z])", r"_\1", name).lower(): name for name in FIELDS}
+_SNAKE_NAMES = frozenset(_SNAKE)
 
 
 def parse(body: bytes) -> Wire:
@@ -27,7 +28,7 @@ def parse_answer(body: bytes) -> Wire:
 
 def spelled(node: Wire) -> Wire:
     """The same object with its own names in camelCase, and without what is null."""
-    if not any(value is None or "_" in name for name, value in node.items()):
+    if None not in node.values() and node.keys().isdisjoint(_SNAKE_NAMES):
         return node
     return {_SNAKE.get(name, name): value for name, value in node.items() if value is not None}
 
@@ -50,7 +51,11 @@ def object_at(value: Json, at: str) -> Wire:
 def inner(node: Wire, name: str, at: str) -> Wire | None:
     """An object's field that is an object, `spelled`; None where it is absent."""
     value = node.get(name)
-    return None if value is None else object_at(value, under(at, name))
+    if type(value) is dict:
+        return spelled(value)
+    if value is None:
+        return None
+    raise wrong(under(at, name), KINDS[dict], value)
 
 
 def several(node: Wire, name: str, at: str) -> list[Json]:

@@ -33,12 +33,13 @@ from ...frames.sse import Frame, FrameReader
 from ...ir import Json, Part, Text, Thinking, ToolCall
 from ..checked import BROKEN, may
 from ..failures import cut_short
+from ..times import unix_seconds
 from .errors import fault_of
 from .logprobs import read_logprobs
 from .names import NAME, ours
 from .partial import Growing
 from .parts import Ids, encode, read_part
-from .reply import answer_seed, blocked, late_fields, read_stop, unix_seconds, unlike
+from .reply import answer_seed, blocked, late_fields, read_stop, unlike
 from .shape import inner, object_at, several, spelled
 from .usage import read_usage_object
 
@@ -200,7 +201,7 @@ class StreamReader:
                 Begin(
                     may(wire, "responseId", str, "") or "",
                     may(wire, "modelVersion", str, "") or "",
-                    unix_seconds(may(wire, "createTime", str, "")),
+                    unix_seconds(may(wire, "createTime", str, "") or ""),
                     tier,
                     ours(fields),
                 )

@@ -22,11 +22,13 @@ from ...events import (
     NativeEvent,
     PartBegin,
     PartEnd,
+    PartEvent,
     SignatureDelta,
     StreamEvent,
     TextDelta,
     ThinkingDelta,
     UsageSeen,
+    part_of,
     revise,
 )
 from ...ir import Audio, Choice, Extras, Json, Part, Refusal, Text, Thinking, ToolCall, Usage
@@ -177,8 +179,7 @@ class StreamWriter:
 
     # --- parts -----------------------------------------------------------------------------------
 
-    def _content(self, event: StreamEvent, candidate: _Candidate, out: list[bytes]) -> None:
-        assert not isinstance(event, Begin | UsageSeen | NativeEvent | Done | Failed | End)
+    def _content(self, event: PartEvent, candidate: _Candidate, out: list[bytes]) -> None:
         index = event.index
         if isinstance(event, PartBegin):
             if candidate.open is None:
@@ -190,7 +191,7 @@ class StreamWriter:
         elif index == candidate.open:
             self._delta(event, candidate, out)
         elif not isinstance(event, PartEnd):
-            self._content(PartBegin(_part_of(event), index, candidate.number), candidate, out)
+            self._content(PartBegin(part_of(event), index, candidate.number), candidate, out)
             self._content(event, candidate, out)
 
     def _begin_part(self, part: Part, index: int, candidate: _Candidate, out: list[bytes]) -> None:
@@ -218,7 +219,7 @@ class StreamWriter:
                     candidate.odds = (
                         logprobs if candidate.odds is None else _chained(candidate.odds, logprobs)
                     )
-                if isinstance(candidate.part, Text | Refusal) and text:
+                if type(candidate.part) in (Text, Refusal) and text:
                     self._say(text, candidate, out)
             case ThinkingDelta(text=text):
                 if isinstance(candidate.part, Thinking) and text:
@@ -401,16 +402,3 @@ def _heard(part: Audio, sounds: list[AudioDelta]) -> Audio:
         source = _replace(source, data=(source.data or "") + data)
     said = "".join(s.transcript for s in sounds if s.transcript)
     return _replace(part, source=source, transcript=(part.transcript or "") + said or None)
-
-
-def _part_of(event: StreamEvent) -> Part:
-    """The part that a delta without a beginning belongs to."""
-    match event:
-        case ThinkingDelta() | SignatureDelta():
-            return Thinking()
-        case ArgumentsDelta():
-            return ToolCall(id="", name="", arguments="")
-        case AudioDelta():
-            return Audio()
-        case _:
-            return Text(text="")

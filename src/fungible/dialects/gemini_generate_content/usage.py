@@ -6,7 +6,7 @@ API reference, UsageMetadata. A count of 0 is not written (ProtoJSON), so an ans
 
 from ...ir import Json, Usage
 from ...losses import Report
-from ..checked import may
+from ..checked import counts, others
 from .names import NAME, ours
 
 _KNOWN = frozenset(
@@ -14,21 +14,18 @@ _KNOWN = frozenset(
     | {"totalTokenCount", "serviceTier"}
 )
 _TOOLS = "toolUsePromptTokenCount"
-_DETAILS = (("promptTokensDetails", "input_audio_tokens"), ("candidatesTokensDetails", "output_audio_tokens"))
+_COUNTS = ("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", _TOOLS, "totalTokenCount",
+           "cachedContentTokenCount")  # fmt: skip
+_HEARD, _SPOKEN = "promptTokensDetails", "candidatesTokensDetails"
 
 
 def read_usage_object(node: dict[str, Json], at: str = "usageMetadata") -> Usage | None:
     """Of a `spelled` object. None where it counts nothing. Raises `Fault` for counts that are none."""
-    prompt = may(node, "promptTokenCount", int, at)
-    said = may(node, "candidatesTokenCount", int, at)
-    thought = may(node, "thoughtsTokenCount", int, at)
-    tools = may(node, _TOOLS, int, at)
-    total = may(node, "totalTokenCount", int, at)
-    fields = {k: v for k, v in node.items() if k not in _KNOWN}
-    if prompt is None and said is None and thought is None and total is None and not fields:
+    prompt, said, thought, tools, total, cached = found = counts(node, _COUNTS, at)
+    fields = others(node, _KNOWN)
+    counted = found[:5].count(None) < 5  # what is cached is no more than part of the prompt
+    if not counted and not fields:
         return None
-    heard = {field: _audio(fields, name, at) for name, field in _DETAILS}
-    counted = any(count is not None for count in (prompt, said, thought, tools, total))
     read = (prompt or 0) + (tools or 0) if counted else None
     made = (said or 0) + (thought or 0) if counted else None
     if total is not None and total != (read or 0) + (made or 0):
@@ -37,15 +34,15 @@ def read_usage_object(node: dict[str, Json], at: str = "usageMetadata") -> Usage
         at=at,
         input_tokens=read,
         output_tokens=made,
-        cache_read_tokens=may(node, "cachedContentTokenCount", int, at),
+        cache_read_tokens=cached,
         reasoning_tokens=thought,
-        input_audio_tokens=heard["input_audio_tokens"],
-        output_audio_tokens=heard["output_audio_tokens"],
+        input_audio_tokens=_audio(fields, _HEARD) if fields else None,
+        output_audio_tokens=_audio(fields, _SPOKEN) if fields else None,
         extras=ours(fields),
     )
 
 
-def _audio(fields: dict[str, Json], name: str, at: str) -> int | None:
+def _audio(fields: dict[str, Json], name: str) -> int | None:
     """The tokens of sound. Details that tell no more than these are not kept beside them."""
     details = fields.get(name)
     if type(details) is not list:
@@ -83,8 +80,7 @@ def write_usage_object(usage: Usage, report: Report) -> dict[str, Json]:
         wire["cachedContentTokenCount"] = usage.cache_read_tokens
     if thought is not None:
         wire["thoughtsTokenCount"] = thought
-    for name, field in _DETAILS:
-        count = getattr(usage, field)
+    for name, count in ((_HEARD, usage.input_audio_tokens), (_SPOKEN, usage.output_audio_tokens)):
         if count is not None and name not in own:
             wire[name] = [{"modality": "AUDIO", "tokenCount": count}]
     for field in ("cache_write_tokens", "cache_write_1h_tokens"):

@@ -1,6 +1,6 @@
 """A request written. The wire's `stream` is true where nothing is said, so it is always said."""
 
-from ...ir import Json, Message, Native, Output, Reasoning, Request, Tool, ToolChoice, ToolResult
+from ...ir import Json, Message, Native, Output, Reasoning, Request, Tool, ToolCall, ToolChoice, ToolResult
 from ...losses import Report
 from ..base import Quirks
 from ..checked import Wire, encode, homeless, merge
@@ -27,17 +27,11 @@ def write_request(request: Request, report: Report, quirks: Quirks) -> bytes:
         if getattr(request, name) is not None:
             body[name] = getattr(request, name)
     options = _options(request, report)
-    for name, why in NOT_HERE.items():
-        if getattr(request, name) is not None:
-            report.lose(request, name, "dropped", why)
-    if request.stream_usage is not None and not request.stream:
-        report.lose(request, "stream_usage", "dropped", "stream_usage")
-    elif request.stream and not request.stream_usage:
-        report.lose(request, "stream_usage", "changed", "stream_usage")
+    NOT_HERE.tell(request, report)
     fields = report.extras(request, NAME)
     if options or any(name.startswith("options.") for name in fields):
         body["options"] = options
-    return encode(_unknown(body, fields))
+    return encode(_unknown(body, fields) if fields else body)
 
 
 def _unknown(body: Wire, fields: Wire) -> Wire:
@@ -57,10 +51,11 @@ def _options(request: Request, report: Report) -> Wire:
     options: Wire = {}
     for name, (field, _) in OPTIONS.items():
         value = getattr(request, field)
-        if value is not None and not (name == "num_predict" and value < 1):
+        if value is not None:
             options[name] = value
-        elif value is not None:
-            report.lose(request, field, "dropped", "token_limit")
+    if options.get("num_predict", 1) < 1:
+        del options["num_predict"]
+        report.lose(request, "max_output_tokens", "dropped", "token_limit")
     if request.stop:
         options["stop"] = request.stop
     return options
@@ -93,7 +88,7 @@ class Talk:
     def _message(self, message: Message, node: Wire) -> Wire:
         if message.name is not None:
             self.report.lose(message, "name", "dropped", "name")
-        return merge(node, self.report.extras(message, NAME))
+        return node if message.extras is None else merge(node, self.report.extras(message, NAME))
 
     def _said(self, message: Message) -> Wire:
         role: str = message.role
@@ -111,13 +106,14 @@ class Talk:
             node["thinking"] = "".join(fields.thoughts)
         if fields.images:
             node["images"] = fields.images
-        calls = []
-        for call in fields.calls:
-            calls.append(as_call(call, self.report, made_id=self.calls.next_id()))
-            self.calls.called(call.id, call.name)
-        if calls:
-            node["tool_calls"] = calls
+        if fields.calls:
+            node["tool_calls"] = [self._call(call) for call in fields.calls]
         return self._message(message, node)
+
+    def _call(self, call: ToolCall) -> Wire:
+        made = as_call(call, self.report, made_id=self.calls.next_id())
+        self.calls.called(call.id, call.name)
+        return made
 
     def _result(self, message: Message, result: ToolResult) -> Wire:
         if result.is_error is not None:

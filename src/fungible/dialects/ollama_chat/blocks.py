@@ -23,6 +23,7 @@ from ...ir import (
     ToolResult,
 )
 from ...losses import Report
+from ..base import is_plain
 from ..checked import BROKEN, Wire, homeless, merge
 from .names import NAME
 from .parts import kind_of
@@ -51,9 +52,10 @@ class Fields:
 
     def take(self, parts: Sequence[Part], speaks: bool) -> None:
         """`speaks`: a model's, which thinks and calls."""
-        if self._asked and len(parts) == 1 and type(parts[0]) is Text and not parts[0].text:
-            self.marks(parts[0])
-            self._texts.append("")
+        if len(parts) == 1 and type(only := parts[0]) is Text and (only.text or self._asked):
+            if not is_plain(only):
+                self.marks(only)
+            self._texts.append(only.text)
             return
         for part in parts:
             why = self._why_not(part, speaks)

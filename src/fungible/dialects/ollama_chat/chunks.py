@@ -52,14 +52,16 @@ class _Part:
 
 class Writer:
     __slots__ = (
-        "_anchored", "_calls", "_end", "_first", "_head", "_last", "_open", "_parts", "_report", "_said",
-        "_usage",
+        "_anchored", "_calls", "_end", "_first", "_head", "_hot", "_hot_head", "_last", "_open", "_parts",
+        "_report", "_said", "_usage",
     )  # fmt: skip
 
     def __init__(self, report: Report, usage: bool) -> None:
         self._report = report
         self._parts: dict[int, _Part] = {}
         self._head = b"{"  # what a line begins with
+        self._hot: int | None = None  # the text that is being written
+        self._hot_head = b""  # what its lines begin with
         self._first: Wire = {}  # unknown fields, told once
         self._last: type[Part] | None = None  # kind of the part that was written last
         self._anchored = False  # some of what was written of that kind stands where it was said
@@ -72,10 +74,19 @@ class Writer:
     def write(self, events: list[StreamEvent]) -> bytes:
         out: list[bytes] = []
         for event in events:
-            self._event(event, out)
+            if (
+                type(event) is TextDelta
+                and event.index == self._hot
+                and event.choice == 0
+                and event.logprobs is None
+            ):
+                if event.text:
+                    out.append(self._hot_head + encode(event.text) + _GOING_ON)
+            else:
+                self._event(event, out)
         made = b"".join(out)
-        for written, escaped in _LINE_ENDS:
-            if written in made:
+        if not made.isascii():
+            for written, escaped in _LINE_ENDS:
                 made = made.replace(written, escaped)
         return made
 
@@ -152,7 +163,7 @@ class Writer:
         return held
 
     def _begin_part(self, event: PartBegin, out: list[bytes]) -> None:
-        part = event.part
+        part, self._hot = event.part, None
         held = self._parts[event.index] = _Part(part)
         match part:
             case Text() | Refusal():
@@ -208,8 +219,9 @@ class Writer:
         if told is not None or self._first:
             self._line({"content": event.text}, out, {"logprobs": told} if told is not None else None)
         else:
-            before = b'"message":{"role":"assistant","content":'
-            out.append(self._head + before + encode(event.text) + _GOING_ON)
+            self._hot = event.index
+            self._hot_head = self._head + b'"message":{"role":"assistant","content":'
+            out.append(self._hot_head + encode(event.text) + _GOING_ON)
 
     def _at(self) -> str:
         """Where the source's only choice stands, for the paths of losses."""

@@ -5,6 +5,7 @@ Sources: the OpenAPI description and the types of the server (ollama/ollama, `do
 """
 
 from ...ir import StopReason
+from ..base import Unplaced
 from ..checked import Own
 
 NAME = "ollama.chat"
@@ -55,14 +56,16 @@ OPTIONS: dict[str, tuple[str, tuple[type, ...]]] = {
 }
 """A field of `options` -> the canonical one, and its types. All others ride along (num_ctx, min_p, ...)."""
 
-NOT_HERE: dict[str, str] = {
-    "parallel_tool_calls": "tool_choice",
-    "n": "choices",
-    "service_tier": "service_tier",
-    "user": "metadata",
-    "metadata": "metadata",
-    "cache": "cache_mark",
-}
+NOT_HERE = Unplaced(
+    {
+        "parallel_tool_calls": "tool_choice",
+        "n": "choices",
+        "service_tier": "service_tier",
+        "user": "metadata",
+        "metadata": "metadata",
+        "cache": "cache_mark",
+    }
+)
 """Canonical fields that this wire has no place for -> the reason they are lost."""
 
 LEVELS = frozenset({"low", "medium", "high", "max"})

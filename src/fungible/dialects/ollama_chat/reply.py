@@ -6,14 +6,14 @@ id. A time is told to the nanosecond; what the canonical form has no room for ri
 `stop` beside tool calls means that the model waits for their results: the wire has no word for it.
 """
 
-import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from ...faults import Fault
-from ...ir import Choice, Extras, Json, Part, Reply, Stop, StopReason, ToolCall, Usage
+from ...ir import Choice, Extras, Json, Part, Reply, Stop, StopReason, Usage
 from ...losses import Report
+from ..base import is_plain
 from ..checked import Wire, a_list, an_object, encode, homeless, may, merge, others, parse_answer
+from ..times import rfc_3339, unix_seconds
 from .blocks import Fields, as_call
 from .errors import fault_inside
 from .names import FINISH, NAME, NEAREST_FINISH, OURS, is_ours, ours
@@ -22,8 +22,7 @@ from .usage import FIELDS, read_usage, write_usage
 
 TOP = FIELDS | {"model", "created_at", "message", "done", "done_reason", "logprobs"}
 MESSAGE = frozenset({"role", "content", "thinking", "images", "tool_calls"})
-_FRACTION = re.compile(r"(\.\d{1,6})\d*")
-_LAST_SECOND = 253_402_300_799  # of the year 9999
+_LAST_SECOND = "9999-12-31T23:59:59Z"  # that this wire can tell
 
 
 def read_reply(body: bytes) -> Reply:
@@ -36,8 +35,9 @@ def read_reply(body: bytes) -> Reply:
         stamp = may(wire, "created_at", str, "")
         parts = shown(node, "message", asked=False)
         called = node.get("tool_calls")
-        for i, call in enumerate(a_list(called, "message.tool_calls") if called is not None else ()):
-            parts.append(tool_call(call, f"message.tool_calls[{i}]", i, call_id(stamp, i)))
+        if called is not None:
+            for i, call in enumerate(a_list(called, "message.tool_calls")):
+                parts.append(tool_call(call, f"message.tool_calls[{i}]", i, call_id(stamp, i)))
         created, extras = read_time(stamp)
         unknown = others(wire, TOP) | extras
         return Reply(
@@ -47,7 +47,7 @@ def read_reply(body: bytes) -> Reply:
             choices=(
                 Choice(
                     parts=tuple(parts),
-                    stop=read_stop(wire, any(type(p) is ToolCall for p in parts)),
+                    stop=read_stop(wire, bool(called)),
                     logprobs=read_logprobs(wire),
                     extras=late(node),
                 ),
@@ -96,18 +96,10 @@ def read_time(stamp: str | None) -> tuple[int | None, Wire]:
     """(Unix seconds, the fields that hold what they do not say). The zero time of Go is none."""
     if stamp is None:
         return None, {}
-    try:
-        moment = datetime.fromisoformat(_FRACTION.sub(r"\1", stamp))
-        seconds = int(moment.replace(microsecond=0, tzinfo=moment.tzinfo or UTC).timestamp())
-    except (ValueError, OverflowError):
+    seconds = unix_seconds(stamp)
+    if seconds is None or seconds < 0:
         return None, {"created_at": stamp}
-    if seconds < 0:
-        return None, {"created_at": stamp}
-    return seconds, {} if write_time(seconds) == stamp else {"created_at": stamp}
-
-
-def write_time(seconds: int) -> str:
-    return datetime.fromtimestamp(min(seconds, _LAST_SECOND), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return seconds, {} if rfc_3339(seconds) == stamp else {"created_at": stamp}
 
 
 def read_logprobs(wire: Wire) -> Json:
@@ -185,17 +177,20 @@ def write_reply(reply: Reply, report: Report) -> bytes:
     for other in reply.choices[1:]:
         report.lose(other, None, "dropped", "choices")
     body = head(reply, report)
-    body["message"] = write_message(choice.parts, report) | own_fields(choice, report)
+    body["message"] = write_message(choice.parts, report)
+    if choice.extras is not None:
+        body["message"] |= own_fields(choice, report)
     body["done"] = True
-    word = write_stop(choice.stop, any(type(p) is ToolCall for p in choice.parts), report)
+    word = write_stop(choice.stop, "tool_calls" in body["message"], report)
     if word is not None:
         body["done_reason"] = word
     if choice.logprobs is not None and (told := write_logprobs(choice.logprobs, choice, report)):
         body["logprobs"] = told
     if reply.usage is not None:
         body |= write_usage(reply.usage, report)
-    own = reply.extras.fields if is_ours(reply) and reply.extras is not None else {}
-    return encode(merge(body, {k: v for k, v in own.items() if k != "created_at"}))
+    if reply.extras is not None and is_ours(reply):
+        merge(body, {k: v for k, v in reply.extras.fields.items() if k != "created_at"})
+    return encode(body)
 
 
 def head(reply: Reply, report: Report) -> Wire:
@@ -205,7 +200,7 @@ def head(reply: Reply, report: Report) -> Wire:
     if "created_at" in fields:
         body["created_at"] = fields["created_at"]
     elif reply.created is not None:
-        body["created_at"] = write_time(reply.created)
+        body["created_at"] = rfc_3339(reply.created) or _LAST_SECOND
     if not is_own_id(reply, body.get("created_at")):
         report.lose(reply, "id", "dropped", "unknown_field")
     if reply.service_tier is not None:
@@ -220,6 +215,8 @@ def is_own_id(reply: Reply, stamp: str | None) -> bool:
 
 def write_message(parts: Sequence[Part], report: Report) -> Wire:
     """`content` always stands: clients add it up."""
+    if len(parts) == 1 and is_plain(parts[0]) and parts[0].text:
+        return {"role": "assistant", "content": parts[0].text}
     fields = Fields(report, False, "")
     fields.take(parts, True)
     message: Wire = {"role": "assistant", "content": fields.content() or ""}

@@ -5,6 +5,10 @@ lines bring more of it, and ends when something else begins. Calls come whole. T
 true` brings the reason, the usage and the timings.
 """
 
+from typing import Literal
+
+import msgspec
+
 from ...events import (
     ArgumentsDelta,
     Begin,
@@ -29,6 +33,23 @@ from .names import NAME, ours
 from .parts import keep_arguments, shown, tool_call
 from .reply import TOP, call_id, late, read_logprobs, read_stop, read_time, reply_id, unlike
 from .usage import read_usage
+
+
+class _Said(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    content: str
+    role: Literal["assistant"] = "assistant"
+
+
+class _Line(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """A line of an answer under way that brings more of its text, and nothing besides."""
+
+    message: _Said
+    model: str | None = None
+    created_at: str | None = None
+    done: bool = False
+
+
+_more_text = msgspec.json.Decoder(_Line).decode
 
 
 class Reader:
@@ -69,6 +90,8 @@ class Reader:
         for line in lines:
             if self._over:
                 return
+            if self._kind is Text and self._logprobs is None and self._quick(line, out):
+                continue
             try:
                 wire = decode(line)
             except BROKEN as error:
@@ -95,6 +118,17 @@ class Reader:
         out.append(Failed(fault))
 
     # --- one line
+
+    def _quick(self, line: bytes, out: list[StreamEvent]) -> bool:
+        """The common line: more of the text that is under way."""
+        try:
+            told = _more_text(line)
+        except BROKEN:
+            return False
+        if told.done or not told.message.content:
+            return False
+        out.append(TextDelta(told.message.content, self._count - 1))
+        return True
 
     def _line(self, wire: Wire, out: list[StreamEvent]) -> None:
         stamp = may(wire, "created_at", str, "")

@@ -4,45 +4,41 @@ Servers leave out a `prompt_eval_count` of 0: the whole prompt was in their cach
 0 written as absent. Cached input is not told otherwise.
 """
 
-from typing import Any
-
-from ...ir import Extras, Usage
+from ...ir import Usage
 from ...losses import Report
-from ..checked import Wire, homeless, may
-from .names import DURATIONS, NAME
+from ..base import UnplacedCounts
+from ..checked import Wire, counts, homeless
+from .names import DURATIONS, NAME, ours
 
-_COUNTS = {"input_tokens": "prompt_eval_count", "output_tokens": "eval_count"}
-FIELDS = frozenset({*_COUNTS.values(), *DURATIONS})
+FIELDS = frozenset({"prompt_eval_count", "eval_count", *DURATIONS})
+DETAILS = UnplacedCounts("input_tokens", "output_tokens")
 
 
 def read_usage(node: Wire) -> Usage | None:
     """From a whole answer, or from the line that ends a stream. Raises `Fault` for counts that are none."""
     fields = {name: node[name] for name in DURATIONS if node.get(name) is not None}
-    counts: dict[str, Any] = {field: may(node, name, int, "") for field, name in _COUNTS.items()}
-    if not fields and all(count is None for count in counts.values()):
+    read, said = counts(node, ("prompt_eval_count", "eval_count"), "")
+    if not fields and read is None and said is None:
         return None
-    if counts["output_tokens"] is not None and counts["input_tokens"] is None:
-        counts["input_tokens"] = 0
-    return Usage(extras=Extras(dialect=NAME, fields=fields) if fields else None, **counts)
+    return Usage(
+        input_tokens=0 if read is None and said is not None else read,
+        output_tokens=said,
+        extras=ours(fields),
+    )
 
 
 def write_usage(usage: Usage, report: Report) -> Wire:
     made: Wire = {}
-    for field in usage.__struct_fields__:
-        value = getattr(usage, field)
-        if field in ("at", "extras") or value is None:
-            continue
-        if field == "input_tokens" and value == 0 and usage.output_tokens is not None:
-            continue
-        if field in _COUNTS:
-            made[_COUNTS[field]] = value
-        else:
-            report.lose(usage, field, "dropped", "usage_detail")
-    if usage.input_tokens is None and usage.output_tokens is not None:
+    read, said = usage.input_tokens, usage.output_tokens
+    if read is not None and (read or said is None):
+        made["prompt_eval_count"] = read
+    elif read is None and said is not None:
         report.lose(usage, "input_tokens", "changed", "usage_detail")
-    if usage.extras is not None and usage.extras.dialect == NAME:
-        made |= {n: v for n, v in usage.extras.fields.items() if n in DURATIONS}
-        homeless(usage, report, DURATIONS)
-    else:
-        homeless(usage, report)
+    if said is not None:
+        made["eval_count"] = said
+    DETAILS.tell(usage, report)
+    if usage.extras is not None:
+        own = usage.extras.fields if usage.extras.dialect == NAME else {}
+        made |= {name: own[name] for name in DURATIONS if name in own}
+        homeless(usage, report, made)
     return made

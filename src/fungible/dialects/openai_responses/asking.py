@@ -24,7 +24,7 @@ from ...ir import (
     ToolResult,
 )
 from ...losses import Report
-from ..base import Quirks
+from ..base import Quirks, Unplaced
 from ..checked import Wire, encode, merge
 from .blocks import Blocks, Items
 from .names import (
@@ -44,14 +44,16 @@ _SCALARS = (
     "parallel_tool_calls", "max_output_tokens", "temperature", "top_p", "top_logprobs", "user", "metadata",
 )  # fmt: skip
 
-NOT_HERE: dict[str, str] = {
-    "top_k": "sampling",
-    "frequency_penalty": "sampling",
-    "presence_penalty": "sampling",
-    "seed": "sampling",
-    "n": "choices",
-    "cache": "cache_mark",
-}
+NOT_HERE = Unplaced(
+    {
+        "top_k": "sampling",
+        "frequency_penalty": "sampling",
+        "presence_penalty": "sampling",
+        "seed": "sampling",
+        "n": "choices",
+        "cache": "cache_mark",
+    }
+)
 """Canonical fields that this wire has no place for -> the reason they are lost."""
 
 _INNER = frozenset({"text"})
@@ -82,9 +84,6 @@ def write_request(request: Request, report: Report, quirks: Quirks) -> bytes:
         value = getattr(request, name)
         if value is not None:
             body[name] = value
-    for name, why in NOT_HERE.items():
-        if getattr(request, name) is not None:
-            report.lose(request, name, "dropped", why)
     if request.stop:
         report.lose(request, "stop", "dropped", "stop_sequences")
     if request.output is not None:
@@ -96,10 +95,7 @@ def write_request(request: Request, report: Report, quirks: Quirks) -> bytes:
         body |= {"service_tier": tier} if tier is not None else {}
     if request.stream:
         body["stream"] = True
-        if not request.stream_usage:
-            report.lose(request, "stream_usage", "changed", "stream_usage")
-    elif request.stream_usage is not None:
-        report.lose(request, "stream_usage", "dropped", "stream_usage")
+    NOT_HERE.tell(request, report)
     merge(body, report.extras(request, NAME), _INNER)
     _include(request, body, report)
     return encode(body)

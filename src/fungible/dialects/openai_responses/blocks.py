@@ -22,7 +22,7 @@ from ...ir import (
     ToolCall,
 )
 from ...losses import Report
-from ..base import Quirks
+from ..base import Quirks, is_plain
 from ..checked import Wire, merge
 from .names import (
     BREAKPOINTS,
@@ -156,12 +156,17 @@ _WHY: dict[type, str] = {Native: "native_block", Audio: "audio", Thinking: "thin
 # --- the model's items ---------------------------------------------------------------------------
 
 
+_SPOKEN = frozenset({Text, Refusal})
+ITEMS = _SPOKEN | {Thinking, ToolCall}
+"""Parts that an item of the model's is made of."""
+
+
 def continues(part: Part, before: Part | None) -> bool:
     """Whether a part belongs to the item of the part before it."""
     if not is_ours(part) or before is None or part.extras is None:
         return False
-    if isinstance(part, Text | Refusal):
-        return isinstance(before, Text | Refusal) and not part.extras.fields
+    if type(part) in _SPOKEN:
+        return type(before) in _SPOKEN and not part.extras.fields
     if type(part) is not Thinking or type(before) is not Thinking or not is_ours(before):
         return False
     return before.signature is None and before.redacted is None and part.extras.fields.keys() <= {"type"}
@@ -172,11 +177,10 @@ def opened(part: Part, made: str) -> Wire:
 
     made: what ends the id of an item that has none, "" where none is needed.
     """
-    fields = part.extras.fields if part.extras is not None and is_ours(part) else {}
     match part:
         case Text() | Refusal():
             item: Wire = {"id": MADE_MESSAGE + made, "type": "message", "status": "completed"}
-            item |= {"role": "assistant", "content": []}
+            item["role"], item["content"] = "assistant", []
         case Thinking(redacted=redacted):
             item = {"id": (MADE_SEALED if redacted is not None else MADE_THOUGHT) + made, "type": "reasoning"}
             item["summary"] = []
@@ -190,7 +194,10 @@ def opened(part: Part, made: str) -> Wire:
     if not made:
         del item["id"]
         item.pop("status", None)
-    return item | {name: value for name, value in fields.items() if "." not in name and name not in _INSIDE}
+    if part.extras is not None and is_ours(part):
+        own = part.extras.fields
+        item |= {name: value for name, value in own.items() if "." not in name and name not in _INSIDE}
+    return item
 
 
 _INSIDE = frozenset({"type"})
@@ -212,13 +219,17 @@ def piece(part: Part, n: int, text: str, cited: list[Json], odds: Json) -> Wire:
     if type(part) is Refusal:
         made: Wire = {"type": "refusal", "refusal": text}
     else:
-        made = {"type": "output_text", "text": text, "annotations": cited, "logprobs": odds or []}
+        made = _said(text, cited, odds)
     prefix = f"content[{n}]."
     fields = part.extras.fields if part.extras is not None and is_ours(part) else {}
     for name, value in fields.items():
         if name.startswith(prefix):
             made[name[len(prefix) :]] = value
     return made
+
+
+def _said(text: str, cited: list[Json], odds: Json) -> Wire:
+    return {"type": "output_text", "text": text, "annotations": cited, "logprobs": odds or []}
 
 
 def unmarked(part: Part, report: Report) -> None:
@@ -269,16 +280,23 @@ class Items:
         for part in parts:
             if type(part) is Native and part.dialect == NAME:
                 out.append(part.body)
-            elif isinstance(part, Text | Refusal | Thinking | ToolCall):
+            elif is_plain(part):  # as most are
+                item = opened(part, self._next_id(first, out))
+                item["content"].append(_said(part.text, [], self._odds))
+                self._odds = None
+                out.append(item)
+            elif type(part) in ITEMS:
                 if not continues(part, before):
-                    made = f"{self._made}_{first + len(out)}" if self._made else ""
-                    out.append(opened(part, made))
+                    out.append(opened(part, self._next_id(first, out)))
                 self._into(out[-1], part)
             else:
                 self._report.lose(part, None, "dropped", _LOST.get(type(part), "role"))
                 continue
             before = part
         return out
+
+    def _next_id(self, first: int, out: list[Wire]) -> str:
+        return f"{self._made}_{first + len(out)}" if self._made else ""
 
     def _into(self, item: Wire, part: Part) -> None:
         unmarked(part, self._report)

@@ -15,11 +15,11 @@ from ..checked import Wire, an_object, encode, may, need, others, wrong
 from .names import CALLS, MADE, MADE_SEALED, MADE_THOUGHT, NAME, OURS, is_ours, ours
 from .parts import content
 
-_MESSAGE = frozenset({"type", "role", "content", "status"})
-_REASONING = frozenset({"type", "summary", "content", "encrypted_content", "status"})
-_CALL = frozenset({"type", "call_id", "name", "arguments", "status"})
-_CUSTOM = frozenset({"type", "call_id", "name", "input", "status"})
-_RESULT = frozenset({"type", "call_id", "output", "status"})
+_MESSAGE = frozenset({"type", "id", "role", "content", "status"})
+_REASONING = frozenset({"type", "id", "summary", "content", "encrypted_content", "status"})
+_CALL = frozenset({"type", "id", "call_id", "name", "arguments", "status"})
+_CUSTOM = frozenset({"type", "id", "call_id", "name", "input", "status"})
+_RESULT = frozenset({"type", "id", "call_id", "output", "status"})
 _OUTPUT_TEXT = frozenset({"type", "text", "annotations", "logprobs"})
 _REFUSAL = frozenset({"type", "refusal"})
 
@@ -32,10 +32,11 @@ class Said(NamedTuple):
 
 
 def own_fields(node: Wire, known: frozenset[str]) -> Wire:
+    """Of one of the model's items."""
     fields = others(node, known)
-    made = fields.get("id")
-    if type(made) is str and made.partition("_")[2].startswith(MADE):
-        del fields["id"]
+    own_id = node.get("id")
+    if own_id is not None and not (type(own_id) is str and own_id.partition("_")[2].startswith(MADE)):
+        fields = {"id": own_id, **fields}
     status = node.get("status")
     if status not in (None, "completed"):
         fields["status"] = status

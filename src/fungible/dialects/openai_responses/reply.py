@@ -7,6 +7,7 @@ stream tells it too, at its end. Of these settings `parallel_tool_calls: true`, 
 tools say what absence says; clients need all three.
 """
 
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -26,8 +27,10 @@ KNOWN = frozenset(
     {"id", "object", "created_at", "model", "output", "usage", "status", "error", "service_tier"}
 )
 DEFAULTS: Wire = {"parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
+_SEEN = KNOWN | DEFAULTS.keys() | {"incomplete_details"}
 CUT_OFF = frozenset({"in_progress", "queued"})
 """Statuses of an answer that is not there yet."""
+_NOT_IN_IDS = re.compile("[^0-9A-Za-z]+")
 _WHY_CUT = "incomplete_details.reason"
 
 
@@ -89,13 +92,15 @@ def _parts(items: list[Json]) -> tuple[tuple[Part, ...], Json, Wire]:
 
 def ending(node: Wire, parts: Sequence[Part]) -> tuple[Stop | None, Wire]:
     """Why it ended, and the fields beside. Marked as ours where the word is nobody else's."""
-    fields = others(node, KNOWN)
+    fields = others(node, _SEEN)
     for name, default in DEFAULTS.items():
-        if fields.get(name) == default:
-            del fields[name]
+        if node.get(name) not in (None, default):
+            fields[name] = node[name]
     if node.get("object") not in (None, "response"):
         fields["object"] = node["object"]
-    status, details = node.get("status"), fields.get("incomplete_details")
+    status, details = node.get("status"), node.get("incomplete_details")
+    if details is not None:
+        fields["incomplete_details"] = details
     if type(status) is str and status in CUT_OFF:
         return None, fields | ({"status": status} if status != "in_progress" else {})
     if status == "incomplete":
@@ -113,9 +118,8 @@ def ending(node: Wire, parts: Sequence[Part]) -> tuple[Stop | None, Wire]:
 
 def meaning(parts: Sequence[Part]) -> StopReason:
     """What `completed` says beside these parts."""
-    if any(type(p) is ToolCall for p in parts):
-        return "tool"
-    return "refusal" if any(type(p) is Refusal for p in parts) else "end"
+    kinds = set(map(type, parts))
+    return "tool" if ToolCall in kinds else "refusal" if Refusal in kinds else "end"
 
 
 def read_plain_usage(body: bytes) -> Usage | None:
@@ -159,8 +163,7 @@ def as_seconds(value: Json) -> int | None:
 
 def made_id(reply_id: str) -> str:
     """What the ids of items end with that have none: the answer's own id, as far as an id can hold it."""
-    kept = "".join(c for c in reply_id if c.isascii() and c.isalnum())
-    return kept[-32:] or "0"
+    return _NOT_IN_IDS.sub("", reply_id)[-32:] or "0"
 
 
 def repeated(request: bytes) -> Wire:
@@ -190,7 +193,9 @@ def write_reply(reply: Reply, report: Report, said: Wire | None = None) -> bytes
     close(body, choice.stop, choice.parts, report)
     if reply.extras is not None:
         lose_fields(reply.extras, "", report)
-    return encode(settle(body, report.extras(choice, NAME)))
+    if choice.extras is not None:
+        settle(body, report.extras(choice, NAME))
+    return encode(body)
 
 
 def odds_of(choice: Choice, report: Report) -> Json:

@@ -377,7 +377,7 @@ class Reader:
             more = {k: v for k, v in value.items() if k not in _SAID} if type(value) is dict else {}
             held = assistant({**_begun(item.node), "content": [{**more, **empty}]}, item.at).parts
             part = held[0]
-            if not first and isinstance(part, Text | Refusal):
+            if not first and type(part) in (Text, Refusal):
                 part = _replace(part, extras=OURS, at=where)
         return self._open(item, (field, n), part, out)
 

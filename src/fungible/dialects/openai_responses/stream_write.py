@@ -10,7 +10,6 @@ import re
 
 from ...events import (
     ArgumentsDelta,
-    AudioDelta,
     Begin,
     CitationDelta,
     Done,
@@ -19,11 +18,13 @@ from ...events import (
     NativeEvent,
     PartBegin,
     PartEnd,
+    PartEvent,
     SignatureDelta,
     StreamEvent,
     TextDelta,
     ThinkingDelta,
     UsageSeen,
+    part_of,
     revise,
 )
 from ...ir import (
@@ -43,7 +44,7 @@ from ...ir import (
 )
 from ...losses import Report
 from ..checked import Wire, encode
-from .blocks import annotation, continues, is_raw, opened, piece, seal, unmarked
+from .blocks import ITEMS, annotation, continues, is_raw, opened, piece, seal, unmarked
 from .errors import write_stream_error
 from .names import NAME, is_ours
 from .reply import close, envelope, lose_fields, made_id, settle
@@ -132,8 +133,6 @@ class Writer:
                     lose_fields(event.extras, "", self._report)
             case UsageSeen():
                 self._usage = revise(self._usage, event.usage)
-            case End() if event.choice == 0:
-                self._end = event
             case NativeEvent():
                 self._native(event, out)
             case Done():
@@ -141,12 +140,14 @@ class Writer:
             case Failed():
                 self._over = True
                 out.append(write_stream_error(event.fault, ""))
+            case _ if event.choice != 0:
+                at = f"{self._report.names.get('choices', 'choices')}[{event.choice}]"
+                self._lose(at, "choices")
+            case End():
+                self._end = event
             case _:
-                if event.choice == 0:
-                    self._content(event, out)
-                else:
-                    at = f"{self._report.names.get('choices', 'choices')}[{event.choice}]"
-                    self._lose(at, "choices")
+                self._start(out)
+                self._content(event, out)
 
     def _lose(self, path: str, why: str) -> None:
         if path not in self._said:
@@ -169,17 +170,15 @@ class Writer:
 
     # --- parts -----------------------------------------------------------------------------------
 
-    def _content(self, event: StreamEvent, out: list[bytes]) -> None:
-        self._start(out)
+    def _content(self, event: PartEvent, out: list[bytes]) -> None:
         if isinstance(event, PartBegin):
             self._begin_part(event.part, event.index, out)
             return
-        assert not isinstance(event, Begin | UsageSeen | NativeEvent | Done | Failed | End)
         held = self._parts.get(event.index)
         if held is None:
             if isinstance(event, PartEnd) or event.index in self._skipped:
                 return
-            self._begin_part(_part_of(event), event.index, out)
+            self._begin_part(part_of(event), event.index, out)
             held = self._parts.get(event.index)
             if held is None:
                 return
@@ -211,7 +210,7 @@ class Writer:
             self._done(self._items[-1], out)
             self._last = None
             return
-        if not isinstance(part, Text | Refusal | Thinking | ToolCall):
+        if type(part) not in ITEMS:
             self._report.lose(part, None, "dropped", _LOST.get(type(part), "role"))
             self._skipped.add(index)
             return
@@ -437,16 +436,3 @@ class Writer:
         kind = "incomplete" if body["status"] == "incomplete" else "completed"
         self._tell(f"response.{kind}", {"response": settle(body, fields)}, out)
         self._over = True
-
-
-def _part_of(event: StreamEvent) -> Part:
-    """The part that a delta without a beginning belongs to."""
-    match event:
-        case ThinkingDelta() | SignatureDelta():
-            return Thinking()
-        case ArgumentsDelta():
-            return ToolCall(id="", name="", arguments="")
-        case AudioDelta():
-            return Audio()
-        case _:
-            return Text(text="")

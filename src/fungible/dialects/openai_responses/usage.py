@@ -4,35 +4,45 @@ The SDK's type wants every count that is written here. A count that another dial
 as 0 and reported; what was read here is marked as ours and keeps what it left out.
 """
 
+from typing import Any
+
 from ...ir import Json, Usage
 from ...losses import Report
-from ..checked import Wire, merge
-from .names import NAME, OURS, ours
+from ..base import UnplacedCounts
+from ..checked import Wire, merge, others
+from .names import NAME, OURS, is_ours, ours
 
-_DETAILS: dict[str, str] = {
-    "cache_read_tokens": "input_tokens_details.cached_tokens",
-    "cache_write_tokens": "input_tokens_details.cache_write_tokens",
-    "reasoning_tokens": "output_tokens_details.reasoning_tokens",
+_DETAILS: dict[str, dict[str, str]] = {
+    "input_tokens_details": {
+        "cached_tokens": "cache_read_tokens",
+        "cache_write_tokens": "cache_write_tokens",
+    },
+    "output_tokens_details": {"reasoning_tokens": "reasoning_tokens"},
 }
-_NOT_HERE = ("cache_write_1h_tokens", "input_audio_tokens", "output_audio_tokens")
+"""An object of the wire's, its counts -> the canonical ones."""
+
 _TOTALS = frozenset({"input_tokens", "output_tokens", "total_tokens"})
-_INNER = frozenset({"input_tokens_details", "output_tokens_details"})
+_KNOWN = _TOTALS | _DETAILS.keys()
+_OTHERS = UnplacedCounts("input_tokens", "output_tokens", *(f for d in _DETAILS.values() for f in d.values()))
+_INNER = frozenset(_DETAILS)
 
 
 def read_usage(node: Wire, at: str = "usage") -> Usage:
     """Counts of other types than whole numbers are no counts, and ride along."""
-    fields: Wire = {}
-    for name, value in node.items():
-        if value is None or name in _TOTALS:
-            continue
-        if name in _INNER and type(value) is dict:
-            fields |= {f"{name}.{k}": v for k, v in value.items() if v is not None}
-        else:
-            fields[name] = value
-    counts = {f: fields.pop(path) for f, path in _DETAILS.items() if type(fields.get(path)) is int}
-    tokens_in, out, total = (
-        _count(node, n, fields) for n in ("input_tokens", "output_tokens", "total_tokens")
-    )
+    fields = others(node, _KNOWN)
+    counts: dict[str, Any] = {}
+    for outer, known in _DETAILS.items():
+        told = node.get(outer)
+        if type(told) is dict:
+            for name, value in told.items():
+                if type(value) is int and name in known:
+                    counts[known[name]] = value
+                elif value is not None:
+                    fields[f"{outer}.{name}"] = value
+        elif told is not None:
+            fields[outer] = told
+    tokens_in, out = _count(node, "input_tokens", fields), _count(node, "output_tokens", fields)
+    total = _count(node, "total_tokens", fields)
     if total is not None and total != (tokens_in or 0) + (out or 0):
         fields["total_tokens"] = total
     return Usage(input_tokens=tokens_in, output_tokens=out, extras=ours(fields) or OURS, at=at, **counts)
@@ -48,7 +58,7 @@ def _count(node: Wire, name: str, fields: Wire) -> int | None:
 
 
 def write_usage(usage: Usage, report: Report) -> Wire:
-    own = usage.extras is not None and usage.extras.dialect == NAME
+    own = is_ours(usage)
     fields = report.extras(usage, NAME)
     node: Wire = {}
     for name in ("input_tokens", "output_tokens"):
@@ -58,21 +68,20 @@ def write_usage(usage: Usage, report: Report) -> Wire:
             value = 0
         if value is not None:
             node[name] = value
-    node["total_tokens"] = fields.get(
-        "total_tokens", node.get("input_tokens", 0) + node.get("output_tokens", 0)
-    )
-    for field, path in _DETAILS.items():
-        value = getattr(usage, field)
-        if value is None and not own:
-            report.lose(usage, field, "changed", "usage_detail")
-            value = 0
-        if value is not None:
-            outer, _, name = path.partition(".")
-            node.setdefault(outer, {})[name] = value
-    for field in _NOT_HERE:
-        if getattr(usage, field) is not None:
-            report.lose(usage, field, "dropped", "usage_detail")
-    return merge(node, fields, _INNER)
+    node["total_tokens"] = fields.get("total_tokens", sum(node.values()))
+    for outer, names in _DETAILS.items():
+        inner: Wire = {}
+        for name, field in names.items():
+            value = getattr(usage, field)
+            if value is None and not own:
+                report.lose(usage, field, "changed", "usage_detail")
+                value = 0
+            if value is not None:
+                inner[name] = value
+        if inner:
+            node[outer] = inner
+    _OTHERS.tell(usage, report)
+    return merge(node, fields, _INNER) if fields else node
 
 
 def usage_of(value: Json) -> Usage | None:
