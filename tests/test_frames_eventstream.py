@@ -35,7 +35,8 @@ def test_what_is_written_botocore_reads(headers: dict[str, str], payload: bytes)
 @given(HEADERS, st.binary(max_size=200))
 def test_what_is_written_is_read(headers: dict[str, str], payload: bytes) -> None:
     reader = FrameReader()
-    assert reader.feed(frame(header_block(headers), payload)) == [(headers, payload)]
+    told = reader.feed(frame(header_block(headers), payload))
+    assert [(f.headers, f.payload) for f in told] == [(headers, payload)]
     assert not reader.inside
 
 
@@ -64,6 +65,20 @@ def test_a_changed_byte_is_seen_wherever_it_is() -> None:
         with pytest.raises(Fault, match=r"broken event-stream frame") as caught:
             FrameReader().feed(changed + one)
         assert caught.value.kind == "provider_answer"
+
+
+def test_what_is_whole_before_a_broken_frame_is_told_however_it_was_cut() -> None:
+    wire = WIRE + b"\x00" * 16
+    for size in (1, 7, len(wire)):
+        reader, told, fault = FrameReader(), [], None
+        try:
+            for i in range(0, len(wire), size):
+                told += reader.feed(wire[i : i + size])
+            reader.end()
+        except Fault as problem:
+            fault = problem
+        assert told == FrameReader().feed(WIRE) and fault is not None
+    assert whole(wire) == len(WIRE)
 
 
 def raw(block: bytes, payload: bytes = b"", length: int | None = None) -> bytes:

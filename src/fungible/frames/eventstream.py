@@ -47,7 +47,11 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 
 
 class FrameReader:
-    """Feed it bytes, get frames. Raises `Fault` (provider_answer) for bytes that are no frame."""
+    """Feed it bytes, get frames. Raises `Fault` (provider_answer) for bytes that are no frame.
+
+    What is whole before such bytes is told first, however they were cut; the next call raises, `end` at the
+    latest.
+    """
 
     __slots__ = ("_known", "_rest")
 
@@ -58,12 +62,21 @@ class FrameReader:
     def feed(self, data: bytes) -> list[Frame]:
         if self._rest:
             data = self._rest + data
-        frames, start, size = [], 0, len(data)
-        while start < size and (length := length_at(data, start)) and start + length <= size:
-            frames.append(self._frame(data, start, start + length))
-            start += length
+        frames: list[Frame] = []
+        start, size = 0, len(data)
+        try:
+            while start < size and (length := length_at(data, start)) and start + length <= size:
+                frames.append(self._frame(data, start, start + length))
+                start += length
+        except Fault:
+            if not frames:
+                raise
         self._rest = data[start:]
         return frames
+
+    def end(self) -> list[Frame]:
+        """The stream is over. None is told now, for what is not whole is no frame."""
+        return self.feed(b"")
 
     @property
     def inside(self) -> bool:
@@ -102,10 +115,14 @@ def length_at(data: bytes, start: int) -> int:
 
 
 def whole(data: bytes) -> int:
-    """How many bytes of `data` are whole frames. Raises `Fault` where they are none."""
+    """How many bytes of `data` are whole frames. Raises `Fault` where it begins with what is none."""
     start = 0
-    while (length := length_at(data, start)) and start + length <= len(data):
-        start += length
+    try:
+        while (length := length_at(data, start)) and start + length <= len(data):
+            start += length
+    except Fault:
+        if not start:
+            raise
     return start
 
 

@@ -102,6 +102,11 @@ class StreamReader:
         out: list[StreamEvent] = []
         if self._over:
             return out
+        try:
+            self._frames.end()
+        except Fault as fault:
+            self._fail(fault, out)
+            return out
         if self._stop is None or self._frames.inside:
             self._fail(cut_short("messageStop"), out)
         else:
