@@ -6,13 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS ?=
 
-.PHONY: demo test long check bench evidence coverage-page providers-page lock docs clean
+.PHONY: demo test long fuzz check bench evidence coverage-page providers-page lock docs clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo    the main job from end to end, in a minute, without a key'
 	@echo 'make test    the tests'
 	@echo 'make long    the slow tiers: every cut of every stream, 100 kills, long simulations'
+	@echo 'make fuzz    a minute of fuzzing for each reader of bytes, on Linux (TARGETS=... FUZZ_SECONDS=60)'
 	@echo 'make check   lint and types'
 	@echo 'make bench   what a call costs, beside nginx and other gateways (PEERS=all for all of them)'
 	@echo 'make evidence  what the statistics promise, by simulation, some minutes'
@@ -45,6 +46,11 @@ test: $(VENV)/.installed-dev
 long: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto -m long
 
+# Apart from the lock: it is large, and has no wheels but for Linux.
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris==3.0.0'
+	$(BIN)/python -m tests.fuzz $(TARGETS) $(if $(FUZZ_SECONDS),--seconds $(FUZZ_SECONDS))
+
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -70,4 +76,4 @@ lock: $(VENV)/.installed-dev
 	$(COMPILE) --extra demo --group build --group dev -c requirements.lock -o requirements-dev.lock
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .fuzz

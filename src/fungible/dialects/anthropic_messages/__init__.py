@@ -20,9 +20,10 @@ import msgspec
 from ...faults import Fault
 from ..base import Counting, Dialect
 from ..checked import need, parse_answer
+from ..moved import readdress
 from .errors import read_error, write_error, write_stream_error
 from .names import NAME, NAMES, QUIRKS, REWRITES
-from .peek import peek, readdress
+from .peek import peek
 from .reply import read_reply, read_usage, unlike, write_reply
 from .request import read_request, write_request
 from .stream import StreamReader

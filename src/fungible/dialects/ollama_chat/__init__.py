@@ -20,12 +20,13 @@ import msgspec
 from .. import base
 from ..base import Dialect
 from ..checked import encode
+from ..moved import readdress
 from . import embed, generate
 from .asking import write_request
 from .chunks import Writer
 from .errors import read_error, write_error, write_stream_error
 from .names import NAME, NAMES, QUIRKS, REWRITES
-from .peek import peek, readdress
+from .peek import peek
 from .reply import read_plain_usage, read_reply, write_reply
 from .request import read_request
 from .stream import Reader

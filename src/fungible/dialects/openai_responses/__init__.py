@@ -21,11 +21,12 @@ from ...faults import Fault
 from ..base import Counting, Dialect
 from ..checked import need, parse_answer
 from ..error_objects import write_error, write_models
+from ..moved import readdress
 from .asking import write_request
 from .errors import read_error, write_stream_error
 from .keeping import KEEPING
 from .names import NAME, NAMES, QUIRKS, REWRITES
-from .peek import peek, readdress
+from .peek import peek
 from .reply import read_plain_usage, read_reply, repeated, unlike, write_reply
 from .request import read_request
 from .stream import Reader
