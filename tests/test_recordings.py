@@ -32,6 +32,7 @@ def made(n: int = 1, **more: object) -> Recording:
         "tags": {"team": "a"},
         "input_tokens": 0,
         "duration_ms": 1.5,
+        "group": "g1",
     }
     return Recording(**{**fields, **more})  # type: ignore[arg-type]
 

@@ -12,7 +12,7 @@ from fungible import repeats
 from fungible.call import Asking, Call
 from fungible.dialects import DIALECTS
 from fungible.faults import Fault
-from fungible.repeats import Recorder, Repeats
+from fungible.repeats import Repeating, Repeats
 from tests.asking import Asker
 from tests.faulty import CHAT, MESSAGES, TEXT, Faulty
 from tests.serving import Running
@@ -41,7 +41,7 @@ class Told:
 def take(
     book: Repeats, key: bytes = b"k", *, body: str = "a", owner: bytes = b"o", now: float = 0.0,
     alive: bool = True, path: str = "/p", call: str = "c-1",
-) -> tuple[Recorder | None, Told]:  # fmt: skip
+) -> tuple[Repeating | None, Told]:  # fmt: skip
     wire = json.dumps({"model": "m", "messages": [], "x": body}).encode()
     told = Told()
     dialect = DIALECTS["openai.chat"]
@@ -52,7 +52,7 @@ def take(
 STREAMED = [b"data: x\n\n", b": x-fungible-cost-usd: 0.1, x-fungible-attempts: 1, state: settled, x: 0\n\n"]
 
 
-def stream(recorder: Recorder | None, pieces: list[bytes]) -> None:
+def stream(recorder: Repeating | None, pieces: list[bytes]) -> None:
     assert recorder is not None
     recorder.start(200, b"a: b\r\n")
     for piece in pieces:

@@ -31,6 +31,7 @@ from .models import Catalogue
 from .observe import Metrics
 from .prices import PriceBook, start_compiling
 from .providers.table import SHIPPED_MODELS
+from .recordings.recorder import Recorder
 from .retirement import Keeper
 from .store import Budgets, Store
 
@@ -105,6 +106,9 @@ class App:
         self.gateway = Gateway(self.local, self.books, self.pool, self.embedded, self.metrics)
         self.memory = Memory(state, self.books.boot, config.server.keep_days, self.gateway.wall_ms)
         self.gateway.memory = self.memory
+        self.recorder = Recorder(state, config.records, self.gateway.wall_ms, self.gateway.clock)
+        self.metrics.recorded = self.recorder.counts
+        self._record(config)
         self.front = Front(self.gateway, self.gauges)
         self._open = False
         self.said: list[str] = []  # what an operator should read, taken by whoever runs this
@@ -134,6 +138,12 @@ class App:
         self._open = True
         self.local.settings = msgspec.structs.replace(self.local.settings, open=True)
 
+    def _record(self, config: Config) -> None:
+        self.recorder.rules = config.records
+        if config.records:
+            self.gateway.recorder = self.recorder
+            self.recorder.start()
+
     # --- housekeeping
 
     def tend(self) -> None:
@@ -159,6 +169,7 @@ class App:
             self.memory.tend()
         except Fault as fault:
             self.said.append(f"What was kept long enough could not be deleted: {fault.message}")
+        self.said += self.recorder.said()
         try:
             self.metrics.keep()
         except OSError as error:
@@ -193,6 +204,7 @@ class App:
             self.embedded = self.gateway.embedded = _engine(fresh)
         self.config = fresh
         self.memory.days = fresh.server.keep_days
+        self._record(fresh)
         self.taken_up_ms, self.refused = self.gateway.wall_ms(), None
         self._stamps = _stamps(fresh.watched)
         anyone = self._open or fresh.server.auth == "open"
@@ -283,6 +295,7 @@ class App:
         with suppress(RuntimeError):
             self.pool.close()
         self.embedded.close()
+        self.recorder.close()
         self.memory.close()
         self.books.close()
         self._beside.shutdown()

@@ -30,7 +30,8 @@ from .observe import Metrics
 from .policies.auth import MISSING
 from .prices import LOCAL
 from .providers.signers import EMBEDDED
-from .repeats import Recorder, Repeats
+from .recordings.recorder import Recorder
+from .repeats import Repeating, Repeats
 from .world import Flow, Outgoing, Sink, Upstream
 
 CREDENTIALS: tuple[tuple[bytes, bytes], ...] = (
@@ -152,6 +153,7 @@ class Gateway:
         self._repeats = Repeats()
         self._boot = secrets.token_hex(5)
         self.memory: Memory | None = None  # nothing is kept
+        self.recorder: Recorder | None = None  # nothing is recorded
         self.clock = time.monotonic
         self.chance = chance if chance is not None else random.random
 
@@ -208,6 +210,8 @@ class Gateway:
         return client
 
     def _begun(self, call: Call, client: Client) -> Exchange:
+        if self.recorder is not None:
+            client = self.recorder.tap(call, client)
         exchange = Exchange(call, client, self.local, self)
         self.active[call.id] = exchange
         try:
@@ -294,7 +298,7 @@ class Gateway:
         )
         return msgspec.structs.replace(asking, secret=secret)
 
-    def _repeated(self, path: str, call: Call, key: bytes, client: Client) -> Recorder | None:
+    def _repeated(self, path: str, call: Call, key: bytes, client: Client) -> Repeating | None:
         """As `Repeats.take`; of a caller whose key holds, since an answer that is kept asks no policy."""
         owner = call.asking.secret or b""
         if not self.local.settings.open:
@@ -364,6 +368,8 @@ class Gateway:
 
     def settled(self, row: Settled, call: Call, target: Target) -> None:
         self._settle(row)
+        if self.recorder is not None:
+            self.recorder.settled(call.id, row, target)
         self.metrics.attempt(row, target, int((self.clock() - call.started) * 1000))
         if row.losses:
             self.metrics.lost(row, target, call.route.name if call.route is not None else "")
@@ -376,6 +382,8 @@ class Gateway:
 
     def over(self, call: Call) -> None:
         self.active.pop(call.id, None)
+        if self.recorder is not None:
+            self.recorder.over(call)
 
 
 class Held:

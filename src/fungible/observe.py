@@ -29,6 +29,7 @@ FAMILIES: Mapping[str, tuple[str, str, int]] = {
     "fungible_losses_total": ("counter", "Losses reported to clients.", 5),
 }
 _PLACES = 6
+RECORDED = "fungible_recordings_total"
 SEPARATOR = "\x1f"  # ASCII unit separator: stands in no name
 
 
@@ -39,6 +40,7 @@ class Snapshot(msgspec.Struct, array_like=True):
     durations: dict[str, list[int]]
     calls: int
     lost: dict[str, list[int]] = {}
+    recorded: dict[str, list[int]] = {}
 
 
 class Tally:
@@ -59,6 +61,7 @@ class Metrics:
     def __init__(self, folder: Path | None = None, name: str = "") -> None:
         self._tallies: dict[str, Tally] = {}  # by the target's name
         self._lost: dict[str, list[int]] = {}  # by LOST_LABELS
+        self.recorded: Mapping[str, int] = {}  # what became of calls that were to be recorded
         self._folder = folder
         self._name = name
         self.calls = 0
@@ -112,6 +115,10 @@ class Metrics:
         lines += [f"# HELP {LOST} Losses of translations, by route and code.", f"# TYPE {LOST} counter"]
         lost = _summed(s.lost for s in snapshots)
         lines += [f"{LOST}{_labels(LOST_LABELS, key)} {row[0]}" for key, row in lost.items()]
+        recorded = _summed(s.recorded for s in snapshots)
+        if any(row[0] for row in recorded.values()):
+            lines += [f"# HELP {RECORDED} Calls to be recorded, by outcome.", f"# TYPE {RECORDED} counter"]
+            lines += [f"{RECORDED}{_labels(('outcome',), key)} {row[0]}" for key, row in recorded.items()]
         lines += _histogram(durations)
         for name, (about, value) in gauges.items():
             lines += [f"# HELP {name} {about}", f"# TYPE {name} gauge", f"{name} {value:g}"]
@@ -124,7 +131,8 @@ class Metrics:
             durations[name] = tally.times
             for (state, fault), counts in tally.ends.items():
                 attempts[SEPARATOR.join((name, state, fault or ""))] = counts
-        return Snapshot(attempts, durations, self.calls, self._lost)
+        recorded = {outcome: [count] for outcome, count in self.recorded.items()}
+        return Snapshot(attempts, durations, self.calls, self._lost, recorded)
 
     def _others(self) -> list[Snapshot]:
         if self._folder is None or not self._folder.is_dir():

@@ -7,13 +7,22 @@ that serve a live call, and what it means is read here and nowhere else.
 None is not said, which is not 0. Not here: where recordings lie and how they come about (`recordings`).
 """
 
+from collections.abc import Mapping
+from hashlib import sha256
+
 import msgspec
 
 from .dialects import dialect
 from .events import assemble
 from .faults import Fault, kind_of_status
-from .ir import Reply, Request
+from .ir import Part, Reply, Request, Text
 from .losses import Report
+
+GROUP_TAGS = ("conversation", "session", "thread", "user")
+"""Tags that say what an exchange belongs to, the first that is there."""
+
+GROUP_METADATA = ("conversation_id", "session_id", "thread_id", "user_id")
+"""The same in a request's own metadata."""
 
 
 class Recording(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -81,6 +90,31 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             return dialect(self.dialect).read_reply(bytes(self.reply))
         except Fault as fault:
             return fault
+
+
+def grouped(request: Request, tags: Mapping[str, str]) -> str:
+    """What an exchange belongs to: its tags, its metadata or its user say; else how the dialogue began.
+
+    A client sends a dialogue's whole course again at each turn, so its system text and first question are
+    those of the turn before. It is a digest: whom it stands for is not to be read from it.
+    """
+    said = next((f"{name}={tags[name]}" for name in GROUP_TAGS if tags.get(name)), None)
+    metadata = request.metadata or {}
+    said = said or next((f"{name}={metadata[name]}" for name in GROUP_METADATA if metadata.get(name)), None)
+    if said is None and request.user:
+        said = f"user={request.user}"
+    if said is None:
+        until = next((n for n, m in enumerate(request.messages, 1) if m.role == "user"), None)
+        said = "begin=" + "\0".join(_said(part) for m in request.messages[:until] for part in m.parts)
+    return sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _said(part: Part) -> str:
+    """A part without its cache mark, which moves from turn to turn."""
+    if isinstance(part, Text):
+        return part.text
+    source = getattr(part, "source", None)
+    return f"{type(part).__name__}:{(source.data or source.url or source.file_id) if source else ''}"
 
 
 def compact(body: bytes) -> bytes:

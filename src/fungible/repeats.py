@@ -59,7 +59,7 @@ class Repeats:
         call: Call,
         client: Client,
         under_way: Callable[[str], bool],
-    ) -> "Recorder | None":
+    ) -> "Repeating | None":
         """The client to answer through; None where `client` has its answer. Raises `Fault` (409, 422, 400).
 
         `owner`: the virtual key as sent, which holds. `under_way`: whether the call of an id is.
@@ -90,7 +90,7 @@ class Repeats:
             return None
         self.forget(name)
         self._kept[name] = kept = Kept(call.id, print, call.started + KEPT_S)
-        return Recorder(client, self, name, kept)
+        return Repeating(client, self, name, kept)
 
     def keep(self, name: bytes, kept: Kept, body: bytes) -> None:
         if self._kept.get(name) is not kept:
@@ -126,7 +126,7 @@ def replay(kept: Kept, client: Client) -> None:
         client.reply(kept.status, kept.head + REPLAYED, kept.body)
 
 
-class Recorder:
+class Repeating:
     """Implements `answer.Client`: tells the client, and keeps what it was told."""
 
     __slots__ = ("_client", "_length", "_name", "_pieces", "_repeats", "kept")

@@ -17,7 +17,8 @@ import msgspec
 from ..call import Deadlines, Settings
 from ..models import Catalogue
 from ..providers.signers import Secret
-from . import providers, routes
+from ..recordings.rules import Rules
+from . import providers, records, routes
 from .credentials import Renewed
 from .document import Document, text_of
 from .retiring import Retiring, read_retirement
@@ -70,6 +71,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     chains:        credentials to be renewed now and then, beside the loop
     retirement:    who tells when models retire
     no_proxy:      hosts that are reached without one, as in the variable of that name
+    records:       which calls are recorded
     """
 
     path: str | None
@@ -81,6 +83,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     no_proxy: str
     chains: tuple[Renewed, ...] = ()
     retirement: Retiring = Retiring()
+    records: Rules = Rules({})
 
 
 def load(
@@ -100,6 +103,7 @@ def load(
     models = routes.read_models(doc, found)
     plans = routes.read_routes(doc, found)
     retiring = read_retirement(doc, found, plans)
+    rules = records.read_records(doc, plans)
     doc.raise_problems()
     through, no_proxy = proxies(doc.environ)
     return Config(
@@ -112,6 +116,7 @@ def load(
         no_proxy=no_proxy,
         chains=tuple(found.chains),
         retirement=retiring,
+        records=rules,
     )
 
 

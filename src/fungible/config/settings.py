@@ -116,6 +116,14 @@ def _rate(value: Any, millions: int, unit: str) -> int:
         ) from None
 
 
+def share(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise WrongError(f"must be a number above 0 and at most 1, not {kind_of(value)}")
+    if not Decimal(value).is_finite() or not 0 < value <= 1:
+        raise WrongError(f"must be a number above 0 and at most 1, not {value}")
+    return float(value)
+
+
 def texts(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(v, str) and v.strip() for v in value):
         raise WrongError("must be a list of texts, as in ['one', 'two']")
@@ -269,10 +277,30 @@ RETIREMENT: dict[str, Setting] = {
     "rehearse": Setting(several, False, "Routes whose rehearsal a retirement opens by itself; `true`: all."),
 }
 
+RECORD: dict[str, Setting] = {
+    "share": Setting(share, 1.0, "Which part of the conversations: above 0, at most 1."),
+    "only": Setting(
+        choice("all", "answered", "failed"),
+        "all",
+        "`all` calls, those that were `answered`, or that `failed`.",
+    ),
+    "tags": Setting(fields, {}, "Only calls with all of these tags."),
+    "keep_days": Setting(whole(1, 3650), 30, "How long a recording is kept at most."),
+    "bytes_max": Setting(
+        whole(MIB, 1024 * 1024 * MIB),
+        1024 * MIB,
+        "What a name's recordings may take on disk; the oldest go first.",
+    ),
+    "redact": Setting(texts, (), "What is replaced before anything is written."),
+    "patterns": Setting(fields, {}, "More of that, of your own: name = regular expression."),
+    "drop": Setting(texts, (), "Fields that are left out, by path."),
+}
+
 TABLES: dict[str, dict[str, Setting]] = {
     "server": SERVER,
     "provider": PROVIDER,
     "model": MODEL,
     "route": ROUTE,
     "retirement": RETIREMENT,
+    "record": RECORD,
 }

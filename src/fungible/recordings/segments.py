@@ -8,7 +8,8 @@ over the rest, and `zstd -t` reads the file as well.
 What a crash or a full disk leaves at the end of a file is no whole block: it is passed over and counted, and
 nobody writes after it. A block whose checksum is wrong is passed over likewise, up to the next beginning.
 
-A stream is kept as its caller got it, and made a plain answer when it is read: reading is rare.
+An exchange is kept as it ended, a stream as its caller got it; the `Recording` is made when it is read, for
+reading is rare.
 
 Not here: which exchanges are kept, and for how long (`shelf`).
 """
@@ -18,13 +19,15 @@ import fcntl
 import os
 import struct
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from zlib import crc32
 
 import msgspec
 
-from ..recording import Recording, compact, plain
+from ..account import Settled
+from ..faults import Fault, kind_of_status
+from ..recording import Recording, compact, grouped, plain
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -50,31 +53,51 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A recording as it is written: the fields of `Recording`, bodies as bytes.
+    """An exchange as it is written: what there was at its end, so that writing is little work.
 
-    `wire`: a stream as sent, not yet a plain answer; then `reply` is None.
+    tags:      as the caller sent them, `k=v,k=v`
+    said:      the answer's bytes in pieces: a plain body, or a stream as sent where `streamed`
+    whole:     whether the answer came to its end
+    row:       of the last attempt
+    first_ms, duration_ms: from the asking
+    group:     '' where it is still to be found out
     """
 
     id: str
-    at_ms: int
+    at_ms: float
     route: str
     dialect: str
-    request: bytes
-    reply: bytes | None
-    wire: bytes
-    provider: str
-    model: str
-    status: int
-    fault: str
     stream: bool
-    group: str
-    tags: dict[str, str]
+    tags: str
+    request: bytes
+    said: list[bytes]
+    status: int
+    streamed: bool
+    whole: bool
     first_ms: float | None
     duration_ms: float
-    input_tokens: int | None
-    output_tokens: int | None
-    cost_nanousd: int | None
-    losses: int
+    provider: str
+    model: str
+    row: Settled | None
+    group: str = ""
+
+    @property
+    def fault(self) -> str:
+        """A row of `faults.KINDS`; '' for none, as far as is known without reading the answer."""
+        told = self.row.fault if self.row is not None else None
+        if told:
+            return told
+        if not self.whole:
+            return "client_gone"
+        return "" if self.status == 200 else kind_of_status(self.status)
+
+    @property
+    def tagged(self) -> dict[str, str]:
+        return dict(pair.partition("=")[::2] for pair in self.tags.split(",")) if self.tags else {}
+
+    @property
+    def answer(self) -> bytes:
+        return self.said[0] if len(self.said) == 1 else b"".join(self.said)
 
 
 class Block(msgspec.Struct, frozen=True):
@@ -84,7 +107,7 @@ class Block(msgspec.Struct, frozen=True):
     data: bytes  # compressed
 
     def kept(self) -> list[Kept]:
-        """Raises ValueError, zstd's error or msgspec's for a block that is not what its entry says."""
+        """Raises one of `BROKEN` for a block that is not what its entry says."""
         if crc32(self.data) != self.entry.crc:
             raise ValueError("checksum")
         return _KEPT.decode(zstd.decompress(self.data))
@@ -98,25 +121,57 @@ BROKEN = (ValueError, zstd.ZstdError, msgspec.MsgspecError)
 
 def kept(recording: Recording) -> Kept:
     """For what is a plain recording already, as an importer has it."""
-    said = {name: getattr(recording, name) for name in Recording.__struct_fields__}
-    reply = recording.reply
-    said |= {"request": bytes(recording.request), "reply": bytes(reply) if reply is not None else None}
-    return Kept(**said, wire=b"")
+    r = recording
+    row = Settled(
+        "", "settled", 0, r.input_tokens, r.output_tokens, cost_nanousd=r.cost_nanousd, fault=r.fault or None,
+        losses=r.losses,
+    )  # fmt: skip
+    tags = ",".join(f"{name}={value}" for name, value in r.tags.items())
+    said = [bytes(r.reply)] if r.reply is not None else []
+    return Kept(
+        r.id, r.at_ms, r.route, r.dialect, r.stream, tags, bytes(r.request), said, r.status, False,
+        r.fault != "client_gone", r.first_ms, r.duration_ms, r.provider, r.model, row, r.group,
+    )  # fmt: skip
 
 
-def opened(row: Kept) -> Recording:
+def opened(k: Kept) -> Recording:
     """The recording. Raises `msgspec.DecodeError` for a body that is no JSON."""
-    said = {name: getattr(row, name) for name in Recording.__struct_fields__}
-    reply, fault = row.reply, row.fault
-    if row.wire:
-        reply, late = plain(row.dialect, row.wire)
-        fault = fault or late
-    said |= {
-        "request": msgspec.Raw(compact(row.request)),
-        "reply": msgspec.Raw(compact(reply)) if reply is not None else None,
-        "fault": fault,
-    }
-    return Recording(**said)
+    reply: bytes | None = None
+    row, fault, tags = k.row, k.fault, k.tagged
+    if k.streamed and not fault:
+        reply, fault = plain(k.dialect, k.answer)
+    elif not k.streamed and k.whole:
+        reply = k.answer or None
+    made = Recording(
+        id=k.id,
+        at_ms=int(k.at_ms),
+        route=k.route,
+        dialect=k.dialect,
+        request=msgspec.Raw(compact(k.request)),
+        provider=k.provider,
+        model=k.model,
+        reply=msgspec.Raw(compact(reply)) if reply is not None else None,
+        status=k.status,
+        fault=fault,
+        stream=k.stream,
+        group=k.group,
+        tags=tags,
+        first_ms=k.first_ms,
+        duration_ms=k.duration_ms,
+        input_tokens=row.input_tokens if row is not None else None,
+        output_tokens=row.output_tokens if row is not None else None,
+        cost_nanousd=row.cost_nanousd if row is not None else None,
+        losses=row.losses if row is not None else 0,
+    )
+    return made if made.group else msgspec.structs.replace(made, group=group_of(made))
+
+
+def group_of(recording: Recording) -> str:
+    """'' where its request cannot be read."""
+    try:
+        return grouped(recording.asked(), recording.tags)
+    except Fault:
+        return ""
 
 
 class Writer:
@@ -126,15 +181,17 @@ class Writer:
         self.path = path
         self.bytes = 0
         self._fd = -1
+        self._zstd = zstd.ZstdCompressor(level=LEVEL)
 
     def append(self, rows: list[Kept]) -> int:
         """Add a block: how many bytes it took. Raises OSError, and then nothing was added.
 
         A file that another process has replaced or deleted meanwhile is left to it: OSError ESTALE.
         """
-        frame = zstd.compress(_ENCODE(rows), level=LEVEL)
+        frame = self._zstd.compress(_ENCODE(rows), zstd.ZstdCompressor.FLUSH_FRAME)
         times = [row.at_ms for row in rows]
-        entry = Entry(len(frame), crc32(frame), len(rows), min(times), max(times), [row.id for row in rows])
+        span = int(min(times)), int(max(times))
+        entry = Entry(len(frame), crc32(frame), len(rows), *span, [row.id for row in rows])
         said = MARK + _ENCODE(entry)
         block = b"".join((MAGIC, len(said).to_bytes(4, "little"), said, frame))
         if self._fd < 0:
@@ -155,6 +212,11 @@ class Writer:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
         self.bytes += len(block)
         return len(block)
+
+    @staticmethod
+    def gone(error: OSError) -> bool:
+        """Whether `append` failed because the file is another's by now."""
+        return error.errno in (errno.ESTALE, errno.ENOENT, errno.EEXIST)
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -258,9 +320,3 @@ def rewrite(path: Path, keep: Callable[[Kept], bool]) -> int:
         fresh.path.unlink(missing_ok=True)
         os.close(fd)
     return gone
-
-
-def times(entries: Iterable[Entry]) -> tuple[int, int]:
-    """From when to when, Unix milliseconds; (0, 0) of nothing."""
-    spans = [(entry.from_ms, entry.to_ms) for entry in entries]
-    return (min(a for a, _ in spans), max(b for _, b in spans)) if spans else (0, 0)

@@ -11,10 +11,11 @@ goes a segment at a time where it is old, and by rewriting the segment where onl
 
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -23,8 +24,12 @@ from .segments import Entry, Kept, Writer, blocks, kept, opened, rewrite, rows
 
 FOLDER = "recordings"
 SUFFIX = ".seg"
+DROPPED = "dropped.jsonl"
 FOLDER_CHARS_MAX = 120
 BLOCK_ROWS = 256
+
+
+_DROPPED = msgspec.json.Decoder(dict[str, int])
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -105,6 +110,12 @@ class Recordings:
                 )  # fmt: skip
         return lines
 
+    def routes(self) -> list[str]:
+        """The names that there are folders of, but for names too long to be one."""
+        return [
+            unquote(path.name) for path in self.folder.glob("*") if path.is_dir() and "~" not in path.name
+        ]
+
     def segments_in(self, folder: Path) -> list[Path]:
         return sorted(folder.glob("*" + SUFFIX))
 
@@ -154,7 +165,7 @@ class Recordings:
     def _flush(self, route: str, waiting: dict[str, list[Kept]], writers: dict[str, Writer]) -> None:
         rows = waiting.pop(route)
         if route not in writers:
-            writers[route] = self.begun(route, rows[0].at_ms)
+            writers[route] = self.begun(route, time.time_ns() // 1_000_000)
         writers[route].append(rows)
 
     def begun(self, route: str, at_ms: int) -> Writer:
@@ -162,16 +173,58 @@ class Recordings:
         name = f"{at_ms:013d}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
         return Writer(self.folder / folder_of(route) / name)
 
+    def note_dropped(self, at_ms: int, dropped: dict[str, int]) -> None:
+        """Write down how many exchanges were not kept, by why. Raises OSError."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        line = msgspec.json.encode({"at_ms": at_ms} | {why: n for why, n in dropped.items() if n}) + b"\n"
+        fd = os.open(self.folder / DROPPED, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, line)
+        finally:
+            os.close(fd)
+
+    def dropped(self, since_ms: int = 0) -> dict[str, int]:
+        """The same, added up. A line that is no line is passed over."""
+        total: dict[str, int] = {}
+        try:
+            lines = (self.folder / DROPPED).read_bytes().splitlines()
+        except FileNotFoundError:
+            return total
+        for line in lines:
+            try:
+                said = _DROPPED.decode(line)
+            except msgspec.MsgspecError:
+                continue
+            if said.pop("at_ms", 0) >= since_ms:
+                total = {why: total.get(why, 0) + said.get(why, 0) for why in total | said}
+        return total
+
     # --- throwing away
+
+    def expire(self, route: str, before_ms: int, bytes_max: int) -> None:
+        """Throw away segments begun before `before_ms`, and the oldest while there are too many bytes."""
+        files = [(path, path.stat().st_size) for path in self.segments(route) if path.exists()]
+        left = sum(size for _, size in files)
+        for path, size in files:
+            if begun_ms(path) >= before_ms and left <= bytes_max:
+                return
+            path.unlink(missing_ok=True)
+            left -= size
 
     def delete(self, route: str | None, which: Callable[[Kept], bool]) -> int:
         """Throw away those of a route, or of all: how many. Raises OSError."""
         return sum(rewrite(path, lambda row: not which(row)) for path in self.segments(route))
 
 
+def begun_ms(path: Path) -> int:
+    """When a segment was begun, Unix milliseconds."""
+    first = path.name.partition("-")[0]
+    return int(first) if first.isdecimal() else 0
+
+
 def folder_of(route: str) -> str:
     """A route's folder: readable, of bounded length, and no two routes share one."""
-    plain = quote(route, safe="").replace(".", "%2E")
+    plain = quote(route, safe="").replace(".", "%2E").replace("~", "%7E")
     if len(plain) <= FOLDER_CHARS_MAX:
         return plain or "%"
     return f"{plain[: FOLDER_CHARS_MAX - 17]}~{sha256(route.encode()).hexdigest()[:16]}"

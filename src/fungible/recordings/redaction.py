@@ -1,0 +1,153 @@
+"""Redaction: what is taken out of an exchange before anything of it is written.
+
+Every text of a body is looked through, at any depth, also the JSON inside a tool's arguments. What is found
+is replaced by its kind and a number, `[email-1]`; the same value has the same number in the request and in
+its answer, so that a replay still says who is who. Fields can be left out altogether, by path.
+
+Patterns are wide on purpose: a number too many is hidden rather than one too few kept. They know the usual
+forms and no more; a name or an address in prose has no form. Pure: no files, no clock.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import msgspec
+
+Json: TypeAlias = Any
+
+
+class Pattern(msgspec.Struct, frozen=True):
+    """`marks`: a text with none of them holds none; empty: any may. `certain`: whether a match is one."""
+
+    says: str
+    regex: "re.Pattern[str]"
+    marks: tuple[str, ...] = ()
+    certain: Callable[[str], bool] | None = None
+
+
+def _digits(text: str) -> str:
+    return "".join(c for c in text if c.isdecimal())
+
+
+def _is_card(text: str) -> bool:
+    """ISO/IEC 7812-1, annex B: the last digit checks the others (Luhn)."""
+    numbers = [int(c) for c in reversed(_digits(text))]
+    doubled = [sum(divmod(2 * n, 10)) for n in numbers[1::2]]
+    return 13 <= len(numbers) <= 19 and (sum(numbers[::2]) + sum(doubled)) % 10 == 0
+
+
+DATE = re.compile(r"(?:19|20)\d\d[-./ ](?:0?[1-9]|1[0-2])[-./ ](?:0?[1-9]|[12]\d|3[01])\b")
+ADDRESS = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}")
+
+
+def _is_phone(text: str) -> bool:
+    """ITU-T E.164: at most 15 digits; fewer than 8 are as likely anything else."""
+    return 8 <= len(_digits(text)) <= 15 and not DATE.match(text) and not ADDRESS.fullmatch(text)
+
+
+PATTERNS: dict[str, Pattern] = {
+    "keys": Pattern(
+        "API keys, tokens and private keys, as the usual makers write them",
+        re.compile(
+            r"(?:sk|pk|rk)[-_][A-Za-z0-9_-]{16,}|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{30,}"
+            r"|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|xox[a-z]-[A-Za-z0-9-]{10,}"
+            r"|hf_[A-Za-z0-9]{20,}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"
+            r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+            r"|(?<=[Bb]earer )[A-Za-z0-9._~+/-]{16,}=*",
+            re.S,
+        ),
+        ("sk-", "sk_", "pk_", "pk-", "rk_", "rk-", "AKIA", "ASIA", "AIza", "gh", "xox", "hf_", "eyJ",
+         "PRIVATE KEY", "earer "),
+    ),
+    "emails": Pattern(
+        "e-mail addresses", re.compile(r"[\w.%+-]{1,64}@[\w-]+(?:\.[\w-]+)+"), ("@",)
+    ),
+    "cards": Pattern(
+        "numbers of payment cards", re.compile(r"(?<![\w-])\d(?:[ -]?\d){12,18}(?![\w-])"), (), _is_card
+    ),
+    "phones": Pattern(
+        "telephone numbers",
+        re.compile(
+            r"(?<![\w.-])(?:\+\d{8,15}|(?:\+\d{1,3}[ ./-]?)?(?:\(\d{1,5}\)|\d{2,5})"
+            r"(?:[ ./-]{1,2}\d{2,8}){1,5})(?![\w-])"
+        ),
+        (),
+        _is_phone,
+    ),
+}  # fmt: skip
+"""What `redact` may name, in the order they are looked for: a card's number is no telephone's."""
+
+PATH = re.compile(r"[A-Za-z_][\w-]*(?:\[\])?(?:\.[A-Za-z_*][\w-]*(?:\[\])?)*")
+"""`metadata`, `messages[].name`, `*.user`: names, each perhaps of a list's every element."""
+
+
+class Redaction(msgspec.Struct, frozen=True):
+    """`kinds` are of `PATTERNS`; `own`: the operator's, name -> regex; `drop`: paths to leave out."""
+
+    kinds: tuple[str, ...] = ()
+    own: tuple[tuple[str, "re.Pattern[str]"], ...] = ()
+    drop: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.kinds or self.own or self.drop)
+
+    def patterns(self) -> list[tuple[str, Pattern]]:
+        """By what stands in the place of a match."""
+        own = [(name, Pattern("", regex)) for name, regex in self.own]
+        return own + [(kind.removesuffix("s"), PATTERNS[kind]) for kind in PATTERNS if kind in self.kinds]
+
+
+class Redactor:
+    """Of one exchange: numbers what it finds. Bodies in the order they were said."""
+
+    def __init__(self, redaction: Redaction) -> None:
+        self._patterns = redaction.patterns()
+        self._drop = [path.replace("[]", ".[]").split(".") for path in redaction.drop]
+        self._found: dict[tuple[str, str], str] = {}
+        self._counts: dict[str, int] = {}
+
+    def body(self, body: bytes) -> bytes:
+        """A JSON body without what is to be left out. Raises `msgspec.DecodeError` for what is no JSON."""
+        value = msgspec.json.decode(body)
+        for path in self._drop:
+            _drop(value, path)
+        return msgspec.json.encode(self._value(value) if self._patterns else value)
+
+    def text(self, text: str) -> str:
+        for name, pattern in self._patterns:
+            if pattern.marks and not any(mark in text for mark in pattern.marks):
+                continue
+            text = pattern.regex.sub(lambda match, name=name, p=pattern: self._put(match[0], name, p), text)  # type: ignore[misc]
+        return text
+
+    def _value(self, value: Json) -> Json:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {self.text(name): self._value(inner) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [self._value(inner) for inner in value]
+        return value
+
+    def _put(self, match: str, name: str, pattern: Pattern) -> str:
+        if not match or (pattern.certain is not None and not pattern.certain(match)):
+            return match
+        put = self._found.get((name, match))
+        if put is None:
+            self._counts[name] = number = self._counts.get(name, 0) + 1
+            put = self._found[name, match] = f"[{name}-{number}]"
+        return put
+
+
+def _drop(value: Json, path: list[str]) -> None:
+    first, rest = path[0], path[1:]
+    if first == "[]":
+        for inner in value if isinstance(value, list) else ():
+            _drop(inner, rest)
+    elif isinstance(value, dict):
+        for name in list(value) if first == "*" else [first] if first in value else []:
+            if rest and rest != ["[]"]:
+                _drop(value[name], rest)
+            else:
+                del value[name]
