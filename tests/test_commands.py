@@ -45,6 +45,7 @@ context_tokens = 128000
 targets = ["alpha/529.command", "beta/good"]
 """
 EMBEDDED = Path(fungible.__file__).parent / "data" / "llama.gguf"
+ROLLOUT = ("start", "status", "promote", "rollback", "history")
 REPORTING = (
     "models",
     "keys create",
@@ -58,6 +59,7 @@ REPORTING = (
     "doctor",
     "chat",
     "switch judge",
+    *(f"switch {name}" for name in ROLLOUT),
 )
 
 
@@ -126,7 +128,17 @@ def called(run: Run) -> Run:
 # --- all of them ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "keys create", "keys list", "keys revoke", "switch judge"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *COMMANDS,
+        "keys create",
+        "keys list",
+        "keys revoke",
+        "switch judge",
+        *(f"switch {name}" for name in ROLLOUT),
+    ],
+)
 def test_every_command_has_help(run: Run, command: str) -> None:
     done = run(*command.split(), "--help")
     assert (

@@ -10,7 +10,7 @@ from fungible.admission import admit
 from fungible.call import Asking, Call, Local
 from fungible.dialects import DIALECTS, SPOKEN
 from fungible.models import Catalogue, Split
-from fungible.policies.share import BITS, read_mark
+from fungible.policies.share import BITS, DIALOGUES_MAX, read_mark
 from tests.targets import catalogue
 from tests.test_policies import SECRET, key, local
 
@@ -94,6 +94,23 @@ def test_a_dialogue_that_began_elsewhere_is_held() -> None:
     assert side(held, asked("Hello", "Yes?", "More")) == "h" and side(held, asked("Another")) == "c"
 
 
+def test_a_dialogue_of_the_last_seconds_is_held_before_the_store_has_told_of_it() -> None:
+    here = switched(local(key()), both=split(0.0))
+    assert side(here, asked("Hello")) == "b"
+    switched(here, both=split(1.0, stage=1))
+    assert side(here, asked("Hello", "Yes?", "More")) == "h" and side(here, asked("Another")) == "c"
+    later = asked("Hello", "Yes?", "More", "Well?", "And more")
+    assert admit(later, here, 60.0) is None and read_mark(later.asking.tags).side == "c"  # type: ignore[union-attr]
+
+
+def test_what_is_remembered_of_dialogues_has_an_end() -> None:
+    here = switched(local(key()), both=split(0.0))
+    here.dialogues = dict.fromkeys(range(DIALOGUES_MAX), 0.0)
+    assert side(here, asked("Hello")) == "b" and len(here.dialogues) == 1
+    here.dialogues = dict.fromkeys(range(DIALOGUES_MAX), -60.0) | {7: 0.0}
+    assert side(here, asked("Hello")) == "b" and len(here.dialogues) == 2
+
+
 def test_the_mark_of_a_cache_moves_and_the_conversation_stays() -> None:
     here = switched(local(key()), both=split(0.5))
     block = {"type": "text", "text": "Hello"}
@@ -137,9 +154,9 @@ def test_a_change_is_seen_by_a_head_that_is_remembered() -> None:
     here = local(key())
     first = asked("Hello")
     assert admit(first, here, 0.0) is None and first.asking.passed
-    for share, name in ((1.0, "b/new"), (0.0, "a/one"), (1.0, "b/new")):
+    for n, (share, name) in enumerate(((1.0, "b/new"), (0.0, "a/one"), (1.0, "b/new"))):
         switched(here, both=split(share))
-        for text in ("Hello", "Other"):
+        for text in (f"Hello {n}", f"Other {n}"):
             call = asked(text, asking=first.asking)
             assert admit(call, here, 0.0) is None
             assert call.route is not None and call.route.targets[0].name == name

@@ -156,5 +156,6 @@ class Upstream:
         done, _ = await asyncio.wait([waiting], timeout=seconds)
         if not done:
             waiting.cancel()
+            await asyncio.wait([waiting])  # until it is cancelled nobody else may read
             return False
         return waiting.result() == b""

@@ -34,6 +34,7 @@ from .providers.table import SHIPPED_MODELS
 from .recordings.recorder import Recorder
 from .retirement import Keeper
 from .store import Budgets, Store
+from .switch.pilot import Autopilot
 
 SHIPPED = Path(__file__).parent / "data"
 PINNED = ("host", "port", "admin_port", "workers", "state", "durable", "body_bytes_max")
@@ -109,6 +110,8 @@ class App:
         self.recorder = Recorder(state, config.records, self.gateway.wall_ms, self.gateway.clock)
         self.metrics.recorded = self.recorder.counts
         self._record(config)
+        self.autopilot = Autopilot(state, self.gateway.wall_ms)
+        self.local.catalogue = catalogue.splitting(self.autopilot.splits)
         self.front = Front(self.gateway, self.gauges)
         self._open = False
         self.said: list[str] = []  # what an operator should read, taken by whoever runs this
@@ -131,6 +134,7 @@ class App:
                 len(self.gateway.active),
             ),
             "fungible_breakers_open": ("Targets that are left alone for the moment.", shut),
+            **self.autopilot.gauges(),
         }
 
     def serve_anyone(self) -> None:
@@ -165,6 +169,7 @@ class App:
         self._fold_when_due()
         if self.config.chains:
             self._renew_when_due()
+        self._steer()
         try:
             self.memory.tend()
         except Fault as fault:
@@ -174,6 +179,17 @@ class App:
             self.metrics.keep()
         except OSError as error:
             self.said.append(f"The metrics of this worker could not be written: {error.strerror}.")
+
+    def _steer(self) -> None:
+        """Divide the calls of switched routes by where the switches stand now."""
+        try:
+            moved = self.autopilot.tend()
+        except Fault as fault:
+            self.said.append(f"The switches could not be looked at and will be again: {fault.message}")
+            return
+        if moved:
+            self.local.catalogue = self.local.catalogue.splitting(self.autopilot.splits)
+        self.said += self.autopilot.said()
 
     @property
     def loading(self) -> bool:
@@ -281,7 +297,7 @@ class App:
         return config.catalogue.knowing(self.prices, calendar.lines)
 
     def _price_anew(self, config: Config) -> None:
-        catalogue = self._known(config)
+        catalogue = self._known(config).splitting(self.autopilot.splits)
         self.local.catalogue = catalogue
         self.local.price = Prices(catalogue, self.prices.find)
 
@@ -296,6 +312,7 @@ class App:
             self.pool.close()
         self.embedded.close()
         self.recorder.close()
+        self.autopilot.close()
         self.memory.close()
         self.books.close()
         self._beside.shutdown()

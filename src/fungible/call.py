@@ -103,7 +103,17 @@ class Call(msgspec.Struct, eq=False):
 class Local:
     """What the calls of one process share. The app replaces `keys`, `catalogue` and `settings` whole."""
 
-    __slots__ = ("breakers", "catalogue", "keys", "meters", "price", "retries", "settings", "thoughts")
+    __slots__ = (
+        "breakers",
+        "catalogue",
+        "dialogues",
+        "keys",
+        "meters",
+        "price",
+        "retries",
+        "settings",
+        "thoughts",
+    )
 
     def __init__(
         self,
@@ -119,6 +129,7 @@ class Local:
         self.breakers: dict[tuple[str, str, str], Breaker] = {}  # by policies.breaker
         self.meters: dict[str, Meter] = {}  # by policies.limits, one a key that has limits
         self.retries = RetryBudget()  # by policies.retry
+        self.dialogues: dict[int, float] = {}  # by policies.share: the incumbent's, and when each last spoke
         self.thoughts = Thoughts()  # of answers that were translated
 
 

@@ -21,13 +21,14 @@ from .answer import Client
 from .call import Asking, Call, Local
 from .dialects import DIALECTS, SPOKEN
 from .dialects.base import MODEL, Dialect, KeyOf, Located
-from .exchange import Exchange
+from .exchange import NOBODY, Exchange
 from .faults import Fault
 from .memory import Keeper, Memory
 from .models import Catalogue, Target
 from .money import Price
 from .observe import Metrics
 from .policies.auth import MISSING
+from .policies.share import TAG, twin
 from .prices import LOCAL
 from .providers.signers import EMBEDDED
 from .recordings.recorder import Recorder
@@ -219,6 +220,8 @@ class Gateway:
         except BaseException:
             self.over(call)
             raise
+        if call.twin:
+            self._begun(twin(call, self.local), NOBODY)
         return exchange
 
     # --- what is kept of earlier calls
@@ -493,6 +496,12 @@ def _tags(headers: Mapping[bytes, bytes]) -> str:
         raise Fault(
             "bad_request",
             f"The header x-fungible-tags must be k=v,k=v in printable ASCII, at most {TAGS_BYTES_MAX} bytes.",
+            path="headers.x-fungible-tags",
+        )
+    if any(name.strip() == TAG for name, _, _ in pairs):
+        raise Fault(
+            "bad_request",
+            f"The tag {TAG!r} is fungible's own: it marks the calls of a switch. Name yours otherwise.",
             path="headers.x-fungible-tags",
         )
     return ",".join(f"{name.strip()}={value.strip()}" for name, _, value in pairs)

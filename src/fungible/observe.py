@@ -103,7 +103,7 @@ class Metrics:
             fresh.replace(self._folder / self._name)
 
     def text(self, gauges: Mapping[str, tuple[str, float]]) -> bytes:
-        """The exposition. `gauges`: name -> (help, value) of this process, told as they are."""
+        """The exposition. `gauges`: name -> (help, value) of this process, those of a family together."""
         snapshots = [self._snapshot(), *self._others()]
         attempts = _summed(s.attempts for s in snapshots)
         durations = _summed(s.durations for s in snapshots)
@@ -120,8 +120,12 @@ class Metrics:
             lines += [f"# HELP {RECORDED} Calls to be recorded, by outcome.", f"# TYPE {RECORDED} counter"]
             lines += [f"{RECORDED}{_labels(('outcome',), key)} {row[0]}" for key, row in recorded.items()]
         lines += _histogram(durations)
+        told = ""
         for name, (about, value) in gauges.items():
-            lines += [f"# HELP {name} {about}", f"# TYPE {name} gauge", f"{name} {value:g}"]
+            family = name.partition("{")[0]
+            lines += [f"# HELP {family} {about}", f"# TYPE {family} gauge"] if family != told else []
+            lines.append(f"{name} {value:g}")
+            told = family
         return ("\n".join(lines) + "\n").encode()
 
     def _snapshot(self) -> Snapshot:

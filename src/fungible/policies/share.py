@@ -14,7 +14,8 @@ switch's own: nobody outside can choose his side, and two switches draw independ
 statistics on them rest upon.
 
 A dialogue that has begun with the other model stays with it when the share grows: its hash stands in
-`Split.held` for as long as it goes on. Only a rollback moves everybody, at once.
+`Split.held` for as long as it goes on, and until that has been told, each process remembers its own of the
+last seconds (`Local.dialogues`). Only a rollback moves everybody, at once.
 
 A switched call carries its mark as the first of its tags, so that its attempts tell in the ledger which side
 they were on; a caller cannot write that tag. Nothing is changed for calls that name their target by a hint,
@@ -28,7 +29,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ..call import Asking, Call, Local
+from ..call import Asking, Call, Local, Passed
 from ..faults import Fault
 from ..ir import Part, Request, Text
 from ..models import Route, Split
@@ -44,6 +45,9 @@ SIDES = {
 BITS = 63  # a database counts to there
 WHOLE = float(2**BITS)
 ODD = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio: spreads neighbours (Knuth, TAOCP 3, 6.4)
+
+TOLD_S = 10.0  # after that, whoever began with the incumbent stands in `Split.held`
+DIALOGUES_MAX = 20_000
 
 encode = msgspec.json.Encoder().encode
 
@@ -77,7 +81,7 @@ def read_mark(tags: str) -> Mark | None:
         return None
 
 
-def divide(call: Call, _local: Local, _now: float) -> Fault | None:
+def divide(call: Call, local: Local, now: float) -> Fault | None:
     """Sends the call to its side of the switch, if its route is in one, and marks it."""
     route = call.route
     split = route.split if route is not None else None
@@ -86,6 +90,8 @@ def divide(call: Call, _local: Local, _now: float) -> Fault | None:
     mark = placed(call, split)
     if mark is None:
         return None
+    if mark.talk:
+        mark = remembered(mark, local, now)
     if mark.side == "c":
         call.route = Route(route.name, split.ahead, lossless=route.lossless, split=split)
     if call.asking.operation == "chat":
@@ -113,6 +119,33 @@ def placed(call: Call, split: Split) -> Mark | None:
     user = _point(salt, "user", who) if who else talk
     unit = user if split.by == "user" else talk
     return Mark(split.id, side_of(unit, talk, split), split.stage, unit, user, talk)
+
+
+def twin(call: Call, local: Local) -> Call:
+    """The same call for the candidate alone: no key pays for it, and nobody hears the answer."""
+    route, mark = call.route, read_mark(call.asking.tags)
+    assert route is not None and route.split is not None and mark is not None
+    alone = Route(route.name, route.split.ahead[:1], lossless=route.lossless, split=route.split)
+    passed = {call.peek.model: Passed(local.keys, local.catalogue, local.settings, None, alone)}
+    _, comma, theirs = call.asking.tags.partition(",")
+    tags = mark._replace(side="s").tag() + comma + theirs
+    asking = msgspec.structs.replace(call.asking, tags=tags, passed=passed)
+    return Call(call.id + "-shadow", asking, call.dialect, call.body, call.peek, call.started)
+
+
+def remembered(mark: Mark, local: Local, now: float) -> Mark:
+    """Held, where the incumbent has spoken last and too little while ago for other processes to know."""
+    dialogues = local.dialogues
+    if mark.side == "c":
+        if now - dialogues.get(mark.talk, -TOLD_S) >= TOLD_S:
+            return mark
+        mark = mark._replace(side="h")
+    if len(dialogues) >= DIALOGUES_MAX:
+        kept = {talk: at for talk, at in dialogues.items() if now - at < TOLD_S}
+        dialogues.clear()
+        dialogues.update(kept if len(kept) < DIALOGUES_MAX else {})
+    dialogues[mark.talk] = now
+    return mark
 
 
 def marked(call: Call, mark: Mark) -> Asking:

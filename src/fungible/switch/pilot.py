@@ -22,6 +22,7 @@ Not here: what follows from evidence (`rollout`), how rows become evidence (`tal
 import fcntl
 import os
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -188,9 +189,10 @@ class Pilot:
             if not has_switches(self._state):
                 return None
             self._switches = Switches(self._state)
+        switches = self._switches
         try:
             if self._live() and self._locked():
-                self._evaluate(self._switches)
+                self._evaluate(switches)
         except Fault as fault:
             self._flights.clear()
             if fault.message != self._told:
@@ -198,7 +200,7 @@ class Pilot:
             self._told = fault.message
         else:
             self._told = ""
-        return self._look(self._switches)
+        return self._look(switches)
 
     def close(self) -> None:
         for one in (self._switches, self._store):
@@ -210,6 +212,14 @@ class Pilot:
             self._lock = -1
 
     # --- looking
+
+    def look(self) -> Mapping[str, Split] | None:
+        """The same without evaluating, before the first call. Raises `Fault` as `tick`."""
+        if self._switches is None:
+            if not has_switches(self._state):
+                return None
+            self._switches = Switches(self._state)
+        return self._look(self._switches)
 
     def _live(self) -> list[SwitchRow]:
         """Those under way, and those whose last answers are still being told."""
@@ -291,3 +301,58 @@ class Pilot:
                 f"Switch {flight.id} of {flight.plan.route!r} to {flight.plan.candidate}:"
                 f" {move.before.state} -> {move.after.state}. {move.why}"
             )
+
+
+class Autopilot:
+    """The pilot in a thread of its own, beside a loop; the thread begins with the first switch."""
+
+    def __init__(self, state: str | Path, now_ms: Callable[[], int]) -> None:
+        self._state = Path(state)
+        self._pilot = Pilot(state, now_ms)
+        self._thread: ThreadPoolExecutor | None = None
+        self._ticking: Future[Mapping[str, Split] | None] | None = None
+        self._said: list[str] = []
+        self.splits: Mapping[str, Split] = self._pilot.look() or {}
+
+    def tend(self) -> bool:
+        """Once a second: take up what the last tick found, and begin the next.
+
+        Gives whether `splits` is another now. Raises `Fault` where the store cannot be read.
+        """
+        found: Mapping[str, Split] | None = None
+        ticking = self._ticking
+        if ticking is not None:
+            if not ticking.done():
+                return False
+            self._ticking = None
+            self._said, self._pilot.said = [*self._said, *self._pilot.said], []
+            found = ticking.result()
+        elif self._thread is None and has_switches(self._state):
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="fungible-switch")
+        if self._thread is not None:
+            self._ticking = self._thread.submit(self._pilot.tick)
+        if found is not None:
+            self.splits = found
+        return found is not None
+
+    def said(self) -> list[str]:
+        """What an operator should read, once."""
+        told, self._said = self._said, []
+        return told
+
+    def gauges(self) -> Mapping[str, tuple[str, float]]:
+        """The share of every switch that calls are divided by."""
+        told = "Share of a route's calls that a switch gives to its candidate."
+        return {
+            f'fungible_switch_share{{switch="{split.id}",route="{_label(route)}"}}': (told, split.share)
+            for route, split in self.splits.items()
+        }
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._thread.shutdown()
+        self._pilot.close()
+
+
+def _label(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"')

@@ -65,32 +65,42 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Usual:
-    """A quantile of what was seen, in steps of 5 %."""
+    """A quantile of what was seen, in steps of 5 %; told anew when a twentieth more has been seen."""
 
-    __slots__ = ("counts", "seen")
+    __slots__ = ("counts", "limit", "next", "seen")
 
-    def __init__(self, counts: Mapping[str, int] | None = None) -> None:
-        self.counts = {int(step): count for step, count in (counts or {}).items()}
-        self.seen = sum(self.counts.values())
+    def __init__(self) -> None:
+        self.counts: dict[int, int] = {}
+        self.seen = 0
+        self.limit: float | None = None  # None until enough was seen
+        self.next = USUAL_MIN  # seen by then, the limit is told anew
 
     def take(self, value: float) -> None:
         step = ceil(log(max(value, 1.0)) * USUAL_STEPS_PER_E)
         self.counts[step] = self.counts.get(step, 0) + 1
         self.seen += 1
+        if self.seen >= self.next:
+            self.next = self.seen + max(1, self.seen // 20)
+            self.limit = self._quantile(USUAL_SHARE * self.seen)
 
-    def quantile(self, share: float = USUAL_SHARE) -> float | None:
-        """None until enough was seen."""
-        if self.seen < USUAL_MIN:
-            return None
+    def _quantile(self, wanted: float) -> float:
         passed, last = 0, 0
         for last in sorted(self.counts):
             passed += self.counts[last]
-            if passed >= share * self.seen:
+            if passed >= wanted:
                 break
         return exp(last / USUAL_STEPS_PER_E)
 
-    def state(self) -> dict[str, int]:
-        return {str(step): count for step, count in self.counts.items()}
+    def state(self) -> dict[str, Any]:
+        counts = {str(step): count for step, count in self.counts.items()}
+        return {"counts": counts, "limit": self.limit, "next": self.next}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> "Usual":
+        made = cls()
+        made.counts = {int(step): count for step, count in state["counts"].items()}
+        made.seen, made.limit, made.next = sum(made.counts.values()), state["limit"], state["next"]
+        return made
 
 
 class Watch:
@@ -266,7 +276,7 @@ class Tally:
                 continue
             limit = watch.guard.limit
             if limit is None:
-                usual = self.usual[name].quantile()
+                usual = self.usual[name].limit
                 limit = usual * watch.guard.factor if usual is not None else None
             if limit is not None and (value > limit or not row.cut_off):
                 scores[name] = float(value > limit)
@@ -311,7 +321,7 @@ class Tally:
         for name, watch in self.watches.items():
             watch.restore(state["watches"][name])
         self.upto, self.clock_ms, self.calls = state["upto"], state["clock_ms"], state["calls"]
-        self.usual = {name: Usual(counts) for name, counts in state["usual"].items()}
+        self.usual = {name: Usual.restore(usual) for name, usual in state["usual"].items()}
         self.cost_nanousd, self.failing = state["cost_nanousd"], state["failing"]
         self.recent, self.outage, self._next_due_ms = state["recent"], state["outage"], state["next_due_ms"]
         return self
