@@ -36,13 +36,14 @@ def tree(value: Any) -> Any:
         held = {KIND: type(value).__name__} | {f: v for f, v in fields.items() if v not in (None, [])}
         if value.extras is not None:
             held |= {name: [value.extras.dialect, v] for name, v in value.extras.fields.items()}
-        return without_bare_auto(held) if held.get("parallel_tool_calls") is not None else held
+        return held
     if isinstance(value, tuple | list):
         return [tree(item) for item in value]
     return value
 
 
 def without_bare_auto(request: dict[str, Any]) -> dict[str, Any]:
+    """A choice left to the model, for a wire that says so to say `parallel_tool_calls` alone."""
     choice = request.get("tool_choice")
     if choice is None or choice["mode"] != "auto" or "allowed" in choice or "name" in choice:
         return request
@@ -174,6 +175,8 @@ def violations(x: ir.Node, y: ir.Node, losses: Iterable[Loss]) -> list[str]:
     """What is wrong with `y` as what is left of `x` after `losses`. Nothing: the theorem holds."""
     losses = tuple(losses)
     left, right, told = tree(x), tree(y), tidy(losses)
+    if right.get("parallel_tool_calls") is not None and right.get("tool_choice") is None:
+        left = without_bare_auto(left)
     mapped = {loss.path.rpartition(".")[2] for loss in losses}
     judge = Judge(left, told, mapped)
     if not judge.same(left, right):

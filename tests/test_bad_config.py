@@ -138,7 +138,7 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "an unknown signer": (
         HOUSE + "signer = 'beer'\n",
-        "4: [provider.house] signer must be 'bearer', 'x-api-key', 'api-key', 'x-goog-api-key', 'sigv4' or 'none', not 'beer'. "
+        "4: [provider.house] signer must be 'bearer', 'x-api-key', 'api-key', 'x-goog-api-key', 'sigv4', 'sigv4-token', 'google', 'entra' or 'none', not 'beer'. "
         "Did you mean 'bearer'?",
     ),
     "an unknown quirk": (

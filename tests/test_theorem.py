@@ -43,6 +43,8 @@ def there_and_back(
     report = Report()
     if isinstance(x, ir.Request):
         y = spoken.read_request(spoken.write_request(x, report, quirks))
+        if not y.model:  # a quirk has it in the address
+            y = msgspec.structs.replace(y, model=x.model)
         return at_its_address(spoken, x, y), report.losses
     return spoken.read_reply(spoken.write_reply(x, report)), report.losses
 
@@ -92,6 +94,24 @@ def test_the_theorem_for_streams(spoken: Dialect) -> None:
 def test_the_theorem_whatever_the_quirks(spoken: Dialect) -> None:
     quirks = st.frozensets(st.sampled_from(sorted(spoken.quirks)), min_size=1, max_size=3)
     BRIEF(given(strategies.requests, quirks)(lambda x, quirks: holds_for(spoken, x, quirks)))()
+
+
+def test_the_theorem_for_every_choice_of_tools(spoken: Dialect) -> None:
+    """Whole, for a rare pair of these once went by: a bare `auto` beside `parallel_tool_calls`."""
+    tools = tuple(ir.Tool(name=name, parameters={"type": "object", "properties": {}}) for name in "fg")
+    extras = [None, *(ir.Extras(dialect=name, fields={"x": 1}) for name in ("openai.chat", spoken.name))]
+    for mode, parallel, allowed, own, count in itertools.product(
+        ("auto", "none", "required", "named"), (None, True, False), (None, ("f",)), extras, range(3)
+    ):
+        choice = ir.ToolChoice(
+            mode=mode,  # type: ignore[arg-type]
+            name="f" if mode == "named" else None,
+            allowed=allowed,
+            extras=own,
+        )
+        x = asked(ir.Message(role="user", parts=(ir.Text(text="Hello"),)))
+        more = {"tools": tools[:count], "tool_choice": choice, "parallel_tool_calls": parallel}
+        holds_for(spoken, located(msgspec.structs.replace(x, max_output_tokens=5, **more)))
 
 
 SAID_BEFORE: tuple[ir.Part, ...] = (

@@ -91,6 +91,8 @@ encode = msgspec.json.encode
 def read_request(body: bytes) -> Request:
     """Raises `Fault` (bad_request) with the path of what is wrong. `max_tokens` may be absent: counting."""
     wire = parse(body)
+    if "model" not in wire and wire.pop("anthropic_version", None) in VERSIONS.values():
+        wire["model"] = ""  # it stands in the address
     model = need(wire, "model", str, "")
     said = need(wire, "messages", list, "")
     if b'"tool_use"' in body:

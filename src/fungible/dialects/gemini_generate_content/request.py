@@ -232,7 +232,7 @@ def _choice(choice: ToolChoice, report: Report) -> Block:
         written["allowedFunctionNames"] = [choice.name or ""]
     elif choice.name is not None:
         report.lose(choice, "name", "dropped", "tool_choice")
-    if choice.allowed and choice.mode != "named":
+    if choice.allowed and choice.mode in ("auto", "required"):
         written["allowedFunctionNames"] = list(choice.allowed)
         if choice.mode == "auto":
             written["mode"] = "VALIDATED"

@@ -382,6 +382,8 @@ def _tool(tool: Tool | Native, report: Report, quirks: Quirks) -> Json:
 def _tool_choice(choice: ToolChoice, report: Report) -> Json:
     fields = report.extras(choice, NAME)
     if choice.mode == "named":
+        if choice.allowed is not None:
+            report.lose(choice, "allowed", "dropped", "tool_choice")
         if fields.get("name") == choice.name and "type" in fields and "function" not in fields:
             return fields  # read in the flat spelling of another API
         kind = "custom" if fields.get("type") == "custom" else "function"

@@ -278,6 +278,8 @@ def _tool(tool: Tool | Native, report: Report) -> Wire | None:
 def _tool_choice(choice: ToolChoice, report: Report) -> object:
     fields = report.extras(choice, NAME)
     if choice.mode == "named":
+        if choice.allowed is not None:
+            report.lose(choice, "allowed", "dropped", "tool_choice")
         return {"type": "function", "name": choice.name or ""} | fields
     if choice.allowed is not None and choice.mode in ("auto", "required"):
         tools = allowed_tools(choice.allowed)
