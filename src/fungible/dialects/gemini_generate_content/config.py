@@ -191,12 +191,14 @@ def _write_off(reasoning: Reasoning, thinking: dict[str, Json], report: Report, 
     if "always_thinks" not in quirks:
         thinking["thinkingBudget"] = 0
         return
-    report.lose(reasoning, "mode", "approximated", "reasoning")
     if "no_thinking_level" in quirks:
+        report.lose(reasoning, None, "approximated", "reasoning")
         thinking["thinkingBudget"] = 128  # guide, Thinking: the least of Gemini 2.5 Pro
     elif reasoning.effort is None:
         report.lose(reasoning, None, "approximated", "reasoning")
         thinking["thinkingLevel"] = "LOW"  # the one that all of them have
+    else:
+        report.lose(reasoning, "mode", "approximated", "reasoning")
 
 
 def _write_effort(reasoning: Reasoning, thinking: dict[str, Json], report: Report, quirks: Quirks) -> None:
