@@ -145,9 +145,10 @@ class Translating:
         return self._take(self._reader.end())
 
     def _take(self, events: list[StreamEvent]) -> bytes:
+        began = self.began
         for n, event in enumerate(events):
             if type(event) is TextDelta:  # nearly every event is one
-                self.began = True
+                began = True
             elif isinstance(event, UsageSeen):
                 self.usage = revise(self.usage, event.usage)
             elif isinstance(event, Begin):
@@ -158,8 +159,9 @@ class Translating:
                 self.fault = event.fault
                 events = events[:n]
                 break
-            elif not self.began:
-                self.began = has_content(event)
+            elif not began:
+                began = has_content(event)
+        self.began = began
         if self._heard is not None and self._call.thoughts is not None:
             parts = self._heard.hear(events)
             if parts:

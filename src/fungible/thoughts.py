@@ -16,7 +16,7 @@ from hashlib import sha256
 
 import msgspec
 
-from .events import Done, PartBegin, SignatureDelta, StreamEvent, assemble
+from .events import Done, PartBegin, SignatureDelta, StreamEvent, TextDelta, assemble
 from .ir import Message, Native, Part, Refusal, Request, Text, Thinking, ToolCall
 from .models import Target
 
@@ -95,7 +95,8 @@ class Overhearing:
         if not events or not isinstance(events[-1], Done):
             return ()
         heard, self._events = self._events, []
-        if len(heard) >= EVENTS_MAX or not any(_signs(event) for event in heard):
+        told = [event for event in heard if type(event) is not TextDelta]
+        if len(heard) >= EVENTS_MAX or not any(_signs(event) for event in told):
             return ()
         choices = assemble(heard).choices
         return choices[0].parts if choices else ()

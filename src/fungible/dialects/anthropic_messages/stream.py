@@ -129,14 +129,15 @@ class StreamReader:
         self._rest = data[cut + 2 :]
         out: list[StreamEvent] = []
         blocks = self._blocks
+        head, length, index = self._head, self._head_length, self._head_index
         for block in data[:cut].split(b"\n\n"):
-            if block.startswith(self._head):
+            if block.startswith(head):
                 try:
-                    text = _string(block[self._head_length :].rstrip(b"} "))
+                    text = _string(block[length:].rstrip(b"} "))
                 except BROKEN:
                     text = ""
                 if text:
-                    out.append(TextDelta(text, self._head_index))
+                    out.append(TextDelta(text, index))
                     continue
             if block.startswith(_DELTA):
                 try:
@@ -157,6 +158,7 @@ class StreamReader:
             self._block(block, out)
             if self._over:
                 break
+            head, length, index = self._head, self._head_length, self._head_index
         return out
 
     def end(self) -> list[StreamEvent]:

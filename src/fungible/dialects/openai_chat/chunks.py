@@ -56,6 +56,7 @@ _DATA = b"data: "
 _END = b"\n\n"
 _DONE = b"data: [DONE]\n\n"
 _OPEN = b',"finish_reason":null}]}\n\n'
+_SHUT = b"}" + _OPEN
 _WHY: dict[type, str] = {Image: "image", Document: "document", ToolResult: "role"}
 
 _LISTED = re.compile(r"\w+\[\d+\]")  # a choice in the list of them
@@ -102,25 +103,28 @@ class Writer:
 
     def write(self, events: list[StreamEvent]) -> bytes:
         out: list[bytes] = []
-        add = out.append
-        (index, choice), before, spoken = self._hot, self._before, self._spoken
+        (index, choice), before = self._hot, self._before
+        spoken = 0
         for event in events:
             if (
                 type(event) is TextDelta
                 and event.index == index
                 and event.choice == choice
                 and event.logprobs is None
-                and spoken is not None
             ):
-                text = event.text
-                spoken.spoken += len(text)
-                add(before)
-                add(encode(text))
-                add(b"}" + _OPEN)
+                spoken += len(event.text)
+                out += before, encode(event.text), _SHUT
                 continue
+            self._speak(spoken)
             self._write(event, out)
-            (index, choice), before, spoken = self._hot, self._before, self._spoken
+            (index, choice), before = self._hot, self._before
+            spoken = 0
+        self._speak(spoken)
         return b"".join(out)
+
+    def _speak(self, characters: int) -> None:
+        if self._spoken is not None:
+            self._spoken.spoken += characters
 
     def _write(self, event: StreamEvent, out: list[bytes]) -> None:
         match event:
