@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ...evidence import Verdict, judge, read_pairs
+from ... import evidence
+from ...evidence import Verdict, read_pairs
 from ...evidence.verdict import Sense
 from ..options import console, json_option
 from .files import lines_of
@@ -50,14 +51,14 @@ WORDS = {
     help="What a higher score means: better (1 is passed) or worse (1 is an error).",
 )
 @json_option
-def judge_pairs(path: str, margin: float, alpha: float, higher_is: Sense, as_json: bool) -> None:
+def judge(path: str, margin: float, alpha: float, higher_is: Sense, as_json: bool) -> None:
     """Judge scores of the same requests answered by both models: safe, not safe, or not yet known.
 
     Each line is one JSON object: {"id": "r1", "incumbent": 0..1, "candidate": 0..1, "group": "c7"};
     the group may be left out. A look after every pair is allowed: judge the file again as it grows, and stop
     when you know enough. The difference is candidate less incumbent.
     """
-    verdict = judge(read_pairs(lines_of(path)), margin, alpha, higher_is=higher_is)
+    verdict = evidence.judge(read_pairs(lines_of(path)), margin, alpha, higher_is=higher_is)
     if as_json:
         click.echo(json.dumps(verdict.said()))
     else:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from ...asker import Asker
+from ...engine import ENGINES, Cluster
 from ...faults import Fault
 from ...money import NANO, usd
 from ...recordings import Recordings
@@ -72,6 +73,11 @@ DECIDED = "decided"
 @click.option(
     "--probes", type=click.IntRange(0, 10_000), default=0, help="Pairs of twin questions, for bias."
 )
+@click.option("--engine", type=click.Choice(list(ENGINES)), default="here", show_default=True)
+@click.option(
+    "--workers", type=click.IntRange(1, 1000), default=2, show_default=True, help="Of the engine ray."
+)
+@click.option("--ray-address", metavar="HOST:PORT", help="A Ray cluster; one on this machine by default.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Which recordings chance draws.")
 @click.option("--run", "name", help="What to call it.")
 @click.option("--resume", metavar="RUN", help="Go on with a run; what is answered is not asked again.")
@@ -79,8 +85,8 @@ DECIDED = "decided"
 @json_option
 def rehearse(
     route: str | None, incumbent: str | None, count: int | None, since: str | None, budget_usd: str | None,
-    concurrency: int, per_minute: float | None, resume: str | None, config_path: str | None, as_json: bool,
-    **wanted: Any,
+    concurrency: int, per_minute: float | None, engine: str, workers: int, ray_address: str | None,
+    resume: str | None, config_path: str | None, as_json: bool, **wanted: Any,
 ) -> None:  # fmt: skip
     """Replay recorded traffic on a candidate: safe, not safe, or not yet known.
 
@@ -99,7 +105,11 @@ def rehearse(
         recordings = Recordings(state).read(route, since_ms=since_ms)
         run = Run.begun(state, *planned(recordings, settings, count or RECORDINGS_MAX, incumbent))
     pace = {"concurrency": concurrency, "per_minute": per_minute, "budget_nanousd": budget}
-    asyncio.run(_rehearse(run, config_path, pace, as_json))
+
+    def asker() -> Asker | Cluster:
+        return Asker(config_path) if engine == "here" else Cluster(config_path, workers, ray_address)
+
+    asyncio.run(_rehearse(run, asker, pace, as_json))
 
 
 def _settings(
@@ -122,8 +132,10 @@ def _settings(
     )
 
 
-async def _rehearse(run: Run, config_path: str | None, pace: Mapping[str, Any], as_json: bool) -> None:
-    asker = Asker(config_path)
+async def _rehearse(
+    run: Run, made: Callable[[], Asker | Cluster], pace: Mapping[str, Any], as_json: bool
+) -> None:
+    asker = made()
     try:
         with _bar() as told:
             rehearsal = Rehearsal(run, asker, scorers=scorers_of(run.settings, asker), told=told, **pace)

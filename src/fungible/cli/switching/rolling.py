@@ -118,7 +118,7 @@ def _now_ms() -> int:
 )
 @config_option
 @json_option
-def start_switch(route: str, candidate: str, config_path: str | None, as_json: bool, **said: Any) -> None:
+def start(route: str, candidate: str, config_path: str | None, as_json: bool, **said: Any) -> None:
     """Begin to move a route to another model, step by step, with a way back.
 
     A share of the route's conversations (or users, or calls) is answered by the candidate, beside the
@@ -328,6 +328,3 @@ def _show(out: "Console", told: dict[str, Any]) -> None:
 
 def _bar(progress: float, look: str) -> str:
     return f"[{look}]yes[/]" if progress >= 1 else f"{progress:.0%} of the way"
-
-
-COMMANDS = (start_switch, status, promote, rollback, history)
