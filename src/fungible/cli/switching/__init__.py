@@ -30,8 +30,8 @@ class Switch(click.Group):
         row = COMMANDS.get(cmd_name)
         if row is None:
             return None
-        command: click.Command = getattr(importlib.import_module(f".{row[0]}", __name__), cmd_name)
-        return command
+        held = vars(importlib.import_module(f".{row[0]}", __name__)).values()
+        return next(one for one in held if isinstance(one, click.Command) and one.name == cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

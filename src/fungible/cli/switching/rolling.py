@@ -118,7 +118,7 @@ def _now_ms() -> int:
 )
 @config_option
 @json_option
-def start(route: str, candidate: str, config_path: str | None, as_json: bool, **said: Any) -> None:
+def start_switch(route: str, candidate: str, config_path: str | None, as_json: bool, **said: Any) -> None:
     """Begin to move a route to another model, step by step, with a way back.
 
     A share of the route's conversations (or users, or calls) is answered by the candidate, beside the
