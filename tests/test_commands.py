@@ -54,6 +54,7 @@ REPORTING = (
     "spend",
     "losses",
     "risk",
+    "drill",
     "translate",
     "calls",
     "doctor",

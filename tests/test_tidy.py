@@ -36,7 +36,7 @@ RINGS: tuple[tuple[str, ...], ...] = (
     # 4, edges
     (
         "http", "config", "app", "cli", "admin", "console", "observe", "client", "demo", "engine",
-        "gateway", "front", "asker", "serve", "data", "__init__", "__main__",
+        "gateway", "front", "drill", "asker", "serve", "data", "__init__", "__main__",
     ),
 )  # fmt: skip
 RING = {name: ring for ring, names in enumerate(RINGS) for name in names}

@@ -9,7 +9,7 @@ Not here: where rows are kept (`ledger`, `store`), what things cost (`money`, `p
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, TypeAlias
+from typing import Annotated, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -148,6 +148,24 @@ class Traffic(msgspec.Struct, frozen=True):
     cache_read_tokens: int
     cache_write_tokens: int
     last_ms: int | None
+
+
+class Tried(NamedTuple):
+    """One attempt, as far as it matters to what its caller felt."""
+
+    call: str
+    n: int
+    route: str | None
+    provider: str
+    model: str
+    key: str | None
+    state: str
+    started_ms: int
+    ended_ms: int | None
+    cost_nanousd: int | None
+    fault: str | None
+    losses: int
+    provider_request_id: str | None
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,9 @@
     GET    /api/losses?by=route&since=7d
     GET    /api/calls?limit=20            the latest calls
     GET    /api/calls/CALL_ID             one, with its attempts
+    GET    /api/drill                     the last drill, with what its users felt
+    POST   /api/drill                     make a provider fail, of the fields of `drill.plan.Order`
+    DELETE /api/drill/ID                  end it before its time
     GET    /api/config                    what is in force, and why a changed file is not
     POST   /api/config/reload             read the file again
 
@@ -34,10 +37,13 @@ import msgspec
 
 from . import keys, statement
 from .app import App
+from .drill import plan
+from .drill.report import BEFORE_MS, reported
 from .faults import Fault
 from .gateway import FINISHED, Finished, credential
 from .http.responder import Call, Request, Responder
 from .ir import Json
+from .models import Catalogue, nearest_name
 from .money import Price
 from .store import Store
 
@@ -56,6 +62,7 @@ class Asked(NamedTuple):
     query: dict[str, str]
     body: bytes
     price_of: statement.PriceOf
+    catalogue: Catalogue
 
 
 class NewKey(msgspec.Struct, forbid_unknown_fields=True):
@@ -122,6 +129,44 @@ def call(store: Store, asked: Asked) -> Json:
     return found
 
 
+def start_drill(store: Store, asked: Asked) -> Json:
+    try:
+        order = msgspec.json.decode(asked.body, type=plan.Order).checked()
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Fault("bad_request", f"No drill can be made of the body: {error}.") from None
+    providers, routes = asked.catalogue.providers, asked.catalogue.plans
+    if order.provider not in providers:
+        near = nearest_name(order.provider, providers)
+        raise Fault("not_found", f"No provider {order.provider!r} is on here.{near}", path="provider")
+    if order.route:
+        asked.catalogue.route(order.route)
+    now_ms = time.time_ns() // 1_000_000
+    ordered = order.drill(now_ms)
+    plan.start(store.state, ordered, now_ms)
+    alone = [
+        name
+        for name, row in routes.items()
+        if order.route in ("", name) and {pair[0] for pair in row.targets} == {order.provider}
+    ]
+    return {"drill": msgspec.to_builtins(ordered), "routes_alone": alone}
+
+
+def show_drill(store: Store, asked: Asked) -> Json:
+    last = plan.load(store.state)
+    if last is None:
+        raise Fault("not_found", "There was no drill yet. POST /api/drill starts one.")
+    rows = store.tried(last.started_ms - BEFORE_MS, last.until_ms)
+    built: Json = msgspec.to_builtins(reported(last, rows, time.time_ns() // 1_000_000))
+    return built
+
+
+def stop_drill(store: Store, asked: Asked) -> Json:
+    ended = plan.stop(store.state, asked.name, time.time_ns() // 1_000_000, "an operator ended it")
+    if ended is None:
+        raise Fault("not_found", f"No drill {asked.name!r} is running.")
+    return {"drill": msgspec.to_builtins(ended)}
+
+
 class Way(NamedTuple):
     work: Callable[[Store, Asked], Json]
     status: int = 200
@@ -135,6 +180,9 @@ WAYS: Mapping[tuple[bytes, str], Way] = {
     (b"DELETE", "/api/keys/"): Way(revoke_key),
     (b"GET", "/api/spend"): Way(spending, query=frozenset({"by", "since"})),
     (b"GET", "/api/losses"): Way(losing, query=frozenset({"by", "since"})),
+    (b"GET", "/api/drill"): Way(show_drill),
+    (b"POST", "/api/drill"): Way(start_drill, 201),
+    (b"DELETE", "/api/drill/"): Way(stop_drill),
     (b"GET", "/api/calls"): Way(calls, query=frozenset({"limit"})),
     (b"GET", "/api/calls/"): Way(call),
 }
@@ -189,7 +237,8 @@ class Admin:
             if strange:
                 takes = ", ".join(sorted(way.query)) or "none"
                 raise Fault("bad_request", f"There is no parameter {strange[0]!r} here; there is: {takes}.")
-            asked = Asked(unquote(last), query, request.body, self._price_of)
+            catalogue = self._app.local.catalogue
+            asked = Asked(unquote(last), query, request.body, self._price_of, catalogue)
             self._beside.submit(self._work, way, asked, client)
         return FINISHED
 

@@ -19,6 +19,7 @@ from .account import Key, Opened, Settled
 from .call import Local
 from .config import Config
 from .config.credentials import Renewed
+from .drill.stage import Director
 from .faults import Fault
 from .fleet.embedded import Embedded
 from .front import Front
@@ -113,6 +114,7 @@ class App:
         self.autopilot = Autopilot(state, self.gateway.wall_ms)
         self.local.catalogue = catalogue.splitting(self.autopilot.splits)
         self.front = Front(self.gateway, self.gauges)
+        self.director = Director(state, self.gateway)
         self._open = False
         self.said: list[str] = []  # what an operator should read, taken by whoever runs this
         self.taken_up_ms = self.gateway.wall_ms()  # when the configuration in force was
@@ -132,6 +134,10 @@ class App:
             "fungible_calls_active": (
                 "Calls under way in the process that was asked.",
                 len(self.gateway.active),
+            ),
+            "fungible_drill_running": (
+                "Whether a provider is drilled in the process that was asked.",
+                self.director.staged,
             ),
             "fungible_breakers_open": ("Targets that are left alone for the moment.", shut),
             **self.autopilot.gauges(),
@@ -166,6 +172,7 @@ class App:
             self._compiling = None
         self._take_up()
         self._heed_retirements()
+        self.director.tend(self.gateway.wall_ms())
         self._fold_when_due()
         if self.config.chains:
             self._renew_when_due()

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from .app import App
 from .client import AsyncClient
 from .dialects import EMBEDDINGS, dialect
 from .dialects.base import MODEL, Dialect
@@ -34,6 +35,10 @@ class Asker:
 
     def __init__(self, config: str | None = None) -> None:
         self._client = AsyncClient(config)
+
+    def app(self) -> App:
+        """What serves the replays."""
+        return self._client.app()
 
     async def close(self) -> None:
         await self._client.close()

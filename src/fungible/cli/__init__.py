@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "calls": ("calling", "Recent calls; one call with its attempts, losses and cost."),
     "switch": ("switching", "From one model to another, with evidence."),
     "risk": ("risking", "What traffic hangs on: shares, single points of failure, fallbacks never tried."),
+    "drill": ("drilling", "Make a provider fail for a while, and see what its users feel."),
     "losses": ("losing", "What translation lost, by route, key or model, and what that cost."),
     "doctor": ("doctoring", "Check the configuration, keys, providers, prices and the ledger."),
 }

@@ -3,7 +3,7 @@
 import sqlite3
 from typing import Any
 
-from ..account import Traffic
+from ..account import Traffic, Tried
 
 _TRAFFIC = """
     SELECT a.route, a.key, k.name, k.team, a.provider, a.model,
@@ -18,6 +18,16 @@ _TRAFFIC = """
     WHERE a.started_ms >= ?
     GROUP BY a.route, a.key, a.provider, a.model
 """
+
+_TRIED = """
+    SELECT call, n, route, provider, model, key, state, started_ms, ended_ms, cost_nanousd, fault, losses,
+        provider_request_id
+    FROM attempt WHERE started_ms >= ? AND started_ms < ? ORDER BY call, n
+"""
+
+
+def tried(db: sqlite3.Connection, since_ms: int, until_ms: int) -> list[Tried]:
+    return [Tried(*row) for row in db.execute(_TRIED, (since_ms, until_ms))]
 
 
 def read(db: sqlite3.Connection, since_ms: int) -> list[Traffic]:
