@@ -72,7 +72,7 @@ class Maker:
 class Stage:
     def __init__(self, folder: Path, makers: dict[str, Maker]) -> None:
         self.makers = makers
-        config = folder / "fungible.toml"
+        self.config = config = folder / "fungible.toml"
         rows = [
             PROVIDER.format(
                 name=name, dialect=m.dialect.name, base=m.up.base + BASES.get(m.dialect.name, "/v1")
@@ -194,6 +194,38 @@ def test_a_client_of_responses_carries_the_signature_itself(stage: Stage) -> Non
     blocks = next(m for m in stage.sent("maker")["messages"] if m["role"] == "assistant")["content"]
     assert blocks[0] == {"type": "thinking", "thinking": THOUGHT.text, "signature": SIGNATURE}
     assert blocks[1] == {"type": "redacted_thinking", "data": SEALED}
+
+
+def test_thoughts_outlive_the_process_and_are_found_by_another(stage: Stage) -> None:
+    """A restart, or the next turn at another worker: the same state, and another memory."""
+    messages: list[Any] = [{"role": "user", "content": "Weather?"}]
+    messages.append(chat(stage, "maker/m", messages, False))
+    messages.append({"role": "tool", "tool_call_id": messages[-1]["tool_calls"][0]["id"], "content": "-3"})
+    second = fungible.Client(config=str(stage.config))
+    try:
+        stage.openai = openai.OpenAI(
+            api_key="x", base_url="http://fungible/v1", http_client=second.http(), max_retries=0
+        )
+        chat(stage, "maker/m", messages, False)
+        assert SIGNATURE in json.dumps(stage.sent("maker"))
+        kept = b"".join(p.read_bytes() for p in (stage.config.parent / "state").glob("answers.db*"))
+        assert SIGNATURE.encode() in kept  # in the file or its journal
+        assert b"I look." not in kept and b"Weather?" not in kept
+    finally:
+        second.close()
+
+
+def test_who_keeps_nothing_keeps_no_thoughts(stage: Stage) -> None:
+    stage.config.write_text(stage.config.read_text().replace("[server]", "[server]\nkeep_days = 0", 1))
+    second = fungible.Client(config=str(stage.config))
+    try:
+        stage.openai = openai.OpenAI(
+            api_key="x", base_url="http://fungible/v1", http_client=second.http(), max_retries=0
+        )
+        chat(stage, "maker/m", [{"role": "user", "content": "Weather?"}], False)
+    finally:
+        second.close()
+    assert not (stage.config.parent / "state" / "answers.db").exists()
 
 
 # --- what is remembered, by itself

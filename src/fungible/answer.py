@@ -165,7 +165,9 @@ class Translating:
         if self._heard is not None and self._call.thoughts is not None:
             parts = self._heard.hear(events)
             if parts:
-                self._call.thoughts.keep(self._call.owner, self._target, parts)
+                self._call.thoughts.keep(
+                    self._call.owner, self._target, parts, self._call.dialect.keeping is None
+                )
         return self._writer.write(events)
 
 
@@ -184,7 +186,7 @@ def retold(
     else:
         reply = completed(read, call, target, created)
         if call.thoughts is not None and reply.choices:
-            call.thoughts.keep(call.owner, target, reply.choices[0].parts)
+            call.thoughts.keep(call.owner, target, reply.choices[0].parts, call.dialect.keeping is None)
     report = Report(source.names)
     written = _speaking(call).write_reply(reply, report)
     return written, reply.usage, tidy(report.losses) if report.losses else ()

@@ -27,7 +27,7 @@ from .gateway import Gateway, Prices
 from .http.client import Pool
 from .keys import KeyRing
 from .ledger import Ledger
-from .memory import Memory
+from .memory import Memory, Shelf
 from .models import Catalogue
 from .observe import Metrics
 from .prices import PriceBook, start_compiling
@@ -108,6 +108,7 @@ class App:
         self.gateway = Gateway(self.local, self.books, self.pool, self.embedded, self.metrics)
         self.memory = Memory(state, self.books.boot, config.server.keep_days, self.gateway.wall_ms)
         self.gateway.memory = self.memory
+        self.local.thoughts.shelf = Shelf(self.memory, state)
         self.recorder = Recorder(state, config.records, self.gateway.wall_ms, self.gateway.clock)
         self.metrics.recorded = self.recorder.counts
         self._record(config)

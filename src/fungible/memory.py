@@ -13,7 +13,8 @@ What is kept are prompts: `[server] keep_days = 0` keeps none. A key finds its o
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import parse_qsl
@@ -49,7 +50,7 @@ class Memory:
         self.days = days
         self._state = Path(state)
         self._boot = boot
-        self._wall_ms = wall_ms
+        self.wall_ms = wall_ms
         self._answers: Answers | None = None
         self._expired_ms = 0
         self.behind: dict[tuple[str, str], Running] = {}  # answers in the background, by (owner, id)
@@ -61,9 +62,13 @@ class Memory:
             self._answers = Answers(self._state)
         return self._answers
 
+    @property
+    def opened(self) -> bool:
+        return self._answers is not None
+
     def tend(self) -> None:
         """Delete what has been kept long enough, now and then. Raises Fault."""
-        now_ms = self._wall_ms()
+        now_ms = self.wall_ms()
         if now_ms - self._expired_ms > EXPIRE_EVERY_MS and (self._state / "answers.db").exists():
             self._expired_ms = now_ms
             self.answers.expire(now_ms - self.days * DAY_MS)
@@ -94,7 +99,7 @@ class Memory:
         if self.days == 0 and asked.background:
             raise Fault("bad_request", "This server keeps no answers, so none can wait.", path="background")
         name = keeping.answer_prefix + secrets.token_hex(16)
-        begun = keeping.begun(name, self._wall_ms() // 1000, call.body)
+        begun = keeping.begun(name, self.wall_ms() // 1000, call.body)
         if ours or not own:
             call.body = keeping.resumed(call.body, earlier or [], True)
         if not asked.store or self.days == 0:
@@ -135,7 +140,7 @@ class Memory:
             self.answers.end(keeper.owner, keeper.name, str(body.get("status")), body)
         else:
             kept = Answer(str(body.get("status")), self._boot, keeper.items, body)
-            self.answers.put(keeper.owner, keeper.name, self._wall_ms(), asked.earlier, self._boot, kept)
+            self.answers.put(keeper.owner, keeper.name, self.wall_ms(), asked.earlier, self._boot, kept)
         if asked.conversation is not None:
             said = [*keeper.items, *keeper.keeping.spoken(body)]
             self.answers.add(keeper.owner, asked.conversation, said)
@@ -148,7 +153,7 @@ class Memory:
         body = keeper.keeping.ended(keeper.waiting, "in_progress", b"")
         if not keeper.over:
             self.behind[keeper.owner, keeper.name] = running
-        now_ms = self._wall_ms()
+        now_ms = self.wall_ms()
         kept = Answer("in_progress", self._boot, keeper.items, body)
         self.answers.put(keeper.owner, keeper.name, now_ms, keeper.asked.earlier, self._boot, kept)
         client.reply(200, JSON_HEAD + head, msgspec.json.encode(keeper.waiting))
@@ -216,7 +221,7 @@ class Memory:
     def make(self, keeping: Keeping, owner: str, name: str, query: dict[str, str], body: bytes) -> bytes:
         if self.days == 0:
             raise Fault("bad_request", "This server keeps no conversations: [server] keep_days is 0.")
-        fresh, now_ms = keeping.conversation_prefix + secrets.token_hex(16), self._wall_ms()
+        fresh, now_ms = keeping.conversation_prefix + secrets.token_hex(16), self.wall_ms()
         told, items = keeping.conversation(fresh, now_ms // 1000, body)
         self.answers.begin(owner, fresh, now_ms, told, items)
         return msgspec.json.encode(told)
@@ -257,6 +262,44 @@ class Memory:
         writer = ledger.Boot(self._state / ledger.FOLDER, boot)
         writer.release()
         return writer.dead
+
+
+class Shelf:
+    """Implements `thoughts.Shelf` in the same file, where anything is kept at all.
+
+    A call goes on without its thoughts where the file cannot be used: what is wrong is told by what needs it.
+    """
+
+    __slots__ = ("_bare", "_file", "_memory", "_seen")
+
+    def __init__(self, memory: Memory, state: str | Path) -> None:
+        self._memory, self._file = memory, Path(state) / "answers.db"
+        self._seen, self._bare = -1, True
+
+    @property
+    def bare(self) -> bool:
+        """As others left it; what this process puts there it remembers itself."""
+        memory = self._memory
+        if memory.days == 0 or (not memory.opened and not self._file.exists()):
+            return True
+        try:
+            version = memory.answers.version()
+            if version != self._seen:
+                self._seen, self._bare = version, not memory.answers.has_thoughts()
+        except Fault:
+            return True
+        return self._bare
+
+    def put(self, names: Sequence[bytes], trace: bytes) -> None:
+        if self._memory.days:
+            with suppress(Fault):
+                self._memory.answers.think(names, self._memory.wall_ms(), trace)
+                self._bare = False
+
+    def get(self, names: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        with suppress(Fault):
+            return self._memory.answers.thoughts(names)
+        return {}
 
 
 def _last(rest: list[str], keeping: Keeping) -> str:

@@ -6,18 +6,21 @@ answer that was translated and holds a signed thought, the parts are remembered 
 back of it: its text and its calls. A later request with an assistant's message of just that, to the same
 provider, gets the thoughts back where they stood; to any other provider it goes as the client sent it.
 
-Bounded, in the memory of one process, oldest out first: what is forgotten is as if it had never been kept,
-and a conversation goes on without its thoughts. A key's are given back to no other.
+Of an answer only its thoughts are kept, and where something else stood between them. Bounded in the memory of
+one process, oldest out first; on the shelf behind it, where there is one, they outlive the process and are
+found by the others beside it. What is forgotten is as if it had never been kept, and a conversation goes on
+without its thoughts. A key's are given back to no other.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from typing import Protocol, TypeAlias
 
 import msgspec
 
 from .events import Done, PartBegin, SignatureDelta, StreamEvent, TextDelta, assemble
-from .ir import Message, Native, Part, Refusal, Request, Text, Thinking, ToolCall
+from .ir import Message, Part, Refusal, Request, Text, Thinking, ToolCall
 from .models import Target
 
 BYTES_MAX = 32 * 1024 * 1024
@@ -25,25 +28,60 @@ EVENTS_MAX = 200_000  # of one stream; a longer one is not remembered
 OVERHEAD_BYTES = 400  # of an entry, beside its texts
 
 encode = msgspec.json.Encoder(order="deterministic").encode
+decode = msgspec.json.Decoder(tuple[Thinking | None, ...]).decode
+
+
+Trace: TypeAlias = tuple[Thinking | None, ...]
+"""An answer as it is remembered: its thoughts in their places, None for each other part."""
+
+
+class Shelf(Protocol):
+    """What is kept longer than a process lives, by names that only the same key and provider lead to."""
+
+    @property
+    def bare(self) -> bool:
+        """Whether there is nothing on it; cheap, for it is asked before each translated call."""
+
+    def put(self, names: Sequence[bytes], trace: bytes) -> None: ...
+
+    def get(self, names: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """Of the names, those that there are."""
 
 
 class Thoughts:
-    """Of one process."""
+    """Of one process. `shelf` None: nothing outlives it."""
 
-    __slots__ = ("_bytes", "_kept")
+    __slots__ = ("_bytes", "_kept", "shelf")
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[bytes, tuple[tuple[Part, ...], int]] = OrderedDict()
+        self._kept: OrderedDict[bytes, tuple[Trace, int]] = OrderedDict()
         self._bytes = 0
+        self.shelf: Shelf | None = None
 
-    def keep(self, owner: str, target: Target, parts: Sequence[Part]) -> None:
-        """Remember an answer of this target's, where it holds a thought that cannot be made again."""
+    def keep(self, owner: str, target: Target, parts: Sequence[Part], durable: bool = True) -> None:
+        """Remember an answer of this target's, where it holds a thought that cannot be made again.
+
+        `durable`: it may be put on the shelf.
+        """
         if not any(is_signed(part) for part in parts):
             return
-        size = sum(_length(part) for part in parts) + OVERHEAD_BYTES
-        for name in _names(owner, target, visible(parts)):
+        names = _names(owner, target, visible(parts))
+        trace = tuple(
+            [
+                part if isinstance(part, Thinking) else None
+                for part in parts
+                if isinstance(part, Thinking) or is_visible(part)
+            ]
+        )
+        self._hold(names, trace)
+        if durable and self.shelf is not None:
+            self.shelf.put(names, encode(trace))
+
+    def _hold(self, names: Sequence[bytes], trace: Trace) -> None:
+        size = sum(_length(thought) for thought in trace) + OVERHEAD_BYTES
+        for name in names:
             self._drop(name)
-            self._kept[name] = tuple(parts), size
+            self._kept[name] = trace, size
             self._bytes += size
         while self._bytes > BYTES_MAX:
             self._drop(next(iter(self._kept)))
@@ -55,26 +93,36 @@ class Thoughts:
 
     def given_back(self, request: Request, owner: str, target: Target) -> Request:
         """The request with the thoughts that this target's provider has had before."""
-        if not self._kept:
+        shelf = self.shelf
+        if not self._kept and (shelf is None or shelf.bare):
             return request
+        if shelf is not None and not shelf.bare:
+            self._fetch(shelf, request, owner, target)
         messages = tuple([self._whole(m, owner, target) for m in request.messages])
         if all(a is b for a, b in zip(messages, request.messages, strict=True)):
             return request
         return msgspec.structs.replace(request, messages=messages)
 
+    def _fetch(self, shelf: Shelf, request: Request, owner: str, target: Target) -> None:
+        """What this process does not remember of the request's messages, in one look."""
+        wanted: list[bytes] = []
+        for message in request.messages:
+            names = _names(owner, target, said) if (said := _bare(message)) else ()
+            if not any(name in self._kept for name in names):
+                wanted += names
+        for name, trace in shelf.get(wanted).items() if wanted else ():
+            self._hold((name,), decode(trace))
+
     def _whole(self, message: Message, owner: str, target: Target) -> Message:
-        if message.role != "assistant" or any(is_signed(part) for part in message.parts):
-            return message
-        said = visible(message.parts)
+        said = _bare(message)
         for name in _names(owner, target, said) if said else ():
             kept = self._kept.get(name)
-            if kept is not None and len(visible(kept[0])) == len(said):
+            if kept is not None and kept[0].count(None) == len(said):
                 self._kept.move_to_end(name)
                 rest = iter(said)
                 parts = [
-                    msgspec.structs.replace(part, at=message.at) if isinstance(part, Thinking) else next(rest)
-                    for part in kept[0]
-                    if isinstance(part, Thinking) or is_visible(part)
+                    next(rest) if thought is None else msgspec.structs.replace(thought, at=message.at)
+                    for thought in kept[0]
                 ]
                 return msgspec.structs.replace(message, parts=tuple(parts))
         return message
@@ -100,6 +148,13 @@ class Overhearing:
             return ()
         choices = assemble(heard).choices
         return choices[0].parts if choices else ()
+
+
+def _bare(message: Message) -> list[Part]:
+    """What an assistant's message says, where its client sent no signed thought with it; else nothing."""
+    if message.role != "assistant" or any(is_signed(part) for part in message.parts):
+        return []
+    return visible(message.parts)
 
 
 def _signs(event: StreamEvent) -> bool:
@@ -136,15 +191,7 @@ def _meaning(call: ToolCall) -> str:
         return call.arguments
 
 
-def _length(part: Part) -> int:
-    match part:
-        case Thinking():
-            return len(part.text) + len(part.signature or "") + len(part.redacted or "")
-        case Text() | Refusal():
-            return len(part.text)
-        case ToolCall():
-            return len(part.arguments)
-        case Native():
-            return len(encode(part.body))
-        case _:
-            return OVERHEAD_BYTES
+def _length(thought: Thinking | None) -> int:
+    if thought is None:
+        return 0
+    return len(thought.text) + len(thought.signature or "") + len(thought.redacted or "")

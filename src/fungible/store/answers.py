@@ -1,9 +1,10 @@
-"""Answers that may be named later, and conversations: `answers.db`, the one file of what people wrote.
+"""Answers that may be named later, conversations, and thoughts: `answers.db`, the one file of what was said.
 
 Everything belongs to the virtual key that made it (`owner`, "" where no key is asked for) and is found by no
 other. It commits with synchronous=NORMAL, and what is deleted is overwritten (secure_delete).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,8 +13,9 @@ import msgspec
 from ..ir import Json
 from .database import connect, mapped, transaction
 
-ANSWER_STEPS = ("answers.1.sql",)
+ANSWER_STEPS = ("answers.1.sql", "answers.2.sql")
 LONGEST = 1_000  # answers in a row
+NAMES_MAX = 500  # in one query; the library's limit of variables is 999 at the least
 ENDED = ("completed", "incomplete", "failed", "cancelled")
 
 _CHAIN = """
@@ -137,4 +139,35 @@ class Answers:
         with mapped(self.state):
             answers = self._db.execute("DELETE FROM answer WHERE created_ms < ?", (before_ms,)).rowcount
             talks = self._db.execute("DELETE FROM conversation WHERE created_ms < ?", (before_ms,)).rowcount
+            self._db.execute("DELETE FROM thought WHERE created_ms < ?", (before_ms,))
         return answers + talks
+
+    # --- signed thoughts; a name tells whose they are, and nothing else does
+
+    def think(self, names: Sequence[bytes], now_ms: int, parts: bytes) -> None:
+        """Kept under each of the names."""
+        with mapped(self.state), transaction(self._db):
+            self._db.executemany(
+                "INSERT OR REPLACE INTO thought VALUES (?, ?, ?)", [(name, now_ms, parts) for name in names]
+            )
+
+    def thoughts(self, names: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Of the names, those that there are."""
+        found: dict[bytes, bytes] = {}
+        with mapped(self.state):
+            for start in range(0, len(names), NAMES_MAX):
+                some = names[start : start + NAMES_MAX]
+                marks = ",".join("?" * len(some))
+                asked = f"SELECT name, parts FROM thought WHERE name IN ({marks})"  # noqa: S608 - only marks
+                found.update(self._db.execute(asked, tuple(some)).fetchall())
+        return found
+
+    def version(self) -> int:
+        """Another number where another process has changed something."""
+        with mapped(self.state):
+            number: int = self._db.execute("PRAGMA data_version").fetchone()[0]
+        return number
+
+    def has_thoughts(self) -> bool:
+        with mapped(self.state):
+            return self._db.execute("SELECT 1 FROM thought LIMIT 1").fetchone() is not None
