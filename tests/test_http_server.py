@@ -28,6 +28,55 @@ async def read_answer(reader: asyncio.StreamReader) -> bytes:
     return await reader.readexactly(length)
 
 
+# --- heads that come again ------------------------------------------------------------------------
+
+
+@both_loops
+def test_a_head_is_known_again_by_every_byte_but_its_length(run: Runner) -> None:
+    async def main() -> None:
+        async with serving(desk := Desk()) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for body, key in (
+                (b"one", b"k1"),
+                (b"three", b"k1"),
+                (b"", b"k1"),
+                (b"four", b"k2"),
+                (b"x" * 70, b"k1"),
+            ):
+                writer.write(post(body, b"X-Key: " + key))
+                assert await read_answer(reader) == body
+            for known in (b"POST /x HTTP/1.1", b"POST /y HTTP/1.1"):
+                writer.write(post(b"ab").replace(b"POST /x HTTP/1.1", known))
+                assert await read_answer(reader) == b"ab"
+            seen = [(c.request.path, c.request.headers.get(b"x-key"), c.request.body) for c in desk.calls]
+            assert seen[:5] == [
+                ("/x", b"k1", b"one"),
+                ("/x", b"k1", b"three"),
+                ("/x", b"k1", b""),
+                ("/x", b"k2", b"four"),
+                ("/x", b"k1", b"x" * 70),
+            ]
+            assert [path for path, *_ in seen[5:]] == ["/x", "/y"]
+            writer.close()
+
+    run(main())
+
+
+@both_loops
+@pytest.mark.parametrize("length", [b"+2", b"2_0", b"0x2", b"2 2", b"-2", b"", b"2" * 40, "\u0662".encode()])
+def test_a_known_head_with_a_length_that_is_none_is_refused(run: Runner, length: bytes) -> None:
+    async def main() -> None:
+        async with serving(desk := Desk()) as (_, port):
+            twice = post(b"ab") * 2
+            answer = await raw(
+                port, twice + post(b"ab").replace(b"Content-Length: 2", b"Content-Length: " + length), 2
+            )
+            assert statuses(answer)[:2] == [200, 200] and statuses(answer)[2] in (400, 413)
+            assert len(desk.calls) == 2
+
+    run(main())
+
+
 # --- deadlines -----------------------------------------------------------------------------------
 
 

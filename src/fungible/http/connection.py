@@ -48,6 +48,7 @@ SMALL_BODY_BYTES: Final = 256 * 1024  # bodies up to this are not counted agains
 PENDING_BYTES_MAX: Final = 64 * 1024  # of requests sent before their turn
 LENGTH: Final = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")  # as clients spell it
 LENGTH_BYTES: Final = len(LENGTH[0])
+NOTHING_KNOWN: Final = (b"\n", b"")  # no head begins so
 
 
 class Connection(asyncio.Protocol):
@@ -55,6 +56,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_answering",
+        "_around",
         "_body",
         "_body_left",
         "_call",
@@ -93,6 +95,7 @@ class Connection(asyncio.Protocol):
         self._skipped = False  # the empty line that may stand before it
         self._pending = b""  # what came after the request that is being answered
         self._head: Head = NO_HEAD
+        self._around = NOTHING_KNOWN  # what stands before and after a length, in the head read last
         self._body = b""
         self._pieces: list[bytes] = []  # of a body that did not come at once
         self._body_left = 0
@@ -214,6 +217,13 @@ class Connection(asyncio.Protocol):
 
     def _read_head(self, data: bytes) -> bytes | None:
         """Returns what follows the request, None where it is not whole yet. Raises `Refusal`."""
+        before, after = self._around
+        if data.startswith(before):
+            at = len(before)
+            stop = data.find(b"\r\n", at)
+            digits = data[at:stop]
+            if data.startswith(after, stop) and digits.isdigit() and stop - at <= LENGTH_DIGITS_MAX:
+                return self._again(self._head, data, stop + len(after), int(digits))
         gate = self._gate
         end = data.find(b"\r\n\r\n") + 2  # of the fields
         key = b""
@@ -226,6 +236,7 @@ class Connection(asyncio.Protocol):
             key, digits = data[:at] + data[stop:end], data[at:stop]
             head = gate.heads.get(key)
             if head is not None and digits.isdigit() and stop - at <= LENGTH_DIGITS_MAX:
+                self._around = data[:at], data[stop : end + 2]
                 return self._again(head, data, end + 2, int(digits))
         return self._read_new_head(data, end, key)
 
@@ -244,6 +255,7 @@ class Connection(asyncio.Protocol):
 
     def _read_new_head(self, data: bytes, end: int, key: bytes) -> bytes | None:
         gate = self._gate
+        self._around = NOTHING_KNOWN
         line = data[: data.find(b"\r\n")]
         if end < 2 or not line:
             self._part_of_head(data)
@@ -385,8 +397,11 @@ class Connection(asyncio.Protocol):
             self.close()
         elif self.behind:
             self.state = BEHIND
-        else:
+        elif self._pending or self._gate.draining:
             self._idle()
+        else:
+            self.state = IDLE
+            self.since = self._gate.tick
 
     def _idle(self) -> None:
         self.state = IDLE
