@@ -310,6 +310,10 @@ CASES: dict[str, tuple[str, str]] = {
         "[route.a]\nstrategy = 'failover'\n",
         "1: [route.a] needs targets, as in targets = ['provider/model'].",
     ),
+    "a prompt where nothing may be lost": (
+        HOUSE + "[route.a]\nlossless = true\ntargets = [{target = 'house/x', prompt = 'Be brief.'}]\n",
+        "6: [route.a] targets: a prompt changes what was said, so it cannot be lossless too.",
+    ),
     "an empty list of targets": (
         "[route.a]\ntargets = []\n",
         "2: [route.a] targets must be a list of targets, as in ['provider/model', ...].",

@@ -17,6 +17,7 @@ from .ir import Request
 from .losses import Loss, Report
 from .models import Target
 from .translate import tidy
+from .variants import varied
 
 JSON_HEAD = "content-type: application/json\r\nx-fungible-call: {call}\r\nx-fungible-attempts: 0\r\n"
 
@@ -40,7 +41,16 @@ def foresee(body: bytes, source: Dialect, targets: Iterable[Target]) -> list[For
     else:
         spoken = [target.embedding(source.name) for target in targets]
     return [
-        _foreseen(target.name, body, request, source, target.dialect, target.quirks, target.takes(body))
+        _foreseen(
+            target.name,
+            body,
+            request,
+            source,
+            target.dialect,
+            target.quirks,
+            target.takes(body),
+            target.prompt,
+        )
         for target in spoken
     ]
 
@@ -53,7 +63,14 @@ def foresee_dialects(body: bytes, source: Dialect) -> list[Foreseen]:
 
 
 def _foreseen(
-    name: str, body: bytes, request: Request, source: Dialect, dialect: str, quirks: Quirks, moves: bool
+    name: str,
+    body: bytes,
+    request: Request,
+    source: Dialect,
+    dialect: str,
+    quirks: Quirks,
+    moves: bool,
+    prompt: str | None = None,
 ) -> Foreseen:
     if dialect == source.name and moves:
         return Foreseen(target=name, dialect=dialect, whole=True, moved=True)
@@ -61,6 +78,8 @@ def _foreseen(
     if SPOKEN[dialect].subject != source.subject:
         refused = "It has no API for embeddings that fungible knows."
         return Foreseen(target=name, dialect=dialect, whole=False, moved=False, refused=refused)
+    if prompt is not None:
+        request, report.losses[:] = varied(request, prompt)
     try:
         SPOKEN[dialect].write_request(request, report, quirks)
     except Fault as fault:

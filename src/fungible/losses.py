@@ -59,6 +59,7 @@ WHY: dict[str, str] = {
     "task": "The target is not told what vectors are for, or has to be; the nearest is used.",
     "truncate": "The target cannot be told, or not so, what to cut from an input that is too long.",
     "tokens": "Token ids mean something to the tokenizer that made them only; the target takes text.",
+    "prompt_variant": "The route has other words for this target in the place of the caller's system text.",
     "stream_event": "An event that only the source dialect has.",
 }
 

@@ -70,6 +70,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     breaker:    (provider, model, key_name)
     local:      on the user's own machines: costs nothing a token
     prices:     the provider's id in the price data, "" for none
+    prompt:     what it is told in the place of the caller's system text (`variants`); None: just that
     told:       the header lines by which a client is told who answered, and until when it will
     """
 
@@ -93,6 +94,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     prices: str
     told: str
     sign: Sign | None = None
+    prompt: str | None = None
     also: dict[str, "Target"] = {}
     embeds: dict[str, "Target"] = {}
 
@@ -191,6 +193,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     weights: tuple[float, ...]
     strategy: str
     lossless: bool = False
+    prompts: Mapping[tuple[str, str], str] = {}  # target -> its prompt variant
 
 
 class Enabled(msgspec.Struct, frozen=True, kw_only=True):
@@ -321,7 +324,8 @@ class Catalogue:
         split = self.splits.get(route.name)
         if split is None or split.candidate[0] not in self.providers:
             return route
-        candidate = self.target(*split.candidate)
+        listed = (t for t in route.targets if (t.provider, t.model) == split.candidate)
+        candidate = next(listed, None) or self.target(*split.candidate)  # the route's own has its prompt
         ahead = (candidate, *(t for t in route.targets if t is not candidate))
         return msgspec.structs.replace(route, split=msgspec.structs.replace(split, ahead=ahead))
 
@@ -370,7 +374,7 @@ def resolve(name: str, catalogue: Catalogue) -> Route:
     """The route a name stands for. Raises `Fault` (not_found), path `model`, with the mend."""
     plan = catalogue.plans.get(name)
     if plan is not None:
-        targets = tuple(catalogue.target(*pair) for pair in plan.targets)
+        targets = tuple(_varied(catalogue.target(*pair), plan.prompts.get(pair)) for pair in plan.targets)
         return Route(name, targets, plan.weights, plan.strategy, plan.lossless)
     if not name or len(name) > NAME_CHARS_MAX or not name.isascii() or not name.isprintable():
         raise _not_found(f"A model's name is 1 to {NAME_CHARS_MAX} printable ASCII characters.")
@@ -410,6 +414,14 @@ def _serves(provider: str, model: str, catalogue: Catalogue) -> bool:
     if row.closed:
         return False
     return f"{provider}/{model}" in catalogue.models or catalogue.known.serves(prices_id(row.provider), model)
+
+
+def _varied(target: Target, prompt: str | None) -> Target:
+    """The target with a prompt variant. No request is moved to it as it is: each holds the empty mark."""
+    if prompt is None:
+        return target
+    also = {name: _varied(other, prompt) for name, other in target.also.items()}
+    return msgspec.structs.replace(target, prompt=prompt, rewrites=(b"",), also=also)
 
 
 def _alone(name: str, target: Target) -> Route:

@@ -14,6 +14,7 @@ from .faults import Fault
 from .losses import Loss, Report
 from .models import Target
 from .translate import lossy, tidy
+from .variants import varied
 
 
 def rewritten(call: Call, read: Any, target: Target) -> tuple[bytes, tuple[Loss, ...]]:
@@ -23,6 +24,8 @@ def rewritten(call: Call, read: Any, target: Target) -> tuple[bytes, tuple[Loss,
     """
     spoken, report = SPOKEN[target.dialect], Report(call.dialect.names)
     if call.dialect.subject == "chat":
+        if target.prompt is not None:
+            read, report.losses[:] = varied(read, target.prompt)
         stream = call.peek.stream
         usage = (stream and target.tells_usage) or None
         request = msgspec.structs.replace(read, model=target.model, stream=stream, stream_usage=usage)

@@ -68,8 +68,14 @@ def read_routes(doc: Document, providers: Providers) -> dict[str, Plan]:
             doc.wrong((*where, "strategy"), what)
         if values["targets"] is not None:
             pairs, weights = _targets(doc, where, values["targets"], strategy, providers)
+            prompts = _prompts(doc, where, values["targets"], lossless=values["lossless"])
             out[name] = Plan(
-                name=name, targets=pairs, weights=weights, strategy=strategy, lossless=values["lossless"]
+                name=name,
+                targets=pairs,
+                weights=weights,
+                strategy=strategy,
+                lossless=values["lossless"],
+                prompts=prompts,
             )
         elif isinstance(raw, dict) and raw.keys() <= ROUTE.keys() - {"targets"}:
             doc.wrong(where, f"{title(where)} needs targets, as in targets = ['provider/model']")
@@ -102,6 +108,20 @@ def _targets(
             doc.wrong(where, f"{what}: {trouble}")
         weights[provider, model] = weight
     return tuple(weights), tuple(weights.values())
+
+
+def _prompts(doc: Document, route: Place, listed: list[Any], *, lossless: bool) -> dict[tuple[str, str], str]:
+    """Target -> its prompt variant. What is wrong with the tables themselves has been told."""
+    found = {}
+    for number, item in enumerate(listed):
+        if not isinstance(item, dict) or not isinstance(item.get("prompt"), str):
+            continue
+        if lossless:
+            what = f"{title(route)} targets: a prompt changes what was said, so it cannot be lossless too"
+            doc.wrong((*route, "targets", number), what)
+        provider, _, model = str(item.get("target")).partition("/")
+        found[provider, model] = item["prompt"]
+    return found
 
 
 def _no_target(target: str, providers: Providers) -> str | None:

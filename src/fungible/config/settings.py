@@ -267,6 +267,7 @@ ROUTE: dict[str, Setting] = {
 TARGET: dict[str, Setting] = {
     "target": Setting(text, None, "`provider/model`."),
     "weight": Setting(weight, 1.0, 'Its share, with `strategy = "weighted"`.'),
+    "prompt": Setting(text, None, "What it is told in the place of the caller's system text, `{system}`."),
 }
 
 RETIREMENT: dict[str, Setting] = {
