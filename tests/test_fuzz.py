@@ -7,9 +7,18 @@ from importlib.util import find_spec
 
 import pytest
 
+from fungible.frames.eventstream import frame, header_block
+
 from .fuzz import ROOT, changed, seeds, targets
 
 TARGETS = targets()
+FOUND = {
+    "frames.eventstream": b"\x03" + frame(header_block({}), b"{}") + bytes(16),  # no frame behind a whole one
+    "anthropic.messages.stream": b'\x03data:{"type":"content_block_start","index":2,"content_block":{"type":"tool_use",'
+    b'"id":"call_b","name":"now","input":{}}}\n\nevent: content_block_delta\ndata: {"type":"celta","index":2,'
+    b'"delta":{"type":"inelta","partial_json":"{}"}}\n\nevent:stop",\r',  # a delta by its event's name alone
+}
+"""What was found here, and is mended."""
 
 
 def crashes(target: str, runs: int, seed: int = 1) -> list[str]:
@@ -20,6 +29,11 @@ def crashes(target: str, runs: int, seed: int = 1) -> list[str]:
         except Exception as problem:
             found.append(f"{problem!r:.200} of {given!r:.400}")
     return found
+
+
+@pytest.mark.parametrize("target", FOUND)
+def test_what_was_found_stays_mended(target: str) -> None:
+    TARGETS[target](FOUND[target])
 
 
 @pytest.mark.parametrize("target", TARGETS)

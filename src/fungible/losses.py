@@ -117,7 +117,8 @@ class Report:
         name = names.get(field, field) if whole is None else whole
         if not at:
             return name
-        if f".{at}".endswith("." + name):  # a node of which the wire has no more than this field
+        # A node of which the wire has no more than this field.
+        if at.endswith(name) and f".{at}".endswith(f".{name}"):
             return at
         return name if whole is not None else f"{at}.{name}"
 

@@ -1,8 +1,9 @@
 """Times that a wire writes as text (RFC 3339), and Unix seconds."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+_EPOCH = datetime(1970, 1, 1)
 _FRACTION = re.compile(r"\.\d+")
 
 
@@ -18,6 +19,6 @@ def unix_seconds(text: str) -> int | None:
 def rfc_3339(seconds: int) -> str | None:
     """In UTC. None for a time that has no year of four digits."""
     try:
-        return datetime.fromtimestamp(seconds, UTC).isoformat()[:19] + "Z"
-    except (ValueError, OverflowError, OSError):
+        return (_EPOCH + timedelta(seconds=seconds)).isoformat() + "Z"
+    except OverflowError:
         return None

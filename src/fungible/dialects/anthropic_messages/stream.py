@@ -12,6 +12,7 @@ before the text and a decode of that string; spelled otherwise, one typed decode
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
@@ -55,6 +56,7 @@ class _Piece(msgspec.Struct, gc=False):
 
 
 class _Delta(msgspec.Struct, gc=False):
+    type: Literal["content_block_delta"]
     index: int
     delta: _Piece
 
@@ -62,7 +64,7 @@ class _Delta(msgspec.Struct, gc=False):
 _TEXT_HEAD = b'%b{"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":'
 _NO_HEAD = b"\xff"  # begins nothing in UTF-8
 
-_NONE = _Delta(-1, _Piece(""))
+_NONE = _Delta("content_block_delta", -1, _Piece(""))
 
 _delta = msgspec.json.Decoder(_Delta).decode
 _decode = msgspec.json.Decoder().decode
@@ -150,10 +152,11 @@ class StreamReader:
                         if piece.text:
                             out.append(TextDelta(piece.text, begun.index))
                         continue
-                    if begun.kind is ToolCall and piece.partial_json is not None:
-                        if piece.partial_json:
+                    said = piece.partial_json
+                    if begun.kind is ToolCall and said is not None and piece.type == "input_json_delta":
+                        if said:
                             begun.empty = False
-                            out.append(ArgumentsDelta(piece.partial_json, begun.index))
+                            out.append(ArgumentsDelta(said, begun.index))
                         continue
             self._block(block, out)
             if self._over:

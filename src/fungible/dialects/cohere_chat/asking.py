@@ -170,6 +170,8 @@ class Talk(Blocks):
 
 def spoken(parts: tuple[Part, ...], blocks: Blocks) -> Wire:
     """An assistant's message: blocks, then the plan, then calls. What stands elsewhere is moved there."""
+    if len(parts) == 1 and is_plain(parts[0]):
+        return {"content": parts[0].text}
     report = blocks.report
     last = max((i for i, p in enumerate(parts) if type(p) in SPOKEN and not is_plan(p)), default=-1)
     said: list[Part] = []

@@ -106,18 +106,20 @@ def write_reply(reply: Reply, report: Report) -> bytes:
         made["content"] = [{"type": "text", "text": made["content"]}]
     body: Wire = {"id": reply.id, "finish_reason": write_stop(choice.stop, choice, report)}
     body["message"] = {"role": "assistant", **made}
-    late = own_fields(choice, report)
-    for name, value in late.items():
-        if name == "logprobs":
-            body["logprobs"] = value
-        else:
-            body["message"][name[8:]] = value
+    if choice.extras is not None:
+        for name, value in own_fields(choice, report).items():
+            if name == "logprobs":
+                body["logprobs"] = value
+            else:
+                body["message"][name[8:]] = value
     if choice.logprobs is not None:
         report.lose(choice, "logprobs", "dropped", "logprobs")
     if reply.usage is not None:
         body["usage"] = write_usage(reply.usage, report)
     unsaid(reply, report)
-    return encode(merge(body, dict(reply.extras.fields) if is_ours(reply) and reply.extras else {}))
+    if reply.extras is not None and is_ours(reply):
+        merge(body, reply.extras.fields)
+    return encode(body)
 
 
 def unsaid(reply: Reply, report: Report) -> None:
@@ -128,7 +130,7 @@ def unsaid(reply: Reply, report: Report) -> None:
         report.lose(reply, "created", "dropped", "unknown_field")
     if reply.service_tier is not None:
         report.lose(reply, "service_tier", "dropped", "service_tier")
-    if not is_ours(reply):
+    if reply.extras is not None and not is_ours(reply):
         homeless(reply, report)
 
 

@@ -9,10 +9,13 @@ from typing import Any
 
 from ...ir import Json, Usage
 from ...losses import Report
+from ..base import UnplacedCounts
 from ..checked import Wire, an_object, homeless, merge, others
 from .names import is_ours, ours
 
-_BILLED = {"input_tokens", "output_tokens"}
+_BILLED = frozenset({"input_tokens", "output_tokens"})
+_KNOWN = frozenset({"tokens", "billed_units", "cached_tokens"})
+_OTHERS = UnplacedCounts("input_tokens", "output_tokens", "reasoning_tokens", "cache_read_tokens")
 _OWN = ("tokens", "cached_tokens")
 
 
@@ -20,10 +23,8 @@ def read_usage(node: Wire, at: str = "usage") -> Usage:
     """Raises `Fault` for what is no object where one must be. Counts that are no whole numbers ride along."""
     tokens = an_object(node.get("tokens") or {}, f"{at}.tokens")
     billed = an_object(node.get("billed_units") or {}, f"{at}.billed_units")
-    fields = others(node, {"tokens", "billed_units", "cached_tokens"}) | others(
-        billed, _BILLED, "billed_units."
-    )
-    counts: dict[str, Any] = {name: _count(billed.get(name, tokens.get(name))) for name in sorted(_BILLED)}
+    fields = others(node, _KNOWN) | others(billed, _BILLED, "billed_units.")
+    counts: dict[str, Any] = {name: _count(billed.get(name, tokens.get(name))) for name in _BILLED}
     thought, cached = _count(tokens.get("reasoning_tokens")), _count(node.get("cached_tokens"))
     if thought is not None and thought <= (counts["output_tokens"] or 0):
         counts["reasoning_tokens"] = thought
@@ -44,24 +45,23 @@ def _count(value: Json) -> int | None:
 
 
 def _tokens(usage: Usage) -> Wire:
-    made: Wire = {}
-    for name in ("input_tokens", "output_tokens", "reasoning_tokens"):
-        if getattr(usage, name) is not None:
-            made[name] = getattr(usage, name)
-    return made
+    told = {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+    }
+    return {name: count for name, count in told.items() if count is not None}
 
 
 def write_usage(usage: Usage, report: Report) -> Wire:
-    made: Wire = {"billed_units": {}, "tokens": _tokens(usage)}
-    for name in sorted(_BILLED):
-        if getattr(usage, name) is not None:
-            made["billed_units"][name] = getattr(usage, name)
+    tokens = _tokens(usage)
+    made: Wire = {"billed_units": {n: v for n, v in tokens.items() if n in _BILLED}, "tokens": tokens}
     if usage.cache_read_tokens is not None:
         made["cached_tokens"] = usage.cache_read_tokens
-    for name in ("cache_write_tokens", "cache_write_1h_tokens", "input_audio_tokens", "output_audio_tokens"):
-        if getattr(usage, name) is not None:
-            report.lose(usage, name, "dropped", "usage_detail")
-    if not is_ours(usage) or usage.extras is None:
+    _OTHERS.tell(usage, report)
+    if usage.extras is None:
+        return made
+    if not is_ours(usage):
         homeless(usage, report)
         return made
     fields = usage.extras.fields

@@ -22,6 +22,7 @@ from .usage import FIELDS, read_usage, write_usage
 
 TOP = FIELDS | {"model", "created_at", "message", "done", "done_reason", "logprobs"}
 MESSAGE = frozenset({"role", "content", "thinking", "images", "tool_calls"})
+_MADE_ID = "ollama-"
 _LAST_SECOND = "9999-12-31T23:59:59Z"  # that this wire can tell
 
 
@@ -84,7 +85,7 @@ def unlike(fault: Fault) -> Fault:
 
 
 def reply_id(wire: Wire, stamp: str | None) -> str:
-    return f"ollama-{made_of(wire.get('model'), stamp)}"
+    return f"{_MADE_ID}{made_of(wire.get('model'), stamp)}"
 
 
 def call_id(stamp: str | None, n: int) -> str:
@@ -210,7 +211,7 @@ def head(reply: Reply, report: Report) -> Wire:
 
 def is_own_id(reply: Reply, stamp: str | None) -> bool:
     """Whether a reader makes up this very id."""
-    return reply.id == reply_id({"model": reply.model}, stamp)
+    return reply.id.startswith(_MADE_ID) and reply.id == reply_id({"model": reply.model}, stamp)
 
 
 def write_message(parts: Sequence[Part], report: Report) -> Wire:

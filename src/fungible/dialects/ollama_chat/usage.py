@@ -37,7 +37,7 @@ def write_usage(usage: Usage, report: Report) -> Wire:
     if said is not None:
         made["eval_count"] = said
     DETAILS.tell(usage, report)
-    if usage.extras is not None:
+    if usage.extras is not None and usage.extras.fields:
         own = usage.extras.fields if usage.extras.dialect == NAME else {}
         made |= {name: own[name] for name in DURATIONS if name in own}
         homeless(usage, report, made)

@@ -53,6 +53,8 @@ def assistant(node: Wire, at: str) -> Said:
         if value not in (None, []):
             raise wrong(f"{at}.content", "a string or a list of parts", value)
         return Said([Native(dialect=NAME, body=node, at=at)], [])
+    if len(value) == 1 and (text := _only_text(value[0])) is not None:
+        return Said([Text(text=text, extras=ours(fields), at=at)], [])
     parts: list[Part] = []
     odds: list[tuple[int, Json]] = []
     for i, item in enumerate(value):
@@ -81,6 +83,15 @@ def assistant(node: Wire, at: str) -> Said:
         if piece.get("logprobs"):
             odds.append((i, piece["logprobs"]))
     return Said(parts, odds)
+
+
+def _only_text(piece: Json) -> str | None:
+    """The text of a piece that is no more than that, as most are."""
+    if type(piece) is not dict or piece.get("type") != "output_text" or not piece.keys() <= _OUTPUT_TEXT:
+        return None
+    text = piece.get("text")
+    plain = piece.get("annotations") in (None, []) and not piece.get("logprobs")
+    return text if plain and type(text) is str else None
 
 
 def citation(value: Json, at: str) -> Citation:

@@ -21,8 +21,8 @@ _DETAILS: dict[str, dict[str, str]] = {
 }
 """An object of the wire's, its counts -> the canonical ones."""
 
-_TOTALS = frozenset({"input_tokens", "output_tokens", "total_tokens"})
-_KNOWN = _TOTALS | _DETAILS.keys()
+_TOTALS = ("input_tokens", "output_tokens", "total_tokens")
+_KNOWN = frozenset(_TOTALS) | _DETAILS.keys()
 _OTHERS = UnplacedCounts("input_tokens", "output_tokens", *(f for d in _DETAILS.values() for f in d.values()))
 _INNER = frozenset(_DETAILS)
 
@@ -41,20 +41,17 @@ def read_usage(node: Wire, at: str = "usage") -> Usage:
                     fields[f"{outer}.{name}"] = value
         elif told is not None:
             fields[outer] = told
-    tokens_in, out = _count(node, "input_tokens", fields), _count(node, "output_tokens", fields)
-    total = _count(node, "total_tokens", fields)
+    totals = {name: value for name in _TOTALS if type(value := node.get(name)) is int}
+    if len(totals) < len(_TOTALS):
+        fields |= {n: node[n] for n in _TOTALS if n not in totals and node.get(n) is not None}
+    tokens_in, out, total = (
+        totals.get("input_tokens"),
+        totals.get("output_tokens"),
+        totals.get("total_tokens"),
+    )
     if total is not None and total != (tokens_in or 0) + (out or 0):
         fields["total_tokens"] = total
     return Usage(input_tokens=tokens_in, output_tokens=out, extras=ours(fields) or OURS, at=at, **counts)
-
-
-def _count(node: Wire, name: str, fields: Wire) -> int | None:
-    value = node.get(name)
-    if type(value) is int:
-        return value
-    if value is not None:
-        fields[name] = value
-    return None
 
 
 def write_usage(usage: Usage, report: Report) -> Wire:
