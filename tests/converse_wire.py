@@ -80,6 +80,9 @@ def streamed(content: list[Any], stop: str, breaks: bool) -> list[Step]:
             frames.append(event("contentBlockStart", {**at, "start": {"toolUse": called}}))
             text = json.dumps(block["toolUse"]["input"])
             deltas = [{"toolUse": {"input": piece}} for piece in (text[:4], text[4:])]
+        elif "reasoningContent" in block:
+            told = block["reasoningContent"]["reasoningText"].items()
+            deltas = [{"reasoningContent": {name: value}} for name, value in told]
         else:
             deltas = [{"text": word} for word in block["text"].split(" ")]
         frames += [event("contentBlockDelta", {**at, "delta": delta}) for delta in deltas]

@@ -123,6 +123,9 @@ ALWAYS = {
 }
 """What the target does unasked: (target, name, value)."""
 
+UNASKED = {("include", "reasoning.encrypted_content")}
+"""What every other dialect does unasked: (list, word)."""
+
 ELSEWHERE = {
     "random_seed": "seed",
     "usage.cached_tokens": "usage.prompt_tokens_details.cached_tokens",
@@ -397,6 +400,8 @@ def excepted(body: Any, leaf: Leaf, words: Translator, done: Translation) -> boo
     if "bytes" in leaf.steps and "logprobs" in leaf.steps:  # those of the token's text
         token = at(body, leaf.steps[: leaf.steps.index("bytes")])
         return bool(token["bytes"] == list(token["token"].encode()))
+    if isinstance(name, int) and ("include", leaf.value) in UNASKED and words.kind == "request":
+        return True
     if leaf.inner or not isinstance(name, str):
         return False
     if words.kind == "error" or (

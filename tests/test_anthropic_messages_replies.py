@@ -10,6 +10,7 @@ import pytest
 from fungible import ir
 from fungible.dialects.anthropic_messages import DIALECT
 from fungible.dialects.anthropic_messages.names import NAME
+from fungible.dialects.anthropic_messages.usage import read_usage_object, write_usage_object
 from fungible.faults import KINDS, Fault
 from fungible.losses import Report
 
@@ -188,6 +189,22 @@ USAGES: list[tuple[dict[str, Any], ir.Usage]] = [
         ),
     ),
 ]
+
+
+def test_a_compaction_is_counted_that_the_top_level_leaves_out() -> None:
+    """It is billed: guide, Compaction. The numbers are a recorded answer's."""
+    wire = {
+        "input_tokens": 181, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 8,
+        "iterations": [
+            {"type": "compaction", "input_tokens": 100, "output_tokens": 83, "cache_read_input_tokens": 55_096,
+             "cache_creation_input_tokens": 0},
+            {"type": "message", "input_tokens": 181, "output_tokens": 8, "cache_read_input_tokens": 0,
+             "cache_creation_input_tokens": 0},
+        ],
+    }  # fmt: skip
+    seen = read_usage_object(dict(wire))
+    assert (seen.input_tokens, seen.cache_read_tokens, seen.output_tokens) == (55_377, 55_096, 91)
+    assert write_usage_object(seen, Report()) == wire
 
 
 @pytest.mark.parametrize(("wire", "usage"), USAGES)

@@ -1,6 +1,7 @@
 """Messages streams: events read and written exactly, however the bytes are cut; and looked on while moved."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -104,6 +105,7 @@ def variants(wire: str) -> dict[str, str]:
         "no space after the colon": wire.replace("data: ", "data:").replace("event: ", "event:"),
         "a router's end mark": wire + "event: data\ndata: [DONE]\n\n",
         "no last blank line": wire.removesuffix("\n\n"),
+        "spaces inside the JSON": re.sub(r"(data: .*)}$", r"\1      }", wire, flags=re.M),
         "other key order": wire.replace('{"type":"content_block_delta","index":0,', '{"index":0,'),
     }
 

@@ -8,6 +8,7 @@ import pytest
 
 from fungible import events as ev
 from fungible import ir
+from fungible.dialects import DIALECTS
 from fungible.dialects.openai_chat import DIALECT
 from fungible.faults import Fault
 from fungible.losses import Report
@@ -73,6 +74,13 @@ def test_reasoning_outside_the_completion(id_: str, thought: int) -> None:
     assert (usage.reasoning_tokens, usage.output_tokens) == (thought, wire["completion_tokens"] + thought)
 
 
+def test_sound_outside_the_prompt() -> None:
+    """Voxtral: the total has the tokens of what it heard, and the prompt has not."""
+    usage = plain("w5782d8ce7b1d04").usage
+    assert usage is not None
+    assert (usage.input_tokens, usage.input_audio_tokens, usage.output_tokens) == (11 + 375, 375, 15)
+
+
 def test_usage_with_every_chunk() -> None:
     told = events("w3210f6c6841d21")
     assert sum(isinstance(e, ev.UsageSeen) for e in told) > 1
@@ -86,6 +94,23 @@ def test_padding_says_nothing() -> None:
             told = events(id_)
             assert not any(isinstance(e, ev.NativeEvent) and "obfuscation" in e.body for e in told)
             assert isinstance(told[-1], ev.Done)
+
+
+def test_mistrals_padding_says_nothing() -> None:
+    assert '"p":"' in answers()["w5f8aadec94371a"]
+    told = events("w5f8aadec94371a")
+    assert isinstance(told[-1], ev.Done) and not any(isinstance(e, ev.NativeEvent) for e in told)
+    report = Report(DIALECT.names)
+    wire = DIALECTS["anthropic.messages"].stream_writer(report, True).write(told)
+    assert b'"p":' not in wire
+
+
+def test_an_assistants_turn_of_calls_alone_has_no_empty_text() -> None:
+    """OpenRouter: an empty content beside valid calls was refused by the model's own provider."""
+    call = ir.ToolCall(id="call_1", name="f", arguments="{}")
+    said = (ir.Message(role="user", parts=(ir.Text(text="q"),)), ir.Message(role="assistant", parts=(call,)))
+    body = json.loads(DIALECT.write_request(ir.Request(model="m", messages=said), Report(), frozenset()))
+    assert body["messages"][1].get("content") is None
 
 
 def test_one_index_for_two_calls() -> None:

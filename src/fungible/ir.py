@@ -256,6 +256,7 @@ class Request(Node, frozen=True, kw_only=True):
     cache: Cache | None = None  # cache the longest prefix the provider can
     stream: bool = False
     stream_usage: bool | None = None  # whether the stream must tell the usage
+    sealed: bool = False  # thoughts come with their seals, for who keeps them; most wires do so unasked
 
 
 # --- what comes back -----------------------------------------------------------------------------

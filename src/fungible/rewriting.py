@@ -11,6 +11,7 @@ import msgspec
 from .call import Call
 from .dialects import SPOKEN
 from .faults import Fault
+from .ir import Reasoning
 from .losses import Loss, Report
 from .models import Target
 from .translate import lossy, tidy
@@ -28,7 +29,10 @@ def rewritten(call: Call, read: Any, target: Target) -> tuple[bytes, tuple[Loss,
             read, report.losses[:] = varied(read, target.prompt)
         stream = call.peek.stream
         usage = (stream and target.tells_usage) or None
-        request = msgspec.structs.replace(read, model=target.model, stream=stream, stream_usage=usage)
+        sealed = read.sealed or thinks(read.reasoning)
+        request = msgspec.structs.replace(
+            read, model=target.model, stream=stream, stream_usage=usage, sealed=sealed
+        )
         if call.thoughts is not None:
             request = call.thoughts.given_back(request, call.owner, target)
     else:
@@ -40,6 +44,11 @@ def rewritten(call: Call, read: Any, target: Target) -> tuple[bytes, tuple[Loss,
     if losses and (call.asking.strict or (call.route is not None and call.route.lossless)):
         raise lossy(losses, target.name)
     return body, losses
+
+
+def thinks(reasoning: Reasoning | None) -> bool:
+    """Whether thoughts were asked for. Then their seals are too, for they have to go home."""
+    return reasoning is not None and reasoning.mode != "disabled" and reasoning.effort != "none"
 
 
 def _of_vectors(call: Call, read: Any, target: Target) -> Any:

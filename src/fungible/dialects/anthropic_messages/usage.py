@@ -1,9 +1,13 @@
 """Usage: this wire counts uncached input beside cache reads and writes; the canonical form counts totals.
 
 `input_tokens + cache_creation_input_tokens + cache_read_input_tokens` is the whole input (API reference,
-Usage). What else the object holds (server tools, geography, iterations, speed) rides in extras, and so
-does a breakdown that does not add up, so that writing what was read gives the same object.
+Usage). Only the compactions among the `iterations` are left out there, and are billed (guide, Compaction):
+they are added as it is read, and taken off as it is written. What else the object holds (server tools,
+geography, iterations, speed) rides in extras, and so does a breakdown that does not add up, so that writing
+what was read gives the same object.
 """
+
+import msgspec
 
 from ...ir import Extras, Json, Usage
 from ...losses import Report
@@ -45,7 +49,7 @@ def read_usage_object(usage: dict[str, Json], at: str = "usage") -> Usage:
             thinking = details["thinking_tokens"]
         else:
             fields["output_tokens_details"] = details
-    return Usage(
+    seen = Usage(
         at=at,
         input_tokens=None if fresh is None else fresh + (read or 0) + (write or 0),
         output_tokens=may(usage, "output_tokens", int, at),
@@ -55,6 +59,30 @@ def read_usage_object(usage: dict[str, Json], at: str = "usage") -> Usage:
         reasoning_tokens=thinking,
         extras=Extras(dialect=NAME, fields=fields) if fields else None,
     )
+    return _with_compactions(seen, 1) if "iterations" in fields else seen
+
+
+def _with_compactions(usage: Usage, sign: int) -> Usage:
+    """With what the compactions of its iterations took, or without (`sign` -1). What is untold stays so."""
+    passed = usage.extras.fields.get("iterations") if usage.extras is not None else None
+    more = dict.fromkeys(("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"), 0)
+    for told in passed if type(passed) is list else ():
+        if type(told) is dict and told.get("type") == "compaction":
+            fresh, read, write, said = (_count(told, name) for name in _COUNTS)
+            more["input_tokens"] += fresh + read + write
+            more["cache_read_tokens"] += read
+            more["cache_write_tokens"] += write
+            more["output_tokens"] += said
+    counts = {n: old + sign * c for n, c in more.items() if c and (old := getattr(usage, n)) is not None}
+    return msgspec.structs.replace(usage, **counts)
+
+
+def _count(told: dict[str, Json], name: str) -> int:
+    count = told.get(name)
+    return count if type(count) is int and count > 0 else 0
+
+
+_COUNTS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
 
 
 def _adds_up(lifetimes: dict[str, Json], write: int | None) -> bool:
@@ -63,6 +91,8 @@ def _adds_up(lifetimes: dict[str, Json], write: int | None) -> bool:
 
 
 def write_usage_object(usage: Usage, report: Report) -> dict[str, Json]:
+    if usage.extras is not None and usage.extras.dialect == NAME:
+        usage = _with_compactions(usage, -1)
     read, write = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
     fresh = (usage.input_tokens or 0) - read - write
     if usage.input_tokens is None or fresh < 0:

@@ -1,6 +1,6 @@
 """Usage, read and written. Totals are totals: cached input and reasoning are inside them, always.
 
-xAI leaves reasoning out of `completion_tokens`; `total_tokens` shows it.
+xAI leaves reasoning out of `completion_tokens`, Mistral sound out of `prompt_tokens`; `total_tokens` has it.
 Servers that tell the cached tokens under a name of their own are read too, where the usual one is missing.
 """
 
@@ -39,6 +39,8 @@ def read_usage(node: Wire, at: str = "usage") -> Usage:
         beside = total - (tokens_in or 0) - (out or 0)
         if beside and out is not None and beside == counts.get("reasoning_tokens"):
             out += beside
+        elif beside and tokens_in is not None and beside == counts.get("input_audio_tokens"):
+            tokens_in += beside
         elif beside:
             fields["total_tokens"] = total
     return Usage(input_tokens=tokens_in, output_tokens=out, extras=ours(fields), at=at, **counts)

@@ -33,6 +33,7 @@ from .names import (
     NAME,
     OWN_TIERS,
     RESULTS,
+    SEALS,
     SERVICE_TIERS,
     SHOWN,
     UNNAMED_SCHEMA,
@@ -109,6 +110,9 @@ def _is_instructions(message: Message) -> bool:
 
 
 def _include(request: Request, body: Wire, report: Report) -> None:
+    if request.sealed:
+        words = body.get("include")
+        body["include"] = [SEALS, *(words if type(words) is list else ())]
     if request.logprobs:
         words = body.get("include")
         body["include"] = [*(words if type(words) is list else ()), LOGPROBS]

@@ -94,6 +94,8 @@ UNNAMED_SCHEMA = "unnamed"
 
 LOGPROBS = "message.output_text.logprobs"
 """The word in `include` that asks for token probabilities."""
+SEALS = "reasoning.encrypted_content"
+"""The word there that asks for the seals of thoughts."""
 
 CALLS = frozenset({"function_call", "custom_tool_call"})
 RESULTS = {"function_call": "function_call_output", "custom_tool_call": "custom_tool_call_output"}

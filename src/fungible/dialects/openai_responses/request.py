@@ -28,7 +28,7 @@ from ...ir import (
 )
 from ..checked import KINDS, Wire, a_list, an_object, may, need, others, parse, wrong
 from .items import Said, assistant, call, reasoning, result
-from .names import CALLS, EFFORTS, LOGPROBS, NAME, OURS, OWN_TIERS, SHOWN, UNNAMED_SCHEMA, ours
+from .names import CALLS, EFFORTS, LOGPROBS, NAME, OURS, OWN_TIERS, SEALS, SHOWN, UNNAMED_SCHEMA, ours
 from .parts import content
 
 _SCALARS: dict[str, tuple[type, ...]] = {
@@ -342,10 +342,18 @@ def _metadata(value: Json) -> dict[str, str] | None:
 
 
 def _include(value: Json, fields: dict[str, Any], unknown: Wire) -> None:
-    """Token probabilities are asked for here; the word is written last, and read where it stands last."""
+    """Token probabilities are asked for here; the word is written last, and read where it stands last.
+
+    So are the seals of thoughts, first.
+    """
     if value is None:
         return
     words = a_list(value, "include")
+    if words and words[0] == SEALS and words.count(SEALS) == 1:
+        fields["sealed"] = True
+        words = words[1:]
+        if not words:
+            return
     if words and words[-1] == LOGPROBS and words.count(LOGPROBS) == 1:
         fields["logprobs"] = True
         words = words[:-1]
