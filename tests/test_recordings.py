@@ -121,10 +121,11 @@ def test_a_broken_block_costs_itself_only(tmp_path: Path) -> None:
 def test_deleting_leaves_the_rest(tmp_path: Path) -> None:
     shelf = Recordings(tmp_path)
     shelf.append([made(n) for n in range(300)])
-    assert shelf.delete("main", lambda row: row.at_ms < 1_290) == 290
+    assert shelf.delete("main", until_ms=1_290) == 290
     assert [r.id for r in shelf.read()] == [f"call-{n}" for n in range(290, 300)]
-    assert shelf.delete(None, lambda row: True) == 10
-    assert shelf.segments() == [] and shelf.delete("main", lambda row: True) == 0
+    assert shelf.delete(ids={"call-291"}, group="g1") == 1 and shelf.delete(group="g2") == 0
+    assert shelf.delete() == 9
+    assert shelf.segments() == [] and shelf.delete("main") == 0
 
 
 def test_a_writer_whose_file_was_replaced_begins_another(tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ def test_a_writer_whose_file_was_replaced_begins_another(tmp_path: Path) -> None
     writer = shelf.begun("main", 1)
     row = kept(made())
     writer.append([row])
-    shelf.delete("main", lambda row: True)
+    shelf.delete("main")
     with pytest.raises(OSError, match="Stale"):
         writer.append([row])
     writer.close()

@@ -31,7 +31,7 @@ RINGS: tuple[tuple[str, ...], ...] = (
      "recording", "thoughts"),
     # 3, keepers
     (
-        "store", "ledger", "journal", "prices", "recordings", "switch", "tune", "fleet",
+        "store", "ledger", "journal", "prices", "recordings", "sources", "switch", "tune", "fleet",
         "risk", "retirement", "simulator", "keys", "pricelist", "statement", "memory",
     ),
     # 4, edges
@@ -55,10 +55,10 @@ LATE_IMPORTS = {
     "__init__": "the clients bring an HTTP library, imported when first asked for",
 }
 OPTIONAL_EXTRAS = {"xllamacpp", "botocore", "uvloop", "psycopg", "ray", "transformers", "torch", "peft", "jsonschema_rs",
-    "py3langid"}  # fmt: skip
+    "py3langid", "pyarrow"}  # fmt: skip
 
 SHARED = ("checked", "failures", "error_objects", "moved", "times")  # files beside the dialects
-NAME_ROOMS = ("dialects", "providers", "data", "tune", "fleet", "demo")
+NAME_ROOMS = ("dialects", "providers", "data", "tune", "fleet", "demo", "sources")
 ENGLISH = {
     "together",
     "fireworks",

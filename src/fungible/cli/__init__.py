@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "keys": ("keyring", "Make, list and revoke keys."),
     "spend": ("spending", "What was spent, exactly, by key, team, provider, model, route, tag or day."),
     "calls": ("calling", "Recent calls; one call with its attempts, losses and cost."),
+    "recordings": ("recording", "Recorded calls: list, show, import, export, delete."),
     "switch": ("switching", "From one model to another, with evidence."),
     "risk": ("risking", "What traffic hangs on: shares, single points of failure, fallbacks never tried."),
     "drill": ("drilling", "Make a provider fail for a while, and see what its users feel."),

@@ -12,7 +12,7 @@ goes a segment at a time where it is old, and by rewriting the segment where onl
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -211,9 +211,28 @@ class Recordings:
             path.unlink(missing_ok=True)
             left -= size
 
-    def delete(self, route: str | None, which: Callable[[Kept], bool]) -> int:
-        """Throw away those of a route, or of all: how many. Raises OSError."""
-        return sum(rewrite(path, lambda row: not which(row)) for path in self.segments(route))
+    def delete(
+        self,
+        route: str | None = None,
+        *,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+        ids: Collection[str] = (),
+        group: str | None = None,
+    ) -> int:
+        """Throw away those that are all of this: how many. Raises OSError."""
+        low = since_ms if since_ms is not None else -(2**63)
+        high = until_ms if until_ms is not None else 2**63
+
+        def keep(row: Kept) -> bool:
+            if not low <= row.at_ms < high or (ids and row.id not in ids):
+                return True
+            if group is None:
+                return False
+            found = self._opened(row)
+            return found is None or found.group != group
+
+        return sum(rewrite(path, keep) for path in self.segments(route))
 
 
 def begun_ms(path: Path) -> int:

@@ -54,6 +54,8 @@ output_usd_per_mtok = 15.00
 
 [route.assistant]                       # the name an application asks for
 targets = ["alpha/alpha-1", "beta/beta-1", "local/llama"]
+
+[record.assistant]                      # its calls are recorded, to rehearse a switch on
 """
 
 

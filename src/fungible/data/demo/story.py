@@ -171,7 +171,8 @@ class Story:
             began = time.monotonic()
             messages: Any = [{"role": "user", "content": QUESTION}]
             create = self.openai.chat.completions.with_raw_response.create
-            raw = create(model="assistant", messages=messages, max_tokens=60)
+            tags = {"x-fungible-tags": f"conversation=c{number}"}  # each call is somebody else's
+            raw = create(model="assistant", messages=messages, max_tokens=60, extra_headers=tags)
             slowest = max(slowest, time.monotonic() - began)
             target = raw.headers["x-fungible-target"]
             attempts += int(raw.headers["x-fungible-attempts"])
@@ -249,6 +250,10 @@ class Story:
         self.console.print(f"  {program} models", highlight=False)
         done = f"  {program} calls --config {self.stage.config}"
         self.console.print(done, highlight=False, soft_wrap=True)
+        self.console.print("\nIts calls to `assistant` are recorded. Would the small model here do as well?")
+        for words in ("rehearse --route assistant --to local/llama", "report"):
+            command = f"  {program} switch {words} --config {self.stage.config}"
+            self.console.print(command, highlight=False, soft_wrap=True)
 
 
 def tell(stage: Stage, console: Console, began: float) -> int:

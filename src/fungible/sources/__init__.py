@@ -1,0 +1,86 @@
+"""Recordings that people already have, in the forms in which others keep them: one row each.
+
+How it thinks. A source walks its files and gives `Entry`s: where one stands, and how to make a recording of
+it. What it cannot be made of is told with its place and the reason, never passed over. Most of what others
+keep is, or can be put as, a chat completion (`chat`); bodies that are kept whole stay as they are, in the
+dialect that they are in.
+
+Not here: where recordings go (`recordings`).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from ..faults import Fault
+from ..recording import Recording
+from . import batches, har, langfuse, litellm, otlp, own, stored
+from .rows import Entry
+
+
+class Source(NamedTuple):
+    says: str
+    entries: Callable[[Sequence[str]], Iterator[Entry]]
+
+
+SOURCES: dict[str, Source] = {
+    "jsonl": Source("what `fungible recordings export` wrote", own.entries),
+    "openai-stored": Source(
+        "OpenAI's stored completions, an object a line, each with its messages", stored.entries
+    ),
+    "batch": Source(
+        "OpenAI's or Anthropic's batches: the input file, then the output files", batches.entries
+    ),
+    "litellm": Source(
+        "LiteLLM's spend logs or standard logging payloads, JSON or JSON lines", litellm.entries
+    ),
+    "langfuse": Source("Langfuse's generations: JSON, JSON lines or CSV", langfuse.entries),
+    "otlp": Source("OpenTelemetry spans with gen_ai attributes, OTLP JSON", otlp.entries),
+    "har": Source("HTTP Archive: what a browser or proxy saw of a provider's API", har.entries),
+}
+
+
+class Unread(NamedTuple):
+    """`line`: of the file; where entries are no lines, the entry's number. From 1; 0: the file itself."""
+
+    path: str
+    line: int
+    why: str
+
+
+def read(
+    kind: str, paths: Sequence[str], route: str | None, unread: Callable[[Unread], None]
+) -> Iterator[Recording]:
+    """The recordings in these files. `route`: the name to record them under; None: the model asked for."""
+    entries = SOURCES[kind].entries(paths)
+    while True:
+        try:
+            entry = next(entries)
+        except StopIteration:
+            return
+        try:
+            recording = checked(entry.make())
+        except Fault as fault:
+            unread(Unread(entry.path, entry.line, fault.message))
+            continue
+        except RecursionError:
+            unread(Unread(entry.path, entry.line, "It is nested too deeply."))
+            continue
+        yield recording if route is None else msgspec.structs.replace(recording, route=route)
+
+
+def checked(recording: Recording) -> Recording:
+    """It can be replayed and compared. Raises Fault where it cannot."""
+    if not recording.route:
+        raise Fault("bad_request", "It does not say which model was asked.")
+    recording.asked()
+    if recording.reply is None and not recording.fault:
+        raise Fault("bad_request", "It has no answer and no error.")
+    if (
+        recording.status == 200
+        and recording.reply is not None
+        and isinstance(told := recording.answered(), Fault)
+    ):
+        raise Fault("bad_request", f"Its answer cannot be read: {told.message}")
+    return recording
