@@ -100,7 +100,6 @@ MISSED: dict[tuple[str, str], dict[str, str]] = {
     ("everything-a-response-can-be-asked", "openai.chat"): {
         "include_usage": OWN,
         "stream": TWICE,
-        "logprobs": "its word stands in a list whose other word is reported",
         "mode": OWN,
         "ttl": NEAR,
         "tool_call_id": TWICE,
@@ -221,7 +220,6 @@ MISSED: dict[tuple[str, str], dict[str, str]] = {
     },
     ("documents-given-and-cited", "openai.responses"): {"effort": NEAR, "text": TWICE},
     ("everything-a-response-can-be-asked", "cohere.chat"): {
-        "logprobs": "its word stands in a list whose other word is reported",
         "name": TWICE,
         "text": OWN,
         "tool_call_id": TWICE,
@@ -229,7 +227,6 @@ MISSED: dict[tuple[str, str], dict[str, str]] = {
     },
     ("everything-a-response-can-be-asked", "ollama.chat"): {
         "id": AGAIN,
-        "logprobs": "its word stands in a list whose other word is reported",
         "name": AGAIN,
         "tool_name": AGAIN,
     },
@@ -381,7 +378,6 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
             "id": STAYS,
             "name": STAYS,
             "includeThoughts": OWN,
-            "responseLogprobs": "their number says it, too",
             "responseMimeType": OWN,
             "mimeType": "it was part of a data URL",
             "fileUri": TWICE,
