@@ -107,8 +107,10 @@ class Rig:
 class Callers:
     """Threads that hold conversations of one to three turns, come what may, by either dialect."""
 
-    def __init__(self, rig: Rig, threads: int = 4, route: str = "both", turns: int = 3, **more: Any) -> None:
-        self.rig, self.route, self.turns, self.more = rig, route, turns, more
+    def __init__(
+        self, rig: Rig, threads: int = 4, route: str = "both", turns: int = 3, more: Any = None
+    ) -> None:
+        self.rig, self.route, self.turns, self.more = rig, route, turns, more or {}
         self.numbers = itertools.count()
         self.dialogues: list[list[tuple[float, str]]] = []  # (when, who answered) by turns
         self.failed: list[int] = []
@@ -134,7 +136,13 @@ class Callers:
             who = f"user {question % 300}"
             user = {"user": who} if path == "/v1/chat/completions" else {"metadata": {"user_id": who}}
             for _ in range(chance.randrange(1, self.turns + 1)):
-                body = {"model": self.route, "max_tokens": 9, "messages": messages, **user, **self.more}
+                body = {
+                    "model": self.route,
+                    "max_tokens": 9,
+                    "messages": messages,
+                    **user,
+                    **self.more.get(path, {}),
+                }
                 try:
                     connection.request("POST", path, json.dumps(body), self._headers())
                     reply = connection.getresponse()
@@ -171,3 +179,52 @@ class Callers:
         self.stopping.set()
         for thread in self.threads:
             thread.join(30)
+
+
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+ASKED = {  # what the callers of a route ask for, in either dialect
+    "schema": {
+        "/v1/chat/completions": {
+            "response_format": {"type": "json_schema", "json_schema": {"name": "city", "schema": SCHEMA}}
+        },
+        "/v1/messages": {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
+    },
+    "tools": {
+        "/v1/chat/completions": {
+            "tools": [{"type": "function", "function": {"name": "weather", "parameters": SCHEMA}}]
+        },
+        "/v1/messages": {"tools": [{"name": "weather", "input_schema": SCHEMA}]},
+    },
+}
+
+
+def saying(text: Callable[[random.Random], str]) -> Play:
+    """A plain answer of this text."""
+
+    def play(wire: Wire, _seen: Seen, chance: random.Random) -> Sequence[Step]:
+        reply = json.loads(json.dumps(wire.reply))
+        if wire is CHAT:
+            reply["choices"][0]["message"]["content"] = text(chance)
+        else:
+            reply["content"][0]["text"] = text(chance)
+        return answer(200, JSON, reply)
+
+    return play
+
+
+def calling(tool: Callable[[random.Random], str]) -> Play:
+    """A call of this tool."""
+
+    def play(wire: Wire, _seen: Seen, chance: random.Random) -> Sequence[Step]:
+        reply, name, given = json.loads(json.dumps(wire.reply)), tool(chance), {"city": "Oslo"}
+        if wire is CHAT:
+            function = {"name": name, "arguments": json.dumps(given)}
+            message = {"role": "assistant", "content": None,
+                       "tool_calls": [{"id": "c1", "type": "function", "function": function}]}  # fmt: skip
+            reply["choices"][0] |= {"message": message, "finish_reason": "tool_calls"}
+        else:
+            reply["content"] = [{"type": "tool_use", "id": "c1", "name": name, "input": given}]
+            reply["stop_reason"] = "tool_use"
+        return answer(200, JSON, reply)
+
+    return play

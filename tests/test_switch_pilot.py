@@ -57,7 +57,7 @@ class Journal:
         self.count += 1
         unit = more.pop("unit", 0) or self.rng.getrandbits(60)
         talk = 0 if more.pop("by", "call") == "call" else unit
-        name, started = f"{self.boot}-{self.count}.1", NOW + self.count * 100
+        name, started = f"{self.boot}-{self.count}.1", NOW + self.count // 7 * 700  # some at the same moment
         provider, model = more.pop("target", "b/new" if side in "cs" else "a/one").split("/")
         tags = Mark(switch, side, stage, unit, unit % 50, talk).tag() + ",team=x"
         row = Opened(

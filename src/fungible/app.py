@@ -35,6 +35,7 @@ from .providers.table import SHIPPED_MODELS
 from .recordings.recorder import Recorder
 from .retirement import Keeper
 from .store import Budgets, Store
+from .switch.looker import Looker
 from .switch.pilot import Autopilot
 
 SHIPPED = Path(__file__).parent / "data"
@@ -112,8 +113,12 @@ class App:
         self.recorder = Recorder(state, config.records, self.gateway.wall_ms, self.gateway.clock)
         self.metrics.recorded = self.recorder.counts
         self._record(config)
-        self.autopilot = Autopilot(state, self.gateway.wall_ms)
+        self.autopilot, self.looker = (
+            Autopilot(state, self.gateway.wall_ms),
+            Looker(state, self.gateway.wall_ms),
+        )
         self.local.catalogue = catalogue.splitting(self.autopilot.splits)
+        self._watch()
         self.front = Front(self.gateway, self.gauges)
         self.director = Director(state, self.gateway)
         self._open = False
@@ -197,7 +202,18 @@ class App:
             return
         if moved:
             self.local.catalogue = self.local.catalogue.splitting(self.autopilot.splits)
+            self._watch()
         self.said += self.autopilot.said()
+
+    def _watch(self) -> None:
+        """Have the answers of switched routes looked at, where a guard wants that."""
+        self.looker.guards = self.autopilot.judged
+        self.recorder.looked = frozenset(
+            route for route, split in self.autopilot.splits.items() if self.autopilot.judged.get(split.id)
+        )
+        if self.recorder.looked:
+            self.recorder.onlooker, self.gateway.recorder = self.looker, self.recorder
+            self.recorder.start()
 
     @property
     def loading(self) -> bool:

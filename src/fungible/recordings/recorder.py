@@ -13,8 +13,9 @@ Killed, a process loses what its thread had not written, `TICK_S` at most; what 
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -24,6 +25,7 @@ from ..call import Call
 from ..dialects import dialect
 from ..faults import Fault
 from ..models import Target
+from ..policies.share import TAG
 from ..recording import grouped, plain
 from .redaction import Redactor
 from .rules import Rule, Rules
@@ -31,6 +33,7 @@ from .segments import Kept, Writer
 from .shelf import Recordings
 
 TICK_S = 1.0
+SHADOW = TAG + "="  # a call that has its mark before it is admitted is a switch's own
 QUEUE_BYTES_MAX = 64 * 1024 * 1024
 EXCHANGE_BYTES_MAX = 16 * 1024 * 1024  # a longer one is not kept
 BLOCK_ROWS = 256
@@ -57,7 +60,7 @@ class Tap(msgspec.Struct, eq=False):
 
     call: Call
     client: Client
-    rule: Rule
+    rule: Rule | None  # None: only to be looked at
     clock: Callable[[], float]
     pieces: list[bytes] = []
     size: int = 0
@@ -110,6 +113,17 @@ class Tap(msgspec.Struct, eq=False):
         )
 
 
+class Onlooker(Protocol):
+    """Whoever looks at exchanges that are over, recorded or not. Called in the recorder's thread."""
+
+    def look(self, kept: Kept) -> None: ...
+
+    def keep(self) -> None:
+        """All that waited has been looked at."""
+
+    def close(self) -> None: ...
+
+
 class Pen:
     """What waits to be written of one route, and where it goes. The thread's alone."""
 
@@ -135,6 +149,8 @@ class Recorder:
         self, state: str | Path, rules: Rules, wall_ms: Callable[[], int], clock: Callable[[], float]
     ) -> None:
         self.rules = rules
+        self.onlooker: Onlooker | None = None
+        self.looked: Collection[str] = frozenset()  # names whose exchanges it looks at
         self.counts = dict.fromkeys(OUTCOMES, 0)
         self.trouble = self._said = ""
         self._shelf = Recordings(state)
@@ -157,7 +173,13 @@ class Recorder:
         name = call.peek.model
         rules = self.rules
         rule = rules.found[name] if name in rules.found else rules.of(name)
-        if rule is None or call.asking.operation != "chat" or call.dialect.subject != "chat":
+        if rule is not None and call.asking.tags.startswith(SHADOW):
+            rule = None  # nobody heard that answer
+        if (
+            (rule is None and name not in self.looked)
+            or call.asking.operation != "chat"
+            or call.dialect.subject != "chat"
+        ):
             return client
         tap = self._taps[call.id] = Tap(call, client, rule, self._clock)
         return tap
@@ -200,6 +222,8 @@ class Recorder:
         if self._thread is not None:
             self._thread.join()
         self.drain()
+        if self.onlooker is not None:
+            self.onlooker.close()
         for pen in self._pens.values():
             if pen.writer is not None:
                 pen.writer.close()
@@ -219,6 +243,10 @@ class Recorder:
             size = tap.size + len(tap.call.body)
             self._taken += size
             rule, row = tap.rule, tap.kept(now, now_ms)
+            if self.onlooker is not None and row.route in self.looked:
+                self.onlooker.look(row)
+            if rule is None:
+                continue
             if not rule.plain:
                 prepared = self._prepared(row, rule)
                 if prepared is None:
@@ -234,6 +262,8 @@ class Recorder:
                 self._flush(pen)
         for pen in pens.values():
             self._flush(pen)
+        if self.onlooker is not None:
+            self.onlooker.keep()
         self.counts.update(self._refused)
         self._tend()
 

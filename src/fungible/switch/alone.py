@@ -12,7 +12,7 @@ language is plain.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -57,8 +57,10 @@ def alone(
     *,
     duration_ms: float | None = None,
     timely_ms: float | None = None,
+    names: Collection[str] | None = None,
 ) -> dict[str, float | None]:
-    """Every measure of one answer. `timely_ms`: by when it has to be there, where the user says so."""
+    """Every measure of one answer, or those of `names`; `timely_ms`: by when it has to be there, if the user
+    says so."""
     if isinstance(answer, Fault):
         missing: dict[str, float | None] = dict.fromkeys(OF_ONE)
         return {**missing, "answered": None if answer.kind in NOT_THE_MODELS else 0.0, "timely": None}
@@ -67,7 +69,8 @@ def alone(
         if any(choice.stop is not None and choice.stop.reason in REASONS_TO_REFUSE for choice in choices):
             return {**dict.fromkeys(OF_ONE), "answered": 1.0, "willing": 0.0, "timely": None}
         return {**dict.fromkeys(OF_ONE), "answered": 0.0, "timely": None}
-    scores = {name: _mean([of(request, choice) for choice in choices]) for name, of in OF_ONE.items()}
+    chosen = OF_ONE if names is None else {name: of for name, of in OF_ONE.items() if name in names}
+    scores = {name: _mean([of(request, choice) for choice in choices]) for name, of in chosen.items()}
     timed = timely_ms is not None and duration_ms is not None
     scores["timely"] = float(duration_ms <= timely_ms) if timed else None  # type: ignore[operator]
     return scores

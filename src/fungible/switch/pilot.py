@@ -172,6 +172,7 @@ class Pilot:
         self._told = ""
         self.rows: list[SwitchRow] = []
         self.grounded: set[str] = set()
+        self.judged: Mapping[str, tuple[str, ...]] = {}
         self.said: list[str] = []
 
     @property
@@ -237,6 +238,11 @@ class Pilot:
         if version != self._version:
             self._settling_until_ms = now + SETTLING_MS
         self._version = version
+        self.judged = {
+            row.id: tuple(guard.name for guard in plan_of(row).guards if GUARDS[guard.name].judged)
+            for row in self.rows
+            if row.state in LIVE
+        }
         forced = in_force(row for row in self.rows if row.id not in self.grounded)
         return {route: self._split(switches, row) for route, row in forced.items()}
 
@@ -339,6 +345,11 @@ class Autopilot:
         """What an operator should read, once."""
         told, self._said = self._said, []
         return told
+
+    @property
+    def judged(self) -> Mapping[str, tuple[str, ...]]:
+        """Live switch -> its guards that an answer must be looked at for."""
+        return self._pilot.judged
 
     def gauges(self) -> Mapping[str, tuple[str, float]]:
         """The share of every switch that calls are divided by."""

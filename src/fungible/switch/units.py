@@ -34,8 +34,7 @@ class Units:
     def __init__(self, look: Callable[[int], list[Unit]] | None = None, opened: Sequence[Unit] = ()) -> None:
         self._look = look
         self._here: dict[int, dict[tuple[str, int], Unit]] = {}
-        self._open: list[tuple[int, int, Unit]] = []
-        self._count = 0
+        self._open: list[tuple[int, int, str, int, Unit]] = []  # an order that is the same after a restart
         self.changed: dict[tuple[int, str, int], Unit] = {}
         for unit in opened:
             self.of(unit.key)
@@ -63,7 +62,7 @@ class Units:
         """Those still open that began at `until_ms` or before, the oldest first; they are open no more."""
         found = []
         while self._open and self._open[0][0] <= until_ms:
-            found.append(heapq.heappop(self._open)[2])
+            found.append(heapq.heappop(self._open)[-1])
         return found
 
     def oldest_ms(self) -> int | None:
@@ -74,9 +73,8 @@ class Units:
         """What has changed lies where `look` finds it: only the open ones stay here."""
         self.changed = {}
         if self._look is not None:
-            still = {unit.key for _, _, unit in self._open}
+            still = {unit.key for *_, unit in self._open}
             self._here = {key: here for key, here in self._here.items() if key in still}
 
     def _opens(self, unit: Unit) -> None:
-        self._count += 1
-        heapq.heappush(self._open, (unit.first_ms, self._count, unit))
+        heapq.heappush(self._open, (unit.first_ms, unit.key, unit.side, unit.stage, unit))

@@ -23,6 +23,7 @@ from ...money import NANO
 from ...prices import PriceBook
 from ...store import Switches, has_switches
 from ...switch import account
+from ...switch.alone import unmeasured
 from ...switch.pilot import Flight, plan_of, row_of, standing_of
 from ...switch.plan import BY, GUARDS, STEPS, Plan, guards_of, road, steps_of
 from ...switch.rollout import LIVE, STATES, Event, Move, evidence, moved, start
@@ -133,6 +134,9 @@ def start_switch(route: str, candidate: str, config_path: str | None, as_json: b
     at = start(plan, now)
     move = row_of(Move(at, at, "start", "a person", f"From {plan.incumbents[0]} to {plan.candidate}.", {}))
     name = switches.begin(route, msgspec.json.encode(plan), secrets.token_bytes(SALT_BYTES), move, LIVE)
+    for guard, mend in unmeasured().items():
+        if any(guard == each.name for each in plan.guards):
+            click.echo(f"The guard {guard!r} sees nothing until a library is installed: {mend}", err=True)
     _tell(switches, name, as_json)
 
 
