@@ -8,13 +8,15 @@ from typing import Any
 import anthropic
 import openai
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 import fungible
 from fungible.dialects import DIALECTS
-from fungible.events import disassemble
+from fungible.events import PartEnd, StreamEvent, TextDelta, assemble, disassemble, merged
 from fungible.ir import Choice, Extras, Message, Part, Reply, Request, Stop, Text, Thinking, ToolCall, Usage
 from fungible.losses import Report
-from fungible.thoughts import BYTES_MAX, Thoughts
+from fungible.thoughts import BYTES_MAX, Overhearing, Thoughts
+from tests.strategies import streams
 from tests.targets import catalogue
 from tests.upstream import JSON, Seen, Step, Upstream, answer, stream
 
@@ -252,3 +254,26 @@ def test_a_key_gets_nothing_of_another_and_the_memory_is_bounded() -> None:
         big = Thinking(text="x" * 1_000_000, signature=str(n))
         thoughts.keep("k1", target, (big, ToolCall(id=f"c{n}", name="f", arguments=f'{{"n":{n}}}')))
     assert thoughts._bytes <= BYTES_MAX and thoughts.given_back(request, "k1", target) is request
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(told=streams())
+def test_a_stream_in_fewer_events_is_the_same_answer(told: tuple[Reply, list[StreamEvent]]) -> None:
+    _, events = told
+    fewer = merged(events)
+    assert assemble(fewer) == assemble(events) and len(fewer) <= len(events)
+
+
+def test_a_long_stream_is_held_as_its_text_not_as_its_pieces() -> None:
+    overheard = Overhearing()
+    reply = Reply(
+        id="r", model="m", choices=(Choice(parts=(THOUGHT, Text(text="")), stop=Stop(reason="end")),)
+    )
+    *begun, last = disassemble(reply)
+    at = next(n for n, event in enumerate(begun) if isinstance(event, PartEnd) and event.index == 1)
+    assert overheard.hear(begun[:at]) == ()
+    for n in range(5_000):
+        assert overheard.hear([TextDelta(f" word{n}", 1)]) == ()
+        assert len(overheard._events) < 600
+    assert overheard.hear(begun[at:]) == ()
+    assert overheard.hear([last]) == (THOUGHT, Text(text="".join(f" word{n}" for n in range(5_000))))

@@ -10,7 +10,8 @@ ones its wire has not.
 """
 
 from collections.abc import Iterable
-from typing import TypeAlias, Union
+from itertools import groupby
+from typing import Any, TypeAlias, Union
 
 import msgspec
 
@@ -234,6 +235,27 @@ class _Building:
             transcript=(part.transcript or "") + said if said else part.transcript,
             expires_at=ends[-1] if ends else part.expires_at,
         )
+
+
+def merged(events: Iterable[StreamEvent]) -> list[StreamEvent]:
+    """The same answer in fewer events: the pieces of a text that follow each other are one."""
+    out: list[StreamEvent] = []
+    for text, run in groupby(events, _text_of):
+        pieces: list[Any] = list(run)
+        if text is not None:
+            whole = "".join([piece.text for piece in pieces])
+            pieces = [msgspec.structs.replace(pieces[0], text=whole)]
+        out += pieces
+    return out
+
+
+def _text_of(event: StreamEvent) -> tuple[type, int, int] | None:
+    """What the event is a piece of; None where it is none, or tells more than text."""
+    if not isinstance(event, TextDelta | ThinkingDelta | ArgumentsDelta):
+        return None
+    if isinstance(event, TextDelta) and event.logprobs is not None:
+        return None
+    return type(event), event.index, event.choice
 
 
 def assemble(events: Iterable[StreamEvent]) -> Reply:

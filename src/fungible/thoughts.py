@@ -19,12 +19,12 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from .events import Done, PartBegin, SignatureDelta, StreamEvent, TextDelta, assemble
+from .events import Done, PartBegin, SignatureDelta, StreamEvent, TextDelta, assemble, merged
 from .ir import Message, Part, Refusal, Request, Text, Thinking, ToolCall
 from .models import Target
 
 BYTES_MAX = 32 * 1024 * 1024
-EVENTS_MAX = 200_000  # of one stream; a longer one is not remembered
+MERGED_AT = 256  # events
 OVERHEAD_BYTES = 400  # of an entry, beside its texts
 
 encode = msgspec.json.Encoder(order="deterministic").encode
@@ -129,22 +129,28 @@ class Thoughts:
 
 
 class Overhearing:
-    """The events of one stream, until it ends and shows whether it held a signed thought."""
+    """The events of one stream, until it ends and shows whether it held a signed thought.
 
-    __slots__ = ("_events",)
+    What is held is hardly more than the answer's own text: its pieces are put together now and then.
+    """
+
+    __slots__ = ("_events", "_full")
 
     def __init__(self) -> None:
         self._events: list[StreamEvent] = []
+        self._full = MERGED_AT
 
     def hear(self, events: list[StreamEvent]) -> tuple[Part, ...]:
         """The parts of the whole answer, once it is whole and worth remembering; nothing before."""
-        if len(self._events) < EVENTS_MAX:
-            self._events += events
+        heard = self._events
+        heard += events
+        if len(heard) > self._full:
+            self._events = heard = merged(heard)
+            self._full = len(heard) + MERGED_AT
         if not events or not isinstance(events[-1], Done):
             return ()
-        heard, self._events = self._events, []
-        told = [event for event in heard if type(event) is not TextDelta]
-        if len(heard) >= EVENTS_MAX or not any(_signs(event) for event in told):
+        self._events = []
+        if not any(_signs(event) for event in heard if type(event) is not TextDelta):
             return ()
         choices = assemble(heard).choices
         return choices[0].parts if choices else ()
