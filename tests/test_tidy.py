@@ -32,12 +32,12 @@ RINGS: tuple[tuple[str, ...], ...] = (
     # 3, keepers
     (
         "store", "ledger", "journal", "prices", "recordings", "sources", "switch", "tune", "fleet",
-        "risk", "retirement", "simulator", "keys", "pricelist", "statement", "memory",
+        "risk", "retirement", "moves", "simulator", "keys", "pricelist", "statement", "memory",
     ),
     # 4, edges
     (
         "http", "config", "app", "cli", "admin", "console", "observe", "client", "demo", "engine",
-        "gateway", "front", "drill", "asker", "serve", "data", "__init__", "__main__",
+        "gateway", "front", "drill", "forcing", "asker", "serve", "data", "__init__", "__main__",
     ),
 )  # fmt: skip
 RING = {name: ring for ring, names in enumerate(RINGS) for name in names}

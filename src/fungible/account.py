@@ -150,6 +150,22 @@ class Traffic(msgspec.Struct, frozen=True):
     last_ms: int | None
 
 
+class Used(msgspec.Struct, frozen=True):
+    """What a target was paid under one price, for one route, by attempts of over `least_tokens` of input."""
+
+    route: str | None
+    provider: str
+    model: str
+    price_id: str
+    least_tokens: int
+    attempts: int
+    cost_nanousd: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+
+
 class Tried(NamedTuple):
     """One attempt, as far as it matters to what its caller felt."""
 

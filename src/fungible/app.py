@@ -22,6 +22,7 @@ from .config.credentials import Renewed
 from .drill.stage import Director
 from .faults import Fault
 from .fleet.embedded import Embedded
+from .forcing import Watch
 from .front import Front
 from .gateway import Gateway, Prices
 from .http.client import Pool
@@ -123,6 +124,7 @@ class App:
         self.director = Director(state, self.gateway)
         self._open = False
         self.said: list[str] = []  # what an operator should read, taken by whoever runs this
+        self.watch = Watch(self.said.append)
         self.taken_up_ms = self.gateway.wall_ms()  # when the configuration in force was
         self.refused: str | None = None  # why a changed one is not
         self._stamps = _stamps(config.watched)
@@ -179,6 +181,8 @@ class App:
         self._take_up()
         self._heed_retirements()
         self.director.tend(self.gateway.wall_ms())
+        if self._first and not self._open:  # in a program of its user's nobody would read it
+            self.watch.tend(self.config, self.calendar, self.gateway.wall_ms())
         self._fold_when_due()
         if self.config.chains:
             self._renew_when_due()
@@ -317,8 +321,8 @@ class App:
 
     def _known(self, config: Config) -> Catalogue:
         """What was configured, with what is known beside: prices, and when models retire."""
-        calendar = self.retirements.kept.calendar(config.catalogue.models, config.retirement.names)
-        return config.catalogue.knowing(self.prices, calendar.lines)
+        self.calendar = self.retirements.kept.calendar(config.catalogue.models, config.retirement.names)
+        return config.catalogue.knowing(self.prices, self.calendar.lines)
 
     def _price_anew(self, config: Config) -> None:
         catalogue = self._known(config).splitting(self.autopilot.splits)
@@ -337,6 +341,7 @@ class App:
         self.embedded.close()
         self.recorder.close()
         self.autopilot.close()
+        self.watch.close()
         self.memory.close()
         self.books.close()
         self._beside.shutdown()

@@ -11,9 +11,11 @@ from rich.table import Table
 
 from .. import risk
 from ..config import Config
+from ..forcing import Looked, looked, opened
 from ..money import usd
+from ..moves import PriceChange
 from ..prices import PriceBook
-from ..retirement.affected import Affected, affected, pressing
+from ..retirement.affected import Affected
 from ..statement import moment_ms
 from ..store import Store
 from .options import config_option, console, json_option, load
@@ -54,23 +56,19 @@ def command(since: str, offline: bool, config_path: str | None, as_json: bool) -
 
 
 class Assessed(NamedTuple):
-    """`retiring`: all that is said to end; `pressing` those near enough to act."""
-
     report: risk.Report
-    retiring: tuple[Affected, ...]
-    pressing: tuple[Affected, ...]
+    looked: Looked
+    opened: frozenset[str]  # runs of rehearsals of forced moves
 
 
 def assessed(config: Config, since_ms: int, now_ms: int, *, fetch: bool) -> Assessed:
     state = config.server.state
     store = Store(state)
     store.fold()
-    rows = store.traffic(since_ms)
     catalogue = config.catalogue.knowing(PriceBook.load(state))
-    retiring = affected(calendar_of(config, fetch=fetch), catalogue, rows, now_ms)
-    near = pressing(retiring, config.retirement.warn_days)
-    report = risk.assess(catalogue, rows, since_ms, now_ms)
-    return Assessed(report, retiring, near)
+    report = risk.assess(catalogue, store.traffic(since_ms), since_ms, now_ms)
+    found = looked(store, config, calendar_of(config, fetch=fetch), since_ms, now_ms)
+    return Assessed(report, found, frozenset(m.run for m in found.moves if opened(state, m)))
 
 
 def said(found: Assessed) -> dict[str, Any]:
@@ -78,7 +76,9 @@ def said(found: Assessed) -> dict[str, Any]:
     built: dict[str, Any] = msgspec.to_builtins(found.report)
     return built | {
         "cost_usd": usd(found.report.cost_nanousd),
-        "retiring": msgspec.to_builtins(found.retiring),
+        "retiring": msgspec.to_builtins(found.looked.retiring),
+        "price_changes": [msgspec.to_builtins(c) | {"change": c.change} for c in found.looked.changes],
+        "moves": [msgspec.to_builtins(m) | {"opened": m.run in found.opened} for m in found.looked.moves],
     }
 
 
@@ -100,7 +100,9 @@ def _show(out: "Console", found: Assessed, since: str) -> None:
             _shares(out, one)
         _ways(out, report.ways)
     _points(out, report.single_points)
-    _retiring(out, found.pressing)
+    _retiring(out, found.looked.pressing)
+    _prices(out, found.looked.changes)
+    _moves(out, found)
 
 
 def _table(out: "Console", title: str, *columns: str) -> Table:
@@ -152,9 +154,36 @@ def _retiring(out: "Console", found: tuple[Affected, ...]) -> None:
         cells = (one.target, when(one), ", ".join(one.replacements) or "-", sources(one), users(one))
         table.add_row(*map(escape, cells))
     out.print(table)
-    for line in dict.fromkeys(line for one in found[:ROWS] for line in one.rehearse):
-        out.print(f"  {line}", style="dim", highlight=False, markup=False)
     _more(out, len(found))
+
+
+def _prices(out: "Console", found: tuple[PriceChange, ...]) -> None:
+    if not found:
+        return
+    table = _table(
+        out, "Prices that changed, on this traffic", "target", "paid", "would be", "change", "from"
+    )
+    for one in found[:ROWS]:
+        table.add_row(
+            escape(one.target), usd(one.paid_nanousd), usd(one.would_nanousd), f"{one.change:+.1%}",
+            escape(one.now) + (" (ahead)" if one.ahead else ""),
+        )  # fmt: skip
+    out.print(table)
+    _more(out, len(found))
+
+
+def _moves(out: "Console", found: Assessed) -> None:
+    moves = found.looked.moves
+    if not moves:
+        return
+    out.print("\n[bold]Moves that are forced[/]")
+    for move in moves[:ROWS]:
+        mark = "[red]now[/]  " if move.urgent else "[yellow]soon[/] "
+        out.print(f"{mark} {escape(move.route)}: {escape(move.says)}", highlight=False)
+        lines = move.commands if move.run not in found.opened else (f"fungible switch report {move.run}",)
+        for line in lines:
+            out.print(f"        {line}", style="dim", highlight=False, markup=False)
+    _more(out, len(moves))
 
 
 def _more(out: "Console", count: int) -> None:

@@ -22,6 +22,7 @@ class Retiring(msgspec.Struct, frozen=True):
     refresh_ms: int = 24 * HOUR_MS
     warn_days: int = 180
     rehearse: frozenset[str] = frozenset()
+    rehearse_usd: float = 1.0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -57,4 +58,10 @@ def read_retirement(doc: Document, providers: Providers, plans: Mapping[str, Pla
             near = nearest_name(name, plans)
             doc.wrong(("retirement", "rehearse"), f"[retirement] rehearse: there is no route {name!r}.{near}")
     chosen = routes if isinstance(routes, tuple) else plans if routes else ()
-    return Retiring(tuple(sources), values["refresh_hours"] * HOUR_MS, values["warn_days"], frozenset(chosen))
+    return Retiring(
+        tuple(sources),
+        values["refresh_hours"] * HOUR_MS,
+        values["warn_days"],
+        frozenset(chosen),
+        values["rehearse_usd"],
+    )

@@ -275,7 +275,8 @@ RETIREMENT: dict[str, Setting] = {
     "ask": Setting(texts, (), "Providers whose own list of models is asked for the same, with their key."),
     "refresh_hours": Setting(whole(1, 24 * 365), 24, "How old what was fetched may grow."),
     "warn_days": Setting(whole(1, 3650), 180, "How far ahead `doctor` and `risk` warn."),
-    "rehearse": Setting(several, False, "Routes whose rehearsal a retirement opens by itself; `true`: all."),
+    "rehearse_usd": Setting(weight, 1.0, "What one such rehearsal may cost at most."),
+    "rehearse": Setting(several, False, "Routes whose rehearsal a forced move opens by itself; `true`: all."),
 }
 
 RECORD: dict[str, Setting] = {

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from .. import ledger
-from ..account import Key, Losing, Opened, Spend, Traffic, Tried, window_end_ms
+from ..account import Key, Losing, Opened, Spend, Traffic, Tried, Used, window_end_ms
 from ..faults import Fault
 from ..losses import counted
 from . import traffic
@@ -364,6 +364,11 @@ class Store:
         """Who asked what of whom, summed by route, key and target."""
         with mapped(self.state):
             return traffic.read(self._db, since_ms)
+
+    def used(self, since_ms: int) -> list[Used]:
+        """What each target was paid, by route and price."""
+        with mapped(self.state):
+            return traffic.used(self._db, since_ms)
 
     def tried(self, since_ms: int, until_ms: int) -> list[Tried]:
         """The attempts begun in that time, by call, in the order they were made."""

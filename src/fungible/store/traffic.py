@@ -3,7 +3,7 @@
 import sqlite3
 from typing import Any
 
-from ..account import Traffic, Tried
+from ..account import Traffic, Tried, Used
 
 _TRAFFIC = """
     SELECT a.route, a.key, k.name, k.team, a.provider, a.model,
@@ -24,6 +24,27 @@ _TRIED = """
         provider_request_id
     FROM attempt WHERE started_ms >= ? AND started_ms < ? ORDER BY call, n
 """
+
+
+_USED = """
+    SELECT route, provider, model, price_id,
+        CASE WHEN input_tokens > 272000 THEN 272000 WHEN input_tokens > 256000 THEN 256000
+            WHEN input_tokens > 200000 THEN 200000 WHEN input_tokens > 128000 THEN 128000
+            WHEN input_tokens > 32000 THEN 32000 ELSE 0 END AS least,
+        count(*), sum(cost_nanousd), sum(input_tokens), sum(output_tokens), sum(cache_read_tokens),
+        sum(cache_write_tokens)
+    FROM attempt
+    WHERE started_ms >= ? AND price_id IS NOT NULL AND cost_nanousd IS NOT NULL
+    GROUP BY route, provider, model, price_id, least
+"""  # the least are where providers' prices of long contexts begin
+
+
+def used(db: sqlite3.Connection, since_ms: int) -> list[Used]:
+    names = Used.__struct_fields__
+    rows = db.execute(_USED, (since_ms,))
+    return [
+        Used(**dict(zip(names, (*row[:5], *(count or 0 for count in row[5:])), strict=True))) for row in rows
+    ]
 
 
 def tried(db: sqlite3.Connection, since_ms: int, until_ms: int) -> list[Tried]:
