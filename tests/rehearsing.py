@@ -23,6 +23,8 @@ CONFIG = """
 [server]
 state = "state"
 
+[record."*"]
+
 [provider.old]
 dialect = "openai.chat"
 base_url = "{old}/v1"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from fungible.recordings import Recordings
 from fungible.store import Store
 from tests.rehearsing import Fails, Stage, asked, measure, never, recorded
 from tests.upstream import JSON, Seen, answer
@@ -49,6 +50,8 @@ def test_a_good_candidate_is_safe(stage: Stage) -> None:
     attempts = [row for row in _attempts(stage) if row["provider"] == "new"]
     assert sum(row["cost_nanousd"] for row in attempts) == found["spent_nanousd"]
     assert len(attempts) >= candidate["recordings"]
+    there = [(found.route, found.count) for found in Recordings(stage.state).found()]
+    assert there == [("assistant", 520)], "a rehearsal is not recorded"
 
 
 def _attempts(stage: Stage) -> list[dict[str, Any]]:

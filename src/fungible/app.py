@@ -88,7 +88,10 @@ class Books:
 class App:
     """Everything of one process. Make it with `build`, inside the event loop that will drive it."""
 
-    def __init__(self, config: Config, *, worker: str = "0", shared: bool = False) -> None:
+    def __init__(
+        self, config: Config, *, worker: str = "0", shared: bool = False, record: bool = True
+    ) -> None:
+        self._records = record
         state = Path(config.server.state)
         self.config = config
         self._first = worker == "0"
@@ -158,7 +161,7 @@ class App:
 
     def _record(self, config: Config) -> None:
         self.recorder.rules = config.records
-        if config.records:
+        if config.records and self._records:
             self.gateway.recorder = self.recorder
             self.recorder.start()
 

@@ -34,7 +34,7 @@ class Asker:
     """Implements `switch.world.Asker`, on the running loop. Close it."""
 
     def __init__(self, config: str | None = None) -> None:
-        self._client = AsyncClient(config)
+        self._client = AsyncClient(config, record=False)  # a rehearsal is no traffic to be rehearsed on
 
     def app(self) -> App:
         """What serves the replays."""

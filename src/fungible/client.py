@@ -143,9 +143,10 @@ class AsyncClient:
     after the first has ended; two loops that live at once need a client each.
     """
 
-    def __init__(self, config: str | None = None) -> None:
-        loaded = configuration.load(config)
-        self._config = loaded
+    def __init__(self, config: str | None = None, *, record: bool = True) -> None:
+        """`record` False: nothing is recorded, whatever the configuration says."""
+        self._config = configuration.load(config)
+        self._record = record
         self._app: App | None = None
         self._ticking: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -247,7 +248,7 @@ class AsyncClient:
             self._app.close()
             self._app = None
         if self._app is None:
-            self._app = App(self._config)
+            self._app = App(self._config, record=self._record)
             self._app.serve_anyone()
             self._loop = loop
             self._ticking = loop.create_task(tick(self._app, _unheard))

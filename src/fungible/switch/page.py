@@ -116,6 +116,8 @@ def _figures(candidate: Mapping[str, Any]) -> str:
             ends = _between(low, high)
             kind = "good" if high is not None and high < 1.0 else "bad" if low > 1.0 else ""
             boxes.append(_figure(title, _change(change), ends, kind))
+        elif row is not None and row["incumbent"] and not row["candidate"]:
+            boxes.append(_figure(title, "free", "runs on a machine of your own", "good"))
         elif row is not None:
             boxes.append(_figure(title, "not comparable", "one side is free or unknown"))
     failed = sum(candidate["failures"].values())
