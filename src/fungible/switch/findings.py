@@ -197,6 +197,7 @@ def _judged(standing: Standing) -> dict[str, Any]:
         "judge": settings.judge,
         "scorer": settings.scorer,
         "embedder": settings.embedder,
+        "prompt": settings.prompt,
         "left_out": {why: {"count": n, "says": LEFT_OUT[why]} for why, n in settings.left_out.items()},
         "remarks": list(_remarks(standing)),
     }
@@ -211,6 +212,8 @@ def _remarks(standing: Standing) -> Iterator[str]:
         for name in sorted(balance.withheld):
             yield f"{MEASURES[name].title} is withheld: it was wrong on pairs whose truth is known."
         break
+    if settings.prompt is not None:
+        yield f"The candidate was told other words than the callers' (a prompt variant): {settings.prompt}"
     if settings.judge is not None:
         for name in dict.fromkeys(akin(settings.judge, [*settings.targets, standing.incumbent])):
             yield f"The judge {settings.judge} is of one family with {name}, and may favour it."

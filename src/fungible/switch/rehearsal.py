@@ -22,6 +22,7 @@ import msgspec
 from ..faults import Fault
 from ..money import Price
 from ..recording import Recording
+from .adaptation import spoken_anew
 from .forecast import Forecast, Purse, forecast, judging, priced
 from .jury import CONTROLS, Jury
 from .pairing import Pairing
@@ -230,6 +231,8 @@ class Rehearsal:
         """Raises Fault where it would be of no use to go on."""
         pause_s = PAUSE_S
         recording = self.standing.recordings[item.n]
+        if self.settings.prompt is not None and not item.anew:
+            recording = spoken_anew(recording, self.settings.prompt)
         for _ in range(TRIES_MAX):
             await self._pace()
             replayed = await self.asker.replay(recording, item.by, self._tags)

@@ -39,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     deciding:      measure -> margin of those that decide; `rare`: measures too few recordings are of
     anew:          share of the conversations that the incumbent is asked again, for its own noise
     budget_nanousd:  at most so much for all that is asked; None: no limit
+    prompt:        a variant that the candidates are told (`variants`)
     probes:        pairs of twin questions; `checks`: recording's id -> the user's check
     """
 
@@ -57,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     timely_ms: float | None = None
     ordered: bool = False
     budget_nanousd: int | None = None
+    prompt: str | None = None
     judge: str | None = None
     judged: float = 1.0
     scorer: str | None = None

@@ -11,6 +11,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     # command: (module, what it does)
     "rehearse": ("rehearsing", "Replay recorded traffic on candidates: safe, not safe, or not yet known."),
     "report": ("reporting", "What a rehearsal found, for people, as JSON or as one page."),
+    "adapt": ("adapting", "Propose a prompt for a candidate, judged on recordings it has not seen."),
     "start": ("rolling", "Move a route to the candidate step by step, and back by itself."),
     "status": ("rolling", "Where a switch stands."),
     "history": ("rolling", "All that became of a switch."),

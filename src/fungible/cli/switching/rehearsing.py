@@ -61,6 +61,7 @@ DECIDED = "decided"
 )
 @click.option("--timely-ms", type=float, help="An answer later than this is too late: measured as `timely`.")
 @click.option("--ordered", is_flag=True, help="The calls of one turn have an order.")
+@click.option("--prompt", "prompt_file", metavar="FILE", help="Tell the candidates this prompt variant.")
 @click.option("--judge", metavar="MODEL", help="Let this model compare the answers, in both orders.")
 @click.option("--judge-share", "judged", type=click.FloatRange(0, 1), default=1.0, show_default=True)
 @click.option(
@@ -115,7 +116,7 @@ def rehearse(
 def _settings(
     state: str, route: str, budget: int | None, count: int | None, *,
     targets: tuple[str, ...], until: str | None, name: str | None, margins: tuple[str, ...],
-    labels: str | None, checks: str | None, run_code: bool, **same: Any,
+    labels: str | None, checks: str | None, run_code: bool, prompt_file: str | None, **same: Any,
 ) -> Settings:  # fmt: skip
     """`same`: the options that are settings as they stand."""
     return Settings(
@@ -126,6 +127,7 @@ def _settings(
         until="all" if count is not None and until is None else DECIDED,
         margins=_margins(margins),
         budget_nanousd=budget,
+        prompt="".join(lines_of(prompt_file)).strip() if prompt_file is not None else None,
         labels=read_labels(lines_of(labels)) if labels is not None else {},
         checks=read_checks(lines_of(checks), run_code=run_code) if checks is not None else {},
         **same,

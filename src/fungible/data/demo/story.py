@@ -246,11 +246,6 @@ class Story:
             '  client.chat.completions.create(model="anthropic/claude-haiku-4-5", ...)\n',
             highlight=False,
         )
-        config = f"--config {self.stage.config}"
-        self.console.print("May the model on this machine take over the recorded calls of `assistant`?")
-        rehearse = f"  {program} switch rehearse --route assistant --to local/llama \\\n      {config}"
-        report = f"  {program} switch report --html report.html \\\n      {config}"
-        self.console.print(f"{rehearse}\n{report}\n", highlight=False, soft_wrap=True)
         self.console.print("What can be asked for, and what the demo has done:")
         self.console.print(f"  {program} models", highlight=False)
         done = f"  {program} calls --config {self.stage.config}"
