@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 
 import fungible
 from fungible.dialects import DIALECTS
+from fungible.dialects.base import SEAL, sealed, unsealed
 from fungible.events import PartEnd, StreamEvent, TextDelta, assemble, disassemble, merged
 from fungible.ir import Choice, Extras, Message, Part, Reply, Request, Stop, Text, Thinking, ToolCall, Usage
 from fungible.losses import Report
@@ -228,6 +229,139 @@ def test_who_keeps_nothing_keeps_no_thoughts(stage: Stage) -> None:
     finally:
         second.close()
     assert not (stage.config.parent / "state" / "answers.db").exists()
+
+
+# --- whose a signature is, over pairs
+
+HISTORY: dict[str, Any] = {
+    # A client's dialect: where it asks, and how it sends what a model thought and said before.
+    "anthropic.messages": (
+        "/v1/messages",
+        lambda s: {
+            "max_tokens": 2000,
+            "messages": [
+                {"role": "user", "content": "Weather?"},
+                {
+                    "role": "assistant",
+                    "content": [
+                        {"type": "thinking", "thinking": "Hm.", "signature": s},
+                        {"type": "text", "text": "Cold."},
+                    ],
+                },
+                {"role": "user", "content": "Sure?"},
+            ],
+        },
+    ),
+    "gemini.generate_content": (
+        "/v1beta/models/{model}:generateContent",
+        lambda s: {
+            "contents": [
+                {"role": "user", "parts": [{"text": "Weather?"}]},
+                {"role": "model", "parts": [{"text": "Cold.", "thoughtSignature": s}]},
+                {"role": "user", "parts": [{"text": "Sure?"}]},
+            ]
+        },
+    ),
+    "openai.chat": (
+        "/v1/chat/completions",
+        lambda s: {
+            "messages": [
+                {"role": "user", "content": "Weather?"},
+                {
+                    "role": "assistant",
+                    "content": "Cold.",
+                    "reasoning_details": [{"type": "reasoning.text", "text": "Hm.", "signature": s}],
+                },
+                {"role": "user", "content": "Sure?"},
+            ]
+        },
+    ),
+}
+SIGNING = ("anthropic.messages", "gemini.generate_content")
+
+
+@pytest.fixture
+def pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    monkeypatch.setenv("TEST_KEY", "provider-secret")
+    makers = {name.partition(".")[0]: Maker(name, (Text(text="Cold."),)) for name in SIGNING}
+    with makers["anthropic"].up, makers["gemini"].up:
+        made = Stage(tmp_path, makers)
+        yield made
+        made.client.close()
+
+
+def asked_again(stage: Stage, client: str, target: str, signature: str) -> tuple[Any, str]:
+    """What a client with such a history makes fungible send, and the losses it is told."""
+    path, body = HISTORY[client]
+    model = f"{target.partition('.')[0]}/m"
+    told = stage.client.http().post(
+        "http://fungible" + path.replace("{model}", model.replace("/", "%2F")),
+        json={"model": model, **body(signature)} if "{model}" not in path else body(signature),
+    )
+    assert told.status_code == 200, told.text
+    return stage.sent(target.partition(".")[0]), told.headers["x-fungible-losses"]
+
+
+@pytest.mark.parametrize("target", SIGNING)
+@pytest.mark.parametrize("client", HISTORY)
+@pytest.mark.parametrize("maker", ["", *SIGNING])
+def test_a_signature_goes_to_its_maker_and_to_nobody_else(
+    pairs: Stage, client: str, target: str, maker: str
+) -> None:
+    """`maker` "": as the client's own dialect has it, unsealed."""
+    signature = sealed(SIGNATURE, maker) if maker else SIGNATURE
+    sent, losses = asked_again(pairs, client, target, signature)
+    carried = json.dumps(sent)
+    if (maker or client) == target:
+        assert SIGNATURE in carried and sealed(SIGNATURE, maker or client) not in carried
+    else:
+        assert SIGNATURE not in carried and signature not in carried
+        assert (
+            "ignature" in losses
+            or "thinking" in losses
+            or "reasoning_details" in losses
+            or "content" in losses
+        )
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("client", HISTORY)
+@pytest.mark.parametrize("maker", SIGNING)
+def test_a_client_carries_a_signature_home_by_itself(
+    pairs: Stage, client: str, maker: str, streamed: bool
+) -> None:
+    """As its dialect lets it: what it was given goes back, and the memory is empty."""
+    name = maker.partition(".")[0]
+    pairs.makers[name].parts = (Thinking(text="Hm.", signature=SIGNATURE), Text(text="Cold."))
+    path, _ = HISTORY[client]
+    http = pairs.client.http()
+    first: dict[str, Any] = {"messages": [{"role": "user", "content": "Weather?"}], "stream": streamed}
+    if client == "anthropic.messages":
+        first["max_tokens"] = 2000
+    if "{model}" in path:
+        first = {"contents": [{"role": "user", "parts": [{"text": "Weather?"}]}]}
+        path = path.replace("generateContent", "streamGenerateContent?alt=sse") if streamed else path
+        path = path.replace("{model}", f"{name}%2Fm")
+    else:
+        first["model"] = f"{name}/m"
+    told = http.post("http://fungible" + path, json=first)
+    reader = DIALECTS[client].stream_reader()
+    if streamed:
+        reply = assemble(reader.feed(told.content) + reader.end())
+    else:
+        reply = DIALECTS[client].read_reply(told.content)
+    (given,) = [p.signature for p in reply.choices[0].parts if isinstance(p, Thinking) and p.signature]
+    assert given == (SIGNATURE if client == maker else sealed(SIGNATURE, maker))
+    pairs.client._inner._app.local.thoughts = Thoughts()  # type: ignore[union-attr]
+    sent, _ = asked_again(pairs, client, maker, given)
+    assert SIGNATURE in json.dumps(sent)
+
+
+def test_a_seal_is_taken_off_whole_or_not_at_all() -> None:
+    assert unsealed(sealed("a:b", "some.maker")) == ("a:b", "some.maker")
+    assert unsealed(sealed("a", "m") + sealed("b", "m")) == ("ab", "m")
+    for other in ("", SIGNATURE, SEAL, SEAL + "!", SEAL + "YQ=="):
+        assert unsealed(other) == (other, "")
 
 
 # --- what is remembered, by itself

@@ -12,8 +12,8 @@ from .account import Settled
 from .attempt import BYTES_PER_TOKEN
 from .call import Call
 from .dialects import SPOKEN
-from .dialects.base import Dialect
-from .events import Begin, Failed, StreamEvent, TextDelta, UsageSeen, has_content, revise
+from .dialects.base import Dialect, sealed
+from .events import Begin, Failed, SignatureDelta, StreamEvent, TextDelta, UsageSeen, has_content, revise
 from .events import Done as StreamDone
 from .faults import Fault
 from .ir import EmbeddingReply, Reply, Usage
@@ -21,7 +21,7 @@ from .losses import Loss, Report
 from .models import Target
 from .money import usd
 from .policies import retry
-from .thoughts import Overhearing
+from .thoughts import Overhearing, maker_of, signed_by
 from .translate import tidy
 from .world import Headers
 
@@ -110,6 +110,7 @@ class Translating:
         "_call",
         "_created",
         "_heard",
+        "_maker",
         "_reader",
         "_report",
         "_target",
@@ -125,6 +126,7 @@ class Translating:
         self._reader = source.stream_reader()
         self._writer = _speaking(call).stream_writer(self._report, call.peek.stream_usage)
         self._call, self._target, self._created = call, target, created
+        self._maker = maker_of(source, call.dialect)
         self._heard = Overhearing() if call.thoughts is not None else None
         self.began = False
         self.done = False
@@ -145,12 +147,14 @@ class Translating:
         return self._take(self._reader.end())
 
     def _take(self, events: list[StreamEvent]) -> bytes:
-        began = self.began
+        began, signed = self.began, False
         for n, event in enumerate(events):
             if type(event) is TextDelta:  # nearly every event is one
                 began = True
             elif isinstance(event, UsageSeen):
                 self.usage = revise(self.usage, event.usage)
+            elif isinstance(event, SignatureDelta):
+                signed, began = True, True
             elif isinstance(event, Begin):
                 events[n] = completed(event, self._call, self._target, self._created)
             elif isinstance(event, StreamDone):
@@ -168,6 +172,13 @@ class Translating:
                 self._call.thoughts.keep(
                     self._call.owner, self._target, parts, self._call.dialect.keeping is None
                 )
+        if signed and self._maker:
+            events = [
+                msgspec.structs.replace(e, signature=sealed(e.signature, self._maker))
+                if isinstance(e, SignatureDelta)
+                else e
+                for e in events
+            ]
         return self._writer.write(events)
 
 
@@ -187,6 +198,8 @@ def retold(
         reply = completed(read, call, target, created)
         if call.thoughts is not None and reply.choices:
             call.thoughts.keep(call.owner, target, reply.choices[0].parts, call.dialect.keeping is None)
+        maker = maker_of(source, call.dialect)
+        reply = signed_by(reply, maker) if maker else reply
     report = Report(source.names)
     written = _speaking(call).write_reply(reply, report)
     return written, reply.usage, tidy(report.losses) if report.losses else ()

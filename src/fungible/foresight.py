@@ -16,6 +16,7 @@ from .faults import Fault
 from .ir import Request
 from .losses import Loss, Report
 from .models import Target
+from .thoughts import ascribed
 from .translate import tidy
 from .variants import varied
 
@@ -36,6 +37,8 @@ class Foreseen(msgspec.Struct, frozen=True, kw_only=True):
 def foresee(body: bytes, source: Dialect, targets: Iterable[Target]) -> list[Foreseen]:
     """For every target, in the dialect that serves the caller best. Raises Fault for what cannot be read."""
     request = source.read_request(body)
+    if source.subject == "chat":
+        request = ascribed(request, source)
     if source.subject == "chat":
         spoken = [target.spoken(source.name) for target in targets]
     else:

@@ -464,7 +464,7 @@ def _spoken_to(
         aim=aim,
         sealed=Sealed(aim.head(path), aim.head(stream_path)),
         quirks=quirks,
-        rewrites=tuple(dialect.rewrites[q] for q in sorted(quirks) if q in dialect.rewrites),
+        rewrites=(*dialect.wary, *(dialect.rewrites[q] for q in sorted(quirks) if q in dialect.rewrites)),
         tells_usage=dialect.silent not in quirks,
         key_name=row.key_name,
         breaker=(provider.name, model, row.key_name),

@@ -14,6 +14,7 @@ from .faults import Fault
 from .ir import Reasoning
 from .losses import Loss, Report
 from .models import Target
+from .thoughts import ascribed
 from .translate import lossy, tidy
 from .variants import varied
 
@@ -31,7 +32,7 @@ def rewritten(call: Call, read: Any, target: Target) -> tuple[bytes, tuple[Loss,
         usage = (stream and target.tells_usage) or None
         sealed = read.sealed or thinks(read.reasoning)
         request = msgspec.structs.replace(
-            read, model=target.model, stream=stream, stream_usage=usage, sealed=sealed
+            ascribed(read, call.dialect), model=target.model, stream=stream, stream_usage=usage, sealed=sealed
         )
         if call.thoughts is not None:
             request = call.thoughts.given_back(request, call.owner, target)

@@ -10,6 +10,7 @@ client and provider speak the same dialect the bytes are moved: `peek` looks at 
 `readdress` changes no more than the model's name, a `Watch` looks at what money and safety need.
 """
 
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Literal, Protocol, TypeGuard
@@ -174,6 +175,26 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
     deleted: Callable[[str, str], bytes]
 
 
+SEAL = b64encode(b"fungible:").decode()
+"""How a signature begins that its client carries for a maker of another dialect."""
+
+
+def sealed(signature: str, maker: str) -> str:
+    """For a client whose dialect's providers do not know the signature: it tells whose it is."""
+    return SEAL + b64encode(f"{maker}:{signature}".encode()).decode()
+
+
+def unsealed(signature: str) -> tuple[str, str]:
+    """The signature and its maker, "" where it is not sealed. Of pieces sealed one by one, all together."""
+    if not signature.startswith(SEAL):
+        return signature, ""
+    try:
+        pieces = [b64decode(p, validate=True).decode().split(":", 1) for p in signature.split(SEAL)[1:]]
+        return "".join(said for _, said in pieces), pieces[0][0]
+    except ValueError:  # not ours, or broken
+        return signature, ""
+
+
 def addressed(path: str, model: str) -> str:
     """`path` for a model. Each byte of the name that could be read otherwise is encoded."""
     return path.replace(MODEL, quote(model, safe=""), 1) if MODEL in path else path
@@ -204,6 +225,10 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     forward:        request headers that go on to a provider of the same dialect (lower case)
     give_back:      response headers that go back to a client of the same dialect (lower case)
     headers:        headers every request to a provider carries
+
+    signs:          whose the signatures in its bodies are: the name of a dialect, "" where they
+                    tell it themselves or hold none
+    wary:           what a request holds that no provider of this dialect can be sent as it is
 
     signed(method, path, query, headers, body, now_ms):  the key of a caller who signs calls, None where this
                                     one is not signed; raises Fault for a signature that is none
@@ -248,6 +273,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     silent: str | None = None
     forward: frozenset[bytes] = frozenset()
     give_back: frozenset[bytes] = frozenset()
+    signs: str = ""
+    wary: tuple[bytes, ...] = ()
     headers: dict[str, str] = {}
     stream_type: str = "text/event-stream; charset=utf-8"
     peek: Callable[[bytes], Peek]
@@ -294,6 +321,7 @@ def embeddings(owner: Dialect, **fields: Any) -> Dialect:
         "counting": None,
         "quirks": {},
         "rewrites": {},
+        "wary": (),
         "silent": None,
         "pages": {},
     }

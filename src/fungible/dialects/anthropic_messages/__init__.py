@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import msgspec
 
 from ...faults import Fault
-from ..base import Counting, Dialect
+from ..base import SEAL, Counting, Dialect
 from ..checked import need, parse_answer
 from ..moved import readdress
 from .errors import read_error, write_error, write_stream_error
@@ -73,6 +73,8 @@ DIALECT = Dialect(
     path="/v1/messages",
     client_paths=("/v1/messages",),
     names=NAMES,
+    signs=NAME,
+    wary=(SEAL.encode(),),
     quirks=QUIRKS,
     rewrites=REWRITES,
     forward=frozenset({b"anthropic-beta", b"anthropic-version"}),

@@ -20,11 +20,11 @@ import msgspec
 
 from ...faults import Fault
 from ...providers.sigv4 import key_of
-from ..base import Counting, Dialect
+from ..base import SEAL, Counting, Dialect
 from ..checked import need, parse_answer
 from .asking import write_request
 from .errors import read_error, write_error, write_stream_error
-from .names import NAME, NAMES, QUIRKS, REWRITES
+from .names import NAME, NAMES, QUIRKS, REWRITES, SIGNS
 from .peek import COUNT_PATH, PATH, STREAM_PATH, locate, peek, readdress
 from .reply import read_reply, read_usage, unlike, write_reply
 from .request import read_request
@@ -60,6 +60,8 @@ DIALECT = Dialect(
     locate=locate,
     signed=key_of,
     names=NAMES,
+    signs=SIGNS,
+    wary=(SEAL.encode(),),
     quirks=QUIRKS,
     rewrites=REWRITES,
     forward=frozenset({b"x-amzn-bedrock-trace", b"x-amzn-bedrock-guardrailidentifier"}),

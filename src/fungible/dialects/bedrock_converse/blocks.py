@@ -35,7 +35,7 @@ from ...ir import (
 from ...losses import Report
 from ..base import Quirks
 from ..checked import BROKEN
-from .names import DOCUMENTS, IMAGES, LIFETIMES, NAME, SOUNDS, kind_of
+from .names import DOCUMENTS, IMAGES, LIFETIMES, NAME, SIGNERS, SOUNDS, kind_of
 from .parts import GUARDED, Block, is_base64
 
 _TTL = {seconds: word for word, seconds in LIFETIMES.items()}
@@ -204,7 +204,7 @@ class Blocks:
                 self.report.lose(part, "redacted", "changed", "thinking")
                 data = base64.b64encode(data.encode()).decode()
             return self._finish("reasoningContent", part, {"redactedContent": data})
-        signature = part.signature if part.signer in (None, NAME) else None
+        signature = part.signature if part.signer in SIGNERS else None
         if signature is None and self.asking and "signed_thinking" in self.quirks:
             return self._lost(part, "thinking")
         said = {"text": part.text}

@@ -11,6 +11,10 @@ from ..base import Quirks
 from ..checked import Own
 
 NAME = "bedrock.converse"
+SIGNS = "anthropic.messages"
+"""Whose signatures these are: Claude's alone are signed, alike here and at its maker (Extended thinking)."""
+
+SIGNERS = (None, NAME, SIGNS)
 OWN = Own(NAME)
 rest = OWN.rest
 

@@ -22,7 +22,7 @@ import msgspec
 
 from ...faults import Fault
 from .. import base
-from ..base import Counting, Dialect, Located
+from ..base import SEAL, Counting, Dialect, Located
 from ..checked import may
 from . import embed
 from .errors import read_error, write_error, write_stream_error
@@ -75,6 +75,8 @@ DIALECT = Dialect(
     key_query="key",
     locate=_locate,
     names=NAMES,
+    signs=NAME,
+    wary=(SEAL.encode(),),
     quirks=QUIRKS,
     give_back=frozenset({b"retry-after", b"x-goog-request-id", b"server-timing"}),
     peek=peek,

@@ -29,6 +29,7 @@ DIALECT = Dialect(
     path="/chat/completions",
     client_paths=("/v1/chat/completions",),
     names=NAMES,
+    signs=NAME,
     quirks=QUIRKS,
     rewrites=REWRITES,
     silent="no_stream_options",

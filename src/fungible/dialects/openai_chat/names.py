@@ -5,7 +5,7 @@ providers, their own documentation and recorded answers.
 """
 
 from ...ir import Effort, StopReason
-from ..base import Quirks
+from ..base import SEAL, Quirks
 from ..checked import Own
 
 NAME = "openai.chat"
@@ -75,6 +75,7 @@ REWRITES: dict[str, bytes] = {
     "thinking_object": b'"reasoning_effort"',
     "reasoning_object": b'"reasoning_effort"',
     "model_in_address": b'"model"',
+    "reasoning_details": SEAL.encode(),
 }
 """Quirk -> the bytes that show a request to be one that such a provider would refuse or not understand."""
 
