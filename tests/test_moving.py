@@ -108,5 +108,6 @@ def test_a_developer_becomes_a_system_where_there_is_no_such_role() -> None:
 
 
 def test_a_quirk_that_nothing_in_the_request_touches_moves_the_bytes() -> None:
-    every = frozenset(DIALECTS["openai.chat"].rewrites)
+    touched = DIALECTS["openai.chat"].rewrites
+    every = frozenset(q for q, mark in touched.items() if mark != b'"model"')  # which is in all of them
     assert sent(ODD, quirks=every) == ODD.replace(b'"p/m"', b'"m"')
