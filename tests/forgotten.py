@@ -4,9 +4,7 @@ The target makes it up unasked, or says the same in a second place, or a loss al
 thing is written. `test_silence` demands that every other leaf is missed.
 """
 
-OWN = "the target wants it and no source body held it"
-TWICE = "the output says it in a second place, which still depends on the source"
-NEAR = "only the nearest thing is written, the same for other values; the loss says so"
+from .forgotten_more import AGAIN, DERIVES, MORE, NEAR, OWN, STAYS, TWICE
 
 TOTALS = {"prompt_tokens": TWICE, "completion_tokens": TWICE, "total_tokens": OWN}
 ANSWER = {
@@ -20,8 +18,6 @@ ANSWER = {
     "cache_write_tokens": TWICE,
 }
 """What an answer says unasked, in the dialects that say so much."""
-
-AGAIN = "a reader makes up the same again, or the other of the two places says it"
 
 MISSED: dict[tuple[str, str], dict[str, str]] = {
     # story, target -> last name of a leaf -> why leaving it out makes no silent loss
@@ -241,10 +237,7 @@ MISSED: dict[tuple[str, str], dict[str, str]] = {
     },
 }
 
-DERIVES = "the API's own count is made of it and the others"
 STANDS_IN = "it stands in for a tool that was called and not listed; its name is told twice"
-STAYS = "it stands in a call and in its result, and one of them is enough"
-
 MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
     "ollama.chat": {
         "cache-points-guards-and-results-in-json": {
@@ -549,4 +542,7 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
 
 
 def missed_by(target: str, story: str) -> dict[str, str]:
+    told = MORE.get(story)
+    if told is not None:
+        return told.get(target, {})
     return MISSED_BY.get(target, {}).get(story) or MISSED.get((story, target), {})
