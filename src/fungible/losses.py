@@ -127,6 +127,11 @@ class Report:
         assert why in WHY, why
         self.losses.append(Loss(self.path(node, field), kind, why))
 
+    def lose_at(self, path: str, kind: Kind, why: str) -> None:
+        """What stands at no node of ours."""
+        assert why in WHY, why
+        self.losses.append(Loss(path, kind, why))
+
     def extras(self, node: Node, dialect: str) -> dict[str, Json]:
         """The node's extras if `dialect` owns them; otherwise each of them is lost, and none is given."""
         extras = node.extras
