@@ -255,6 +255,7 @@ def one(target: str, arguments: list[str]) -> None:
 
     with atheris.instrument_imports(include=["fungible"]):
         run = targets()[target]
+        run(b"\x02")  # which imports what it needs
     atheris.Setup([sys.argv[0], *arguments], run)
     atheris.Fuzz()
 

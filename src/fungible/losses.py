@@ -6,7 +6,7 @@ below it. Every code is one documented row of `WHY`.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Literal
 
 import msgspec
@@ -142,11 +142,16 @@ class Report:
         self.homeless(node)
         return {}
 
-    def homeless(self, node: Node) -> None:
-        """Each of the node's extras is lost, whoever's they are: it is no object on the target's wire."""
-        prefix = f"{node.at}." if node.at else ""
-        whys = self.names
+    def homeless(self, node: Node, but: Collection[str] = ()) -> None:
+        """Each of the node's extras is lost, whoever's they are: it is no object on the target's wire.
+
+        `but`: those that have a place.
+        """
+        if node.extras is None:
+            return
+        prefix, whys = f"{node.at}." if node.at else "", self.names
         self.losses += [
             Loss(f"{prefix}{name}", "dropped", whys.get(f"why:{name}", "unknown_field"))
-            for name in (node.extras.fields if node.extras is not None else ())
+            for name in node.extras.fields
+            if name not in but
         ]

@@ -28,7 +28,6 @@ from ..ir import (
     Image,
     Input,
     Json,
-    Node,
     Part,
     Reply,
     Request,
@@ -403,7 +402,7 @@ def one_text(given: Input, report: Report, owner: str) -> str:
     `owner`: the dialect whose extras the wire takes; none of them have a place here.
     """
     for name in report.extras(given, owner):
-        report.lose(Node(at=f"{given.at}.{name}"), None, "dropped", "unknown_field")
+        report.lose_at(f"{given.at}.{name}", "dropped", "unknown_field")
     if given.tokens is not None:
         report.lose(given, None, "dropped", "tokens")
         return ""

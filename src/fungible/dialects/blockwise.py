@@ -35,7 +35,7 @@ from ..events import (
 from ..faults import Fault
 from ..ir import Choice, Extras, Json, Part, Refusal, Text, Thinking, ToolCall, Usage
 from ..losses import Report
-from .checked import Wire
+from .checked import Wire, encode
 
 _replace = msgspec.structs.replace
 _LISTED = re.compile(r"\w+\[\d+\]")  # a choice in the list of them
@@ -50,11 +50,11 @@ class Blocks(Protocol):
 
 
 class BlockWriter(ABC):
-    """`hot`: the text under way whose deltas have a prepared head."""
+    """What all such wires have in common."""
 
     __slots__ = (
-        "_begin", "_blocks", "_end", "_foreign", "_hot", "_hot_head", "_number", "_open", "_over", "_report",
-        "_said", "_skipped", "_started", "_usage", "_waiting",
+        "_begin", "_blocks", "_end", "_foreign", "_hot", "_hot_head", "_hot_tail", "_number", "_open",
+        "_over", "_report", "_said", "_skipped", "_started", "_usage", "_waiting",
     )  # fmt: skip
 
     name: ClassVar[str]  # of the dialect
@@ -69,7 +69,7 @@ class BlockWriter(ABC):
         self._number = -1  # of the block that is open, or was last
         self._open: int | None = None  # the part under way
         self._hot: int | None = None  # the same, where it is a text
-        self._hot_head = b""
+        self._hot_head = self._hot_tail = b""  # what stands around its deltas
         self._foreign: Thinking | None = None  # the open thought, where its signature is not for this wire
         self._waiting: dict[int, list[PartEvent]] = {}
         self._skipped: set[int] = set()
@@ -85,16 +85,12 @@ class BlockWriter(ABC):
                 and event.choice == 0
                 and event.logprobs is None
             ):
-                out.append(self._more_text(event.text))
+                out.append(self._hot_head + encode(event.text) + self._hot_tail)
             elif not self._over:
                 self._event(event, out)
         return b"".join(out)
 
     # --- what the wire looks like ----------------------------------------------------------------
-
-    @abstractmethod
-    def _more_text(self, text: str) -> bytes:
-        """A delta of the hot text."""
 
     @abstractmethod
     def _told(self, name: str, body: Json) -> bytes:
@@ -136,7 +132,7 @@ class BlockWriter(ABC):
             case Done():
                 self._done(out)
             case Failed():
-                self._over = True
+                self._over, self._hot = True, None
                 out.append(self._failed(event.fault))
             case _ if event.choice != 0:
                 self._lose(self._choice(event.choice), "choices")

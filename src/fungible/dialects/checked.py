@@ -15,7 +15,6 @@ import msgspec
 
 from ..faults import Fault
 from ..ir import Extras, Json, Node
-from ..losses import Report
 
 JSON_DEPTH_MAX = 64
 SIFTED_BYTES_MAX = 2_048
@@ -210,13 +209,6 @@ class Own:
     def made(self, node: Node) -> bool:
         """Whether this dialect's reader marked the node."""
         return node.extras is not None and node.extras.dialect == self.name
-
-
-def homeless(node: Node, report: Report, but: Collection[str] = ()) -> None:
-    """Tell the fields of a node that is no object on this wire: they have no place, whoever's they are."""
-    for name in node.extras.fields if node.extras is not None else ():
-        if name not in but:
-            report.lose(Node(at=under(node.at, name)), None, "dropped", "unknown_field")
 
 
 def merge(node: Wire, fields: Mapping[str, Json], inner: Collection[str] = ()) -> Wire:

@@ -20,7 +20,7 @@ from ...ir import (
 )
 from ...losses import Report
 from ..base import Quirks, is_plain
-from ..checked import Wire, encode, homeless, merge
+from ..checked import Wire, encode, merge
 from .blocks import ASKED, RETURNED, SPOKEN, Blocks, is_plan
 from .names import NAME, NOT_HERE, SCALARS, is_ours
 
@@ -134,7 +134,7 @@ class Talk(Blocks):
             self.report.lose(result, None if result.is_error else "is_error", kind, "tool_result_error")
         if result.cache is not None:
             self.report.lose(result.cache, None, "dropped", "cache_mark")
-        homeless(result, self.report)
+        self.report.homeless(result)
         said: list[Part] = []
         for part in result.parts:
             if type(part) in _MEDIA and not (type(part) is Document and part.source.text is not None):
@@ -261,7 +261,7 @@ def _tool(tool: Tool, report: Report) -> Wire:
 def _choice(choice: ToolChoice, request: Request, body: Wire, report: Report) -> None:
     """Left to the model is what the wire does unasked."""
     own = choice.extras.fields if is_ours(choice) and choice.extras is not None else {}
-    homeless(choice, report, {"type"} if is_ours(choice) else ())
+    report.homeless(choice, {"type"} if is_ours(choice) else ())
     if choice.mode == "auto":
         report.lose(request, "tool_choice", "approximated" if choice.allowed else "dropped", "tool_choice")
         return

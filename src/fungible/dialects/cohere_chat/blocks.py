@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from ...ir import Audio, Document, Image, Json, Native, Node, Part, Refusal, Text, Thinking, ToolCall
 from ...losses import Report
-from ..checked import BROKEN, Wire, decode, encode, homeless, merge
+from ..checked import BROKEN, Wire, decode, encode, merge
 from .names import NAME, is_ours
 
 SPOKEN: frozenset[type] = frozenset({Text, Thinking, Refusal, Document})
@@ -86,8 +86,8 @@ class Blocks:
         if not returned:
             self.report.lose(part, None, "approximated", "document")
             said = [text for text in (part.name, part.context, source.text) if text]
-            homeless(source, self.report)
-            homeless(part, self.report)
+            self.report.homeless(source)
+            self.report.homeless(part)
             if part.cache is not None:
                 self.report.lose(part.cache, None, "dropped", "cache_mark")
             return {"type": "text", "text": "\n\n".join(said)}
@@ -102,7 +102,7 @@ class Blocks:
             if part.name is not None:
                 data["title"] = part.name
         if not (is_ours(source) and source.extras is not None and not source.extras.fields):
-            homeless(source, self.report)
+            self.report.homeless(source)
         return self._own_document(part, {"data": data})
 
     def _own_document(self, part: Document, document: Wire) -> Wire:

@@ -7,7 +7,7 @@ its tokens), so they ride in the extras of the one choice, beside the message's 
 from ...faults import Fault
 from ...ir import Choice, Json, Reply, Stop, Usage
 from ...losses import Report
-from ..checked import Wire, an_object, encode, homeless, may, merge, others, parse_answer
+from ..checked import Wire, an_object, encode, may, merge, others, parse_answer
 from .asking import spoken
 from .blocks import Blocks
 from .errors import fault_of
@@ -131,12 +131,12 @@ def unsaid(reply: Reply, report: Report) -> None:
     if reply.service_tier is not None:
         report.lose(reply, "service_tier", "dropped", "service_tier")
     if reply.extras is not None and not is_ours(reply):
-        homeless(reply, report)
+        report.homeless(reply)
 
 
 def own_fields(choice: Choice, report: Report) -> Wire:
     """The fields that `read_reply` puts into a choice; any other has no place."""
     fields = choice.extras.fields if is_ours(choice) and choice.extras is not None else {}
     kept = {k: v for k, v in fields.items() if k == "logprobs" or k.startswith("message.")}
-    homeless(choice, report, kept)
+    report.homeless(choice, kept)
     return kept

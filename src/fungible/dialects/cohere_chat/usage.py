@@ -10,7 +10,7 @@ from typing import Any
 from ...ir import Json, Usage
 from ...losses import Report
 from ..base import UnplacedCounts
-from ..checked import Wire, an_object, homeless, merge, others
+from ..checked import Wire, an_object, merge, others
 from .names import is_ours, ours
 
 _BILLED = frozenset({"input_tokens", "output_tokens"})
@@ -62,7 +62,7 @@ def write_usage(usage: Usage, report: Report) -> Wire:
     if usage.extras is None:
         return made
     if not is_ours(usage):
-        homeless(usage, report)
+        report.homeless(usage)
         return made
     fields = usage.extras.fields
     made |= {name: fields[name] for name in _OWN if name in fields}

@@ -59,14 +59,6 @@ def own_extras(node: Node) -> dict[str, Json]:
     return extras.fields if extras is not None and extras.dialect == NAME else {}
 
 
-def lose_fields(node: Node, report: Report) -> None:
-    """Extras of a node that has no object of its own here, whoever's they are."""
-    if node.extras is not None:
-        for name in node.extras.fields:
-            where = Text(text="", at=f"{node.at}.{name}" if node.at else name)
-            report.lose(where, None, "dropped", "unknown_field")
-
-
 class Blocks:
     """Writes the parts of one request or one reply.
 
@@ -235,7 +227,7 @@ class Blocks:
             self._lost(said, "empty_text")
             return
         self._lose_marks(said)
-        lose_fields(said, self.report)
+        self.report.homeless(said)
         if texts or after_media:
             self.report.lose(said, None, "changed", "part_order")
         texts.append(said.text)

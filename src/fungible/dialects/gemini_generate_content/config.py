@@ -148,7 +148,7 @@ def _write_output(output: Output, config: dict[str, Json], report: Report) -> No
             report.lose(output, field, "dropped", "schema")
     if output.extras is not None:
         for name in output.extras.fields:
-            report.lose(Output(mode="text", at=f"{output.at}.{name}"), None, "dropped", "unknown_field")
+            report.lose_at(f"{output.at}.{name}", "dropped", "unknown_field")
     config["responseMimeType"] = _TEXT if output.mode == "text" else _JSON
     if output.mode != "json_schema":
         return

@@ -11,7 +11,7 @@ from ...faults import Fault
 from ...ir import Json, Message, Part, Role, ToolResult
 from ...losses import Report
 from ..checked import wrong
-from .blocks import Block, Blocks, lose_fields
+from .blocks import Block, Blocks
 from .names import NAME, rest
 from .parts import Ids, read_parts
 from .shape import object_at, spelled
@@ -153,7 +153,7 @@ class Turns:
                 self._report.lose(message, "role", "approximated", "role")
             if system:
                 self._report.lose(message, None, "changed", "message_order")
-                lose_fields(message, self._report)
+                self._report.homeless(message)
                 system["parts"] += parts
             else:
                 system = {"parts": parts}

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ...faults import Fault
-from ...ir import EmbeddingReply, EmbeddingRequest, Input, Json, Node, Task, Usage, Vector
+from ...ir import EmbeddingReply, EmbeddingRequest, Input, Json, Task, Usage, Vector
 from ...losses import Report
 from ..base import Located, Peek, Quirks, numbers_of, numbers_read
 from ..checked import may, under
@@ -276,7 +276,7 @@ def _rest(reply: EmbeddingReply, report: Report) -> dict[str, Json]:
     made: dict[str, Json] = {}
     usage = reply.usage
     if reply.id:
-        report.lose(Node(at="id"), None, "dropped", "unknown_field")
+        report.lose_at("id", "dropped", "unknown_field")
     if usage is not None:
         counts = {} if usage.input_tokens is None else {"promptTokenCount": usage.input_tokens}
         made["usageMetadata"] = counts | report.extras(usage, NAME)

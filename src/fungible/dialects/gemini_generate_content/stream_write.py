@@ -158,7 +158,7 @@ class StreamWriter:
     def _lose(self, path: str, why: str) -> None:
         if path not in self._said:
             self._said.add(path)
-            self._report.lose(Choice(at=path), None, "dropped", why)
+            self._report.lose_at(path, "dropped", why)
 
     def _native(self, event: NativeEvent, out: list[bytes]) -> None:
         if event.dialect == NAME and type(event.body) is dict:
@@ -377,7 +377,7 @@ class StreamWriter:
         if end is not None:
             body["finishReason"] = stop_word(end.stop, candidate.calls, self._report)
         else:
-            self._report.lose(Choice(at=f"{at}.finish_reason"), None, "changed", "stop")
+            self._report.lose_at(f"{at}.finish_reason", "changed", "stop")
             body["finishReason"] = "STOP"
         body["index"] = candidate.number
         if end is not None:

@@ -3,7 +3,7 @@
 from ...ir import Json, Message, Native, Output, Reasoning, Request, Tool, ToolCall, ToolChoice, ToolResult
 from ...losses import Report
 from ..base import Quirks
-from ..checked import Wire, encode, homeless, merge
+from ..checked import Wire, encode, merge
 from .blocks import Fields, as_call
 from .names import LEVELS, NAME, NEAREST_LEVEL, NOT_HERE, OPTIONS, is_ours
 from .parts import Calls
@@ -16,7 +16,7 @@ def write_request(request: Request, report: Report, quirks: Quirks) -> bytes:
     if tools:
         body["tools"] = tools
     if request.tool_choice is not None:
-        homeless(request.tool_choice, report)
+        report.homeless(request.tool_choice)
         report.lose(request, "tool_choice", _kind(request.tool_choice), "tool_choice")
     body["stream"] = request.stream
     if request.output is not None:
@@ -122,7 +122,7 @@ class Talk:
             self.report.lose(result, field, kind, "tool_result_error")
         if result.cache is not None:
             self.report.lose(result.cache, None, "dropped", "cache_mark")
-        homeless(result, self.report)
+        self.report.homeless(result)
         fields = Fields(self.report, True, "\n\n")
         fields.take(result.parts, False)
         content = fields.content()
@@ -203,7 +203,7 @@ def _output(output: Output, body: Wire, report: Report) -> None:
     for field in ("name", "description", "strict"):
         if getattr(output, field) is not None:
             report.lose(output, field, "dropped", "schema")
-    homeless(output, report)
+    report.homeless(output)
     if output.mode == "json_object" and output.schema is not None:
         report.lose(output, "schema", "dropped", "schema")
     body["format"] = output.schema if output.mode == "json_schema" else "json"
@@ -215,7 +215,7 @@ def _reasoning(asked: Reasoning, body: Wire, report: Report, quirks: Quirks) -> 
         report.lose(asked, None, "approximated", "reasoning")
     if asked.display is not None:
         report.lose(asked, "display", "dropped", "reasoning")
-    homeless(asked, report)
+    report.homeless(asked)
     effort = asked.effort
     if effort is None:
         if asked.mode is not None or asked.budget_tokens is not None:

@@ -24,7 +24,7 @@ from ...ir import (
 )
 from ...losses import Report
 from ..base import is_plain
-from ..checked import BROKEN, Wire, homeless, merge
+from ..checked import BROKEN, Wire, merge
 from .names import NAME
 from .parts import kind_of
 
@@ -119,7 +119,7 @@ class Fields:
             case Document():
                 said = (part.name, part.context, part.source.text)
                 self._texts.append("\n\n".join(text for text in said if text))
-                homeless(part.source, self.report)
+                self.report.homeless(part.source)
             case ToolCall():
                 self.calls.append(part)
 
@@ -130,7 +130,7 @@ class Fields:
         if cache is not None:
             report.lose(cache, None, "dropped", "cache_mark")
         if type(part) is not ToolCall:
-            homeless(part, report)
+            report.homeless(part)
         for cited in part.citations if type(part) is Text else ():
             report.lose(cited, None, "dropped", "citations")
 
@@ -141,7 +141,7 @@ class Fields:
             self.report.lose(source, "media_type", "dropped", "image")
         if part.detail is not None:
             self.report.lose(part, "detail", "dropped", "image")
-        homeless(source, self.report)
+        self.report.homeless(source)
         return data
 
 

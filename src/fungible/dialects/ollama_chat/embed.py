@@ -7,7 +7,7 @@ text that is too long is cut at its end, unless `truncate` is false. An answer i
 import msgspec
 
 from ...faults import Fault
-from ...ir import EmbeddingReply, EmbeddingRequest, Input, Json, Node, Text, Usage, Vector
+from ...ir import EmbeddingReply, EmbeddingRequest, Input, Json, Text, Usage, Vector
 from ...losses import Report
 from ..base import Peek, Quirks, numbers_of, numbers_read, one_text, unwanted, wanted
 from ..checked import Wire, encode, may, merge, need, others, parse, parse_answer, wrong
@@ -133,5 +133,5 @@ def write_reply(reply: EmbeddingReply, report: Report) -> bytes:
 
 def _told(vector: Vector, report: Report) -> list[float]:
     for name in report.extras(vector, NAME):  # a vector is a list here, with no place for a field
-        report.lose(Node(at=f"{vector.at}.{name}"), None, "dropped", "unknown_field")
+        report.lose_at(f"{vector.at}.{name}", "dropped", "unknown_field")
     return numbers_of(vector, report)

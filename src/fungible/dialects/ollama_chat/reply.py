@@ -12,7 +12,7 @@ from ...faults import Fault
 from ...ir import Choice, Extras, Json, Part, Reply, Stop, StopReason, Usage
 from ...losses import Report
 from ..base import is_plain
-from ..checked import Wire, a_list, an_object, encode, homeless, may, merge, others, parse_answer
+from ..checked import Wire, a_list, an_object, encode, may, merge, others, parse_answer
 from ..times import rfc_3339, unix_seconds
 from .blocks import Fields, as_call
 from .errors import fault_inside
@@ -118,7 +118,7 @@ def write_logprobs(told: Json, node: Choice, report: Report) -> Json:
     at = report.path(node, "logprobs")
     for name in told:
         if name != "content" and told[name]:
-            report.lose(Choice(at=f"{at}.{name}"), None, "dropped", "logprobs")
+            report.lose_at(f"{at}.{name}", "dropped", "logprobs")
     return content
 
 
@@ -134,7 +134,7 @@ def own_fields(choice: Choice, report: Report) -> Wire:
     """The fields that `late` has read, for a message; any other has no place."""
     fields = {k[8:]: v for k, v in report.extras(choice, NAME).items() if k.startswith("message.")}
     if is_ours(choice):
-        homeless(choice, report, {f"message.{name}" for name in fields})
+        report.homeless(choice, {f"message.{name}" for name in fields})
     return fields
 
 
@@ -158,7 +158,7 @@ def write_stop(stop: Stop | None, called: bool, report: Report) -> str | None:
     if stop.sequence is not None:
         report.lose(stop, "sequence", "dropped", "stop")
     if stop.extras is not None and not (is_ours(stop) and not stop.extras.fields):
-        homeless(stop, report)
+        report.homeless(stop)
     if stop.reason == "other" and stop.raw is not None and is_ours(stop):
         return stop.raw
     word = NEAREST_FINISH[stop.reason]

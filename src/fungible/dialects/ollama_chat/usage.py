@@ -7,7 +7,7 @@ Servers leave out a `prompt_eval_count` of 0: the whole prompt was in their cach
 from ...ir import Usage
 from ...losses import Report
 from ..base import UnplacedCounts
-from ..checked import Wire, counts, homeless
+from ..checked import Wire, counts
 from .names import DURATIONS, NAME, ours
 
 FIELDS = frozenset({"prompt_eval_count", "eval_count", *DURATIONS})
@@ -40,5 +40,5 @@ def write_usage(usage: Usage, report: Report) -> Wire:
     if usage.extras is not None and usage.extras.fields:
         own = usage.extras.fields if usage.extras.dialect == NAME else {}
         made |= {name: own[name] for name in DURATIONS if name in own}
-        homeless(usage, report, made)
+        report.homeless(usage, made)
     return made

@@ -159,7 +159,7 @@ def write_request(request: EmbeddingRequest, report: Report, quirks: Quirks) -> 
 
 def _lose_fields(node: Node, report: Report) -> None:
     for name in report.extras(node, NAME):
-        report.lose(Node(at=f"{node.at}.{name}"), None, "dropped", "unknown_field")
+        report.lose_at(f"{node.at}.{name}", "dropped", "unknown_field")
 
 
 # --- replies -------------------------------------------------------------------------------------

@@ -276,4 +276,4 @@ def settle(body: Wire, fields: Wire) -> Wire:
 def lose_fields(extras: Extras, prefix: str, report: Report) -> None:
     """Fields that have no place here, whoever's they are: ours stand in the choice."""
     for name in extras.fields:
-        report.lose(Choice(at=f"{prefix}{name}"), None, "dropped", "unknown_field")
+        report.lose_at(f"{prefix}{name}", "dropped", "unknown_field")

@@ -152,7 +152,7 @@ class Writer:
     def _lose(self, path: str, why: str) -> None:
         if path not in self._said:
             self._said.add(path)
-            self._report.lose(Choice(at=path), None, "dropped", why)
+            self._report.lose_at(path, "dropped", why)
 
     def _tell(self, kind: str, body: Wire, out: list[bytes]) -> None:
         told = {"type": kind, "sequence_number": self._sequence, **body}
