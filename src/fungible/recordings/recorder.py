@@ -232,12 +232,17 @@ class Recorder:
 
     def _run(self) -> None:
         while not self._stop.wait(TICK_S):
-            self.drain()
+            try:
+                self.drain()
+            except Exception as problem:  # the next exchange may be one that can be kept
+                self.trouble = f"{type(problem).__name__}: {problem}"
 
     def drain(self) -> None:
         """Write all that waits, and throw away what is too old."""
         queue, pens = self._queue, self._pens
         now, now_ms = self._clock(), self._wall_ms()
+        known: Rule | None = None  # the rule of the row before, which nearly always is that of the next
+        plain_rule = False
         for _ in range(len(queue)):
             tap = queue.popleft()
             size = tap.size + len(tap.call.body)
@@ -247,7 +252,9 @@ class Recorder:
                 self.onlooker.look(row)
             if rule is None:
                 continue
-            if not rule.plain:
+            if rule is not known:
+                known, plain_rule = rule, rule.plain
+            if not plain_rule:
                 prepared = self._prepared(row, rule)
                 if prepared is None:
                     continue

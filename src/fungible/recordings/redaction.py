@@ -18,11 +18,15 @@ Json: TypeAlias = Any
 
 
 class Pattern(msgspec.Struct, frozen=True):
-    """`marks`: a text with none of them holds none; empty: any may. `certain`: whether a match is one."""
+    """`marks`, `gate`: what a text must hold to be looked through, for most hold none and looking is slow.
+
+    `certain`: whether a match is one.
+    """
 
     says: str
     regex: "re.Pattern[str]"
     marks: tuple[str, ...] = ()
+    gate: "re.Pattern[str] | None" = None
     certain: Callable[[str], bool] | None = None
 
 
@@ -46,6 +50,9 @@ def _is_phone(text: str) -> bool:
     return 8 <= len(_digits(text)) <= 15 and not DATE.match(text) and not ADDRESS.fullmatch(text)
 
 
+MANY_DIGITS = re.compile(r"\d(?:[^\d\w]{0,3}\d){7}")
+SHORT_CHARS_MAX = 5  # no text of so few characters holds any of these
+
 PATTERNS: dict[str, Pattern] = {
     "keys": Pattern(
         "API keys, tokens and private keys, as the usual makers write them",
@@ -57,14 +64,18 @@ PATTERNS: dict[str, Pattern] = {
             r"|(?<=[Bb]earer )[A-Za-z0-9._~+/-]{16,}=*",
             re.S,
         ),
-        ("sk-", "sk_", "pk_", "pk-", "rk_", "rk-", "AKIA", "ASIA", "AIza", "gh", "xox", "hf_", "eyJ",
-         "PRIVATE KEY", "earer "),
+        ("sk-", "sk_", "pk_", "pk-", "rk_", "rk-", "AKIA", "ASIA", "AIza", "ghp_", "gho_",
+         "ghu_", "ghs_", "ghr_", "github_pat_", "xox", "hf_", "eyJ", "PRIVATE KEY", "earer "),
     ),
     "emails": Pattern(
         "e-mail addresses", re.compile(r"[\w.%+-]{1,64}@[\w-]+(?:\.[\w-]+)+"), ("@",)
     ),
     "cards": Pattern(
-        "numbers of payment cards", re.compile(r"(?<![\w-])\d(?:[ -]?\d){12,18}(?![\w-])"), (), _is_card
+        "numbers of payment cards",
+        re.compile(r"(?<![\w-])\d(?:[ -]?\d){12,18}(?![\w-])"),
+        (),
+        MANY_DIGITS,
+        _is_card,
     ),
     "phones": Pattern(
         "telephone numbers",
@@ -73,6 +84,7 @@ PATTERNS: dict[str, Pattern] = {
             r"(?:[ ./-]{1,2}\d{2,8}){1,5})(?![\w-])"
         ),
         (),
+        MANY_DIGITS,
         _is_phone,
     ),
 }  # fmt: skip
@@ -103,6 +115,7 @@ class Redactor:
 
     def __init__(self, redaction: Redaction) -> None:
         self._patterns = redaction.patterns()
+        self._own = bool(redaction.own)
         self._drop = [path.replace("[]", ".[]").split(".") for path in redaction.drop]
         self._found: dict[tuple[str, str], str] = {}
         self._counts: dict[str, int] = {}
@@ -115,9 +128,17 @@ class Redactor:
         return msgspec.json.encode(self._value(value) if self._patterns else value)
 
     def text(self, text: str) -> str:
+        if len(text) <= SHORT_CHARS_MAX and not self._own:
+            return text
         for name, pattern in self._patterns:
-            if pattern.marks and not any(mark in text for mark in pattern.marks):
+            if pattern.gate is not None and pattern.gate.search(text) is None:
                 continue
+            for mark in pattern.marks:
+                if mark in text:
+                    break
+            else:
+                if pattern.marks:
+                    continue
             text = pattern.regex.sub(lambda match, name=name, p=pattern: self._put(match[0], name, p), text)  # type: ignore[misc]
         return text
 

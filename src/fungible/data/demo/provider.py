@@ -182,11 +182,14 @@ def handler(dialect: str, name: str, log: Path) -> type[BaseHTTPRequestHandler]:
             turn = Turn(body, name)
             try:
                 if turn.stream:
-                    self.stream_of(streamed(turn, number))
+                    self.stream_of(streamed(turn, number), turn)
                 else:
-                    self.whole(json.dumps(plain(turn, number)).encode())
+                    self.whole(json.dumps(plain(turn, number)).encode(), turn)
             except (BrokenPipeError, ConnectionResetError):
                 return
+
+        def bill(self, turn: Turn) -> None:
+            """Before the answer's last byte: who has the answer may kill this process."""
             row = {
                 "model": turn.model,
                 "input_tokens": turn.input_tokens,
@@ -196,14 +199,15 @@ def handler(dialect: str, name: str, log: Path) -> type[BaseHTTPRequestHandler]:
             with lock, log.open("a") as file:
                 file.write(json.dumps(row) + "\n")
 
-        def whole(self, data: bytes) -> None:
+        def whole(self, data: bytes, turn: Turn) -> None:
+            self.bill(turn)
             self.send_response(200)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
 
-        def stream_of(self, pieces: Iterator[bytes]) -> None:
+        def stream_of(self, pieces: Iterator[bytes], turn: Turn) -> None:
             self.send_response(200)
             self.send_header("content-type", "text/event-stream")
             self.send_header("transfer-encoding", "chunked")
@@ -212,6 +216,7 @@ def handler(dialect: str, name: str, log: Path) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
                 self.wfile.flush()
                 time.sleep(WORD_S)
+            self.bill(turn)
             self.wfile.write(b"0\r\n\r\n")
 
     return Handler
