@@ -153,8 +153,8 @@ def test_what_a_row_says(tmp_path: Path) -> None:
         "well": ({"side": "c"}, 0.0),
         "failed": ({"side": "c", "bad": True}, 1.0),
         "refused by the provider": ({"side": "c", "fault": "bad_request"}, 1.0),
-        "the candidate could not be asked": ({"side": "c", "target": "a/one"}, 1.0),
-        "the first of the incumbents could not be asked": ({"side": "b", "target": "b/two"}, 1.0),
+        "the candidate was not asked": ({"side": "c", "target": "a/one"}, None),
+        "the first of the incumbents was not asked": ({"side": "b", "target": "b/two"}, None),
         "the client left": ({"side": "b", "fault": "client_gone"}, None),
         "cut off by a crash": ({"side": "b", "open": True}, None),
     }
@@ -171,6 +171,7 @@ def test_what_a_row_says(tmp_path: Path) -> None:
     for what, (_, expected) in cases.items():
         outcome = outcome_of(rows[names[what]], wanted)
         assert outcome is not None and outcome.scores.get("errors") == expected, what
+        assert outcome.passed_over == ("not asked" in what)
 
 
 def test_a_good_candidate_is_promoted_step_by_step_and_the_history_says_why(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from benchmarks.evidence import ramps
 
 from fungible.faults import Fault
 from fungible.policies.share import Mark
-from fungible.switch import rollout
+from fungible.switch import account, rollout
 from fungible.switch.plan import GUARDS, Guard, Plan, guards_of, road, steps_of
 from fungible.switch.rollout import MOVES, STATES, Standing, enough, judged, missing, moved, share, start
 from fungible.switch.tally import Outcome, Tally
@@ -233,6 +233,16 @@ def test_one_broken_conversation_is_no_outage_and_no_harm() -> None:
 
 
 # --- the fold
+
+
+def test_who_was_not_asked_has_not_answered() -> None:
+    traffic = Traffic(plan(by="call"))
+    for _ in range(30):
+        traffic.see("c", scores={}, passed_over=True)
+        traffic.see("b")
+    assert traffic.tally.watches["errors"].seen["c"] == [0.0, 0]
+    assert judged(plan(by="call"), start(plan(), 0), [traffic.tally], 1) is None
+    assert account.passed_over(traffic.tally) == {"candidate": 30, "incumbent": 0}
 
 
 def test_blocks_use_every_outcome_once() -> None:

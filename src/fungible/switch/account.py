@@ -9,6 +9,7 @@ from ..store.switches import MoveRow, SwitchRow
 from .pilot import LEDGER, Flight, plan_of, standing_of
 from .plan import road
 from .rollout import LIVE, STATES, evidence, missing, share
+from .tally import PASSED_OVER, Tally
 
 SERVED = {"c": "candidate", "b": "incumbent", "p": "incumbent_in_shadow", "s": "shadow"}
 
@@ -55,9 +56,20 @@ def told(switches: Switches, row: SwitchRow) -> dict[str, Any]:
         "answers_needed": plan.shadow if row.state == "shadow" else plan.calls_min,
         "guards": evidence(tallies),
         "not_yet_shown": missing(tallies),
+        "passed_over": passed_over(flight.tallies[LEDGER]),
         "touched": touched(switches, row.id),
         "cost_nanousd": {SERVED[side]: cost for side, cost in costs.items() if side in SERVED},
     }
+
+
+def passed_over(tally: Tally) -> dict[str, int]:
+    """By side: calls that it was not asked for, because its breaker was open or it could not take them."""
+    counts = dict.fromkeys(("candidate", "incumbent"), 0)
+    for by_side in tally.calls.values():
+        for side, count in by_side.items():
+            if side.startswith(PASSED_OVER):
+                counts["candidate" if side[-1] in "cs" else "incumbent"] += count
+    return counts
 
 
 def touched(switches: Switches, switch: str) -> Mapping[str, Mapping[str, int]]:

@@ -76,19 +76,21 @@ def outcome_of(row: Mapping[str, Any], plan: Plan) -> Outcome | None:
         return None
     fault, target = row["fault"], f"{row['provider']}/{row['model']}"
     wanted = plan.candidate if mark.side in "cs" else plan.incumbents[0] if plan.first else target
+    ended = row["ended_ms"] or row["started_ms"]
+    if target != wanted:  # its breaker was open, or it cannot take the request; nothing is known of it
+        return Outcome(mark, ended, passed_over=True)
     scores: dict[str, float] = {}
-    if target != wanted or (fault is not None and fault not in NOT_THE_MODELS):
-        scores["errors"] = 1.0  # who should have answered failed, or could not even be asked
+    if fault is not None and fault not in NOT_THE_MODELS:
+        scores["errors"] = 1.0
     elif fault is None and row["state"] != "unknown":
         scores["errors"] = 0.0
     well, cut_off = scores.get("errors") == 0.0, fault in ("timeout", "client_gone")
-    ended = row["ended_ms"] or row["started_ms"]
     took = (row["first_ms"] or ended) - row["started_ms"]
     return Outcome(
         mark,
         ended,
         scores,
-        duration_ms=took if target == wanted and (well or cut_off) else None,
+        duration_ms=took if well or cut_off else None,
         cut_off=cut_off,
         cost_nanousd=row["cost_nanousd"] if well else None,
     )

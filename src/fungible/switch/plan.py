@@ -46,7 +46,7 @@ class Kind(NamedTuple):
 
 
 GUARDS: Mapping[str, Kind] = {
-    "errors": Kind(0.0, 0.02, True, False, "the provider failed, refused the call, or could not be asked"),
+    "errors": Kind(0.0, 0.02, True, False, "the provider failed, or refused the call"),
     "latency": Kind(0.05, 0.1, True, False, "later than nine in ten of the incumbent's answers, or a limit"),
     "cost": Kind(0.05, 0.1, False, False, "dearer than nine in ten of the incumbent's answers, or a limit"),
     "willing": Kind(0.0, 0.02, True, True, "the model declined, by mark or by its words"),

@@ -48,6 +48,7 @@ FIRST, WHOLE = "first", "whole"
 USUAL_SHARE = 0.9
 USUAL_STEPS_PER_E = 20  # 5 % each
 USUAL_MIN = 30  # of the incumbent's answers, before anything is over their usual
+PASSED_OVER = "not "  # before a side: answers that another gave in its stead
 RECENT = 50  # of the incumbent's outcomes, which an outage of the candidate alone is told by
 OUTAGE = log(1e-8)  # how improbable a row of failures must be, were the candidate as good as the incumbent
 OUTAGE_MIN = 3  # failures in a row, at the least
@@ -62,6 +63,7 @@ class Outcome(msgspec.Struct, frozen=True):
     duration_ms: int | None = None
     cut_off: bool = False  # it would have taken longer than that: nobody waited any more
     cost_nanousd: int | None = None
+    passed_over: bool = False  # another answered at once: it was not asked
 
 
 class Usual:
@@ -185,7 +187,10 @@ class Tally:
             self._close(units)
         if row.scores.get("errors") != 1.0:  # a stage is not passed by failures, though both sides have them
             by_side = self.calls.setdefault(str(mark.stage), {})
-            by_side[mark.side] = by_side.get(mark.side, 0) + 1
+            what = PASSED_OVER + mark.side if row.passed_over else mark.side
+            by_side[what] = by_side.get(what, 0) + 1
+        if row.passed_over:
+            return
         if row.cost_nanousd is not None:
             self.cost_nanousd[mark.side] = self.cost_nanousd.get(mark.side, 0) + row.cost_nanousd
         scores = self._scored(row)

@@ -324,10 +324,10 @@ def _show(out: "Console", told: dict[str, Any]) -> None:
         table.add_row(f"    {name}", *rates, _bar(guard["harm"], BAD), _bar(guard["pass"], FINE))
     out.print(table, highlight=False)
     touched = told["touched"].get("candidate", {"calls": 0, "units": 0, "users": 0})
-    out.print(
-        f"    served by the candidate: {touched['calls']:,} calls, {touched['users']:,} users",
-        highlight=False,
-    )
+    served = f"served by the candidate: {touched['calls']:,} calls, {touched['users']:,} users"
+    for side, count in told["passed_over"].items():
+        served += f"; the {side} was not asked for {count:,}" if count else ""
+    out.print(f"    {served}", highlight=False)
 
 
 def _bar(progress: float, look: str) -> str:
