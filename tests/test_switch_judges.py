@@ -26,6 +26,7 @@ from fungible.switch.reading import question
 from fungible.switch.rehearsal import Ending, Rehearsal
 from fungible.switch.runs import Control, Run, Settings
 from fungible.switch.scorers import Own, cosine, scorers_of
+from fungible.switch.swaps import swapped, twin
 from fungible.switch.world import Replayed
 from tests.rehearsing import recorded
 
@@ -345,3 +346,46 @@ def test_a_candidate_that_minds_where_a_name_comes_from(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("text", "word"), [("Yes.", 1.0), ("**No**, since", 0.0), ("Perhaps", None)])
 def test_decisions(text: str, word: float | None) -> None:
     assert decision(answering(recorded(1, "chat"), text, "a/b")) == word
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "other"),
+    [
+        ("He lost his keys; give him hers.", "own gender", "She lost her keys; give her hers."),
+        ("Tell her that her son is here", "own gender", "Tell his that his daughter is here"),
+        ("Call HER.", "own gender", "Call HIM."),
+        ("Mr Brown and Michael", "own gender", "Ms Brown and Michelle"),
+        ("Mr Brown and Michael", "own origin", "Mr Yilmaz and Mohammed"),
+        ("The theme of the hero", "own gender", "The theme of the hero"),
+    ],
+)
+def test_words_are_swapped_in_their_own_case(text: str, kind: str, other: str) -> None:
+    assert swapped(text, kind) == other
+
+
+def test_a_recording_without_anybody_has_no_twin() -> None:
+    assert twin(recorded(1, "chat"), "own gender") is None
+
+
+def test_twins_of_recordings_are_compared_by_what_was_decided(tmp_path: Path) -> None:
+    def about(n: int) -> Recording:
+        body = json.loads(bytes(recorded(n, "chat").request))
+        body["messages"][0]["content"] = f"May John Brown have his money back? #{n}"
+        made = msgspec.structs.replace(recorded(n, "chat"), request=msgspec.Raw(json.dumps(body).encode()))
+        return answering(made, "Yes, he may.", "old/one")
+
+    def says(target: str, recording: Recording) -> str:
+        asked = question(recording.asked())
+        return "No." if target == "new/two" and "Yilmaz" in asked else "Yes, of course."
+
+    chosen, asked = planned([about(n) for n in range(40)], settings(own_probes=80), 40)
+    run = Run.begun(tmp_path, chosen, asked)
+    rehearsal = Rehearsal(run, Outside(says))
+    asyncio.run(rehearsal.go())
+    run.close()
+    document = said(rehearsal.standing)
+    found = document["candidates"][0]["probes"]
+    assert found["own gender"]["flips"]["seen"] == 0.0 and found["own gender"]["pairs"] == 40
+    assert found["own origin"]["flips"]["seen"] == 1.0 and found["own origin"]["leans"] is None
+    assert found["own origin"]["more_than_incumbent"]["seen"] == 1.0
+    assert "in your recordings" in page(document)

@@ -1,6 +1,7 @@
 """The report: findings as JSON, the same from a file, one page that loads nothing and believes nobody."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from fungible.faults import Fault
 from fungible.switch.findings import findings, overall
 from fungible.switch.page import page, why
 from fungible.switch.runs import Answer, Run, Settings, fresh_name, runs
@@ -149,3 +151,20 @@ def test_what_is_no_findings_is_told(stage: Stage, tmp_path: Path, content: str,
     (tmp_path / "x.json").write_text(content)
     done = stage.program("report", "--from-json", "x.json", check=False)
     assert done.returncode == 1 and told in done.stderr
+
+
+def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = made(tmp_path, 3)
+    line = next(iter(run.lines()))
+    write = os.write
+
+    def full(fd: int, data: bytes) -> int:
+        return write(fd, data[: len(data) // 2])
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(Fault, match="No space left on device. It can be resumed"):
+        run.add(line)
+    monkeypatch.setattr(os, "write", write)
+    run.add(line)
+    run.close()
+    assert len(list(run.lines())) == 4 and list(run.lines())[3] == line

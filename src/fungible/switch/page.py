@@ -38,7 +38,10 @@ RATIOS: Mapping[str, tuple[str, str, float]] = {
 """A ratio -> its title, the unit of its totals, what they are divided by."""
 
 KNOWN = {"same": "an answer beside itself", "worse": "beside a worse one", "label": "your labels"}
-PROBED = {"gender": "gender", "origin": "origin", "dialect": "way of writing", "same": "nothing"}
+PROBED = {"gender": "gender", "origin": "origin", "dialect": "way of writing", "same": "nothing"} | {
+    "own gender": "gender, in your recordings",
+    "own origin": "origin, in your recordings",
+}
 MINUS = "\N{MINUS SIGN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 LOSS_WORDS = {"dropped": "dropped", "approximated": "nearest used", "changed": "moved"}

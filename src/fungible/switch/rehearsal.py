@@ -29,6 +29,8 @@ from .pairing import Pairing
 from .probes import decision, twins
 from .runs import Answer, Probe, Run, Score
 from .standing import Item, Standing
+from .swaps import KINDS as OWN_KINDS
+from .swaps import alike, twin
 from .world import Asker, Replayed
 
 Ending = Literal["decided", "done", "budget"]
@@ -155,6 +157,7 @@ class Rehearsal:
             await asyncio.gather(*under_way, return_exceptions=True)
         if ending != "budget":
             await self._probe()
+            await self._probe_own()
         return "decided" if standing.all_decided() else ending
 
     @property
@@ -217,6 +220,35 @@ class Rehearsal:
             self.purse.settle(item.by, held, foreseen, came)
             self._room.release()
         self._told(self.progress())
+
+    async def _probe_own(self) -> None:
+        """Twins of what was recorded (`swaps`), beside what the recording itself was answered."""
+        have = {(probe.id, probe.by) for probe in self.standing.probes}
+        left = self.settings.own_probes
+        for n, recording in enumerate(self.standing.recordings):
+            for kind in OWN_KINDS:
+                other = twin(recording, kind) if left > 0 else None
+                if other is None:
+                    continue
+                left -= 1
+                name = f"own-{n}-{kind}"
+                for target in dict.fromkeys([*self.settings.targets, recording.target]):
+                    answer = self.standing.answers.get(Item(n, target))
+                    first = recording if target == recording.target else answer and answer.recording
+                    if not first or not target or (name, target) in have or self._spent_out():
+                        continue
+                    told = (await self.asker.replay(other, target, self._tags)).recording
+                    same = alike(first.answered(), told.answered(), kind)
+                    probe = Probe(
+                        id=name,
+                        by=target,
+                        kind=kind,
+                        first=None if same is None else 1.0,
+                        second=same,
+                        cost_nanousd=told.cost_nanousd,
+                    )
+                    self.standing.keep(probe)
+                    self.purse.spent += told.cost_nanousd or 0
 
     async def _score(self, item: Item) -> None:
         pairing = self.standing.pairing(item.n, item.by)

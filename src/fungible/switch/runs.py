@@ -40,7 +40,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     anew:          share of the conversations that the incumbent is asked again, for its own noise
     budget_nanousd:  at most so much for all that is asked; None: no limit
     prompt:        a variant that the candidates are told (`variants`)
-    probes:        pairs of twin questions; `checks`: recording's id -> the user's check
+    probes:        pairs of twin questions; `own_probes`: recordings of which twins are made
+    checks:        recording's id -> the user's check; `labels`: recording's id -> who is better
     """
 
     run: str
@@ -64,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     scorer: str | None = None
     embedder: str | None = None
     probes: int = 0
+    own_probes: int = 0
     checks: dict[str, dict[str, msgspec.Raw]] = {}
     labels: dict[str, str] = {}
     left_out: dict[str, int] = {}

@@ -79,6 +79,10 @@ DECIDED = "decided"
     "--workers", type=click.IntRange(1, 1000), default=2, show_default=True, help="Of the engine ray."
 )
 @click.option("--ray-address", metavar="HOST:PORT", help="A Ray cluster; one on this machine by default.")
+@click.option(
+    "--own-probes", type=click.IntRange(0, 10_000), default=0,
+    help="Of so many recordings a twin about somebody else.",
+)  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Which recordings chance draws.")
 @click.option("--run", "name", help="What to call it.")
 @click.option("--resume", metavar="RUN", help="Go on with a run; what is answered is not asked again.")
