@@ -162,7 +162,7 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.Monk
         return write(fd, data[: len(data) // 2])
 
     monkeypatch.setattr(os, "write", full)
-    with pytest.raises(Fault, match="No space left on device. It can be resumed"):
+    with pytest.raises(Fault, match=r"No space left on device\. It can be resumed"):
         run.add(line)
     monkeypatch.setattr(os, "write", write)
     run.add(line)
