@@ -45,7 +45,7 @@ context_tokens = 128000
 targets = ["alpha/529.command", "beta/good"]
 """
 EMBEDDED = Path(fungible.__file__).parent / "data" / "llama.gguf"
-ROLLOUT = ("start", "status", "promote", "rollback", "history")
+ROLLOUT = ("start", "status", "promote", "rollback", "history", "score")
 REPORTING = (
     "models",
     "keys create",

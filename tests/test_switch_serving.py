@@ -15,8 +15,10 @@ from click.testing import CliRunner
 from fungible.cli import program
 from fungible.faults import Fault
 from fungible.store import Store
+from fungible.switch.pilot import Pilot
 from tests.rollouts import ASKED, NEW, OLD, Callers, Rig, calling, failing, saying, taking, well
 from tests.serving import CONFIG
+from tests.test_switch_pilot import NOW, Journal
 
 QUICK = ("--min-calls", "20", "--min-seconds", "0", "--window-seconds", "1")
 EASY = ("--guard", "only", "--guard", "errors:margin=0.1")
@@ -245,6 +247,25 @@ def test_a_switch_that_is_done_and_not_in_the_configuration_stays_in_force(
     assert invoked("start", "--route", "both", "--to", "beta/other")["switch"] == "s2"
     with pytest.raises(Fault, match="under way already"):
         invoked("start", "--route", "both", "--to", "beta/two")
+
+
+def test_scores_from_elsewhere_are_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder(tmp_path, monkeypatch)
+    invoked("start", "--route", "both", "--to", "beta/new", "--by", "call", "--guard", "judge")
+    journal = Journal(tmp_path / "state")
+    names = [(side, journal.attempt(side)[:-2]) for side in "cb" * 60]
+    lines = [json.dumps({"call": name, "score": 0.2 if side == "c" else 0.9}) for side, name in names]
+    Path("scores").write_text("\n".join([*lines, json.dumps({"call": "gone", "score": 1})]))
+    assert invoked("score", "--scores", "scores") == {"taken": 120, "again": 0, "passed_over": 1}
+    assert invoked("score", "--scores", "scores") == {"taken": 0, "again": 120, "passed_over": 1}
+    Pilot(tmp_path / "state", lambda: NOW).tick()
+    last = invoked("history")[-1]
+    assert (last["event"], last["by"]) == ("breach", "judge")
+    assert last["evidence"]["judge"]["candidate"] == pytest.approx(0.8)
+    for line in ('{"call": "x"}', '{"call": "x", "score": 1.5}', "no"):
+        Path("scores").write_text(line)
+        with pytest.raises(Fault, match="Line 1 is no score"):
+            invoked("score", "--scores", "scores")
 
 
 def test_nothing_has_been_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,10 +46,12 @@ CREATE INDEX unit_open ON unit (switch, source, first_ms) WHERE closed = 0;
 CREATE INDEX unit_side ON unit (switch, source, side, last_ms);
 CREATE TABLE judged (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    attempt TEXT NOT NULL UNIQUE,
+    attempt TEXT NOT NULL,
+    who TEXT NOT NULL,
     mark TEXT NOT NULL,
     at_ms INTEGER NOT NULL,
-    scores BLOB NOT NULL
+    scores BLOB NOT NULL,
+    UNIQUE (attempt, who)
 ) STRICT;
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 INSERT INTO counter VALUES ('version', 0), ('switches', 0);

@@ -23,7 +23,7 @@ _SWITCHES = (
     "SELECT id, route, plan, salt, state, stage, since_ms, created_ms FROM switch ORDER BY created_ms, rowid"
 )
 _JUDGE = """
-    INSERT INTO judged (attempt, mark, at_ms, scores) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING
+    INSERT INTO judged (attempt, who, mark, at_ms, scores) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 _MOVE = """
     INSERT INTO move (switch, at_ms, event, who, why, state_before, stage_before, state, stage, evidence)
@@ -224,13 +224,16 @@ class Switches:
 
     # --- what was judged
 
-    def judge(self, rows: Iterable[tuple[str, str, int, dict[str, float]]]) -> None:
-        """(attempt, mark, at_ms, scores) each; one that was judged before is left as it is."""
+    def judge(self, rows: Iterable[tuple[str, str, int, dict[str, float]]], who: str = "looker") -> int:
+        """(attempt, mark, at_ms, scores) each, by `who`; gives how many are new.
+
+        One that he has judged before is left as it is.
+        """
         with mapped(self.state), transaction(self._db):
-            self._db.executemany(
+            return self._db.executemany(
                 _JUDGE,
-                [(attempt, mark, at_ms, encode(scores)) for attempt, mark, at_ms, scores in rows],
-            )
+                [(attempt, who, mark, at_ms, encode(scores)) for attempt, mark, at_ms, scores in rows],
+            ).rowcount
 
     def judged(self, after: int, limit: int) -> list[JudgedRow]:
         with mapped(self.state):

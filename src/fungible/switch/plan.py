@@ -55,7 +55,7 @@ GUARDS: Mapping[str, Kind] = {
     "answered": Kind(0.0, 0.02, False, True, "an answer with nothing in it"),
     "finished": Kind(0.01, 0.02, False, True, "cut off by a limit, or withheld"),
     "language": Kind(0.0, 0.02, False, True, "an answer in another language than the question"),
-    "judge": Kind(0.0, 0.05, False, True, "what a judging model says of a sample"),
+    "judge": Kind(0.0, 0.05, False, True, "what `fungible switch score` is told of a sample of the calls"),
 }
 """Guard -> what it tolerates, its margin, whether it is on by itself, where it is told, what is bad.
 

@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "history": ("rolling", "All that became of a switch."),
     "promote": ("rolling", "To the next step now."),
     "rollback": ("rolling", "Back to the incumbent now."),
+    "score": ("rolling", "Tell a switch what calls were worth, as judged elsewhere."),
     "judge": ("judging", "A verdict on scores that you already have."),
 }
 

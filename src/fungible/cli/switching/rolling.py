@@ -6,10 +6,11 @@ not, when it starts.
 
 import json
 import secrets
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 import msgspec
@@ -20,6 +21,7 @@ from ...faults import Fault
 from ...gateway import Prices
 from ...models import Target
 from ...money import NANO
+from ...policies.share import read_mark
 from ...prices import PriceBook
 from ...store import Switches, has_switches
 from ...switch import account
@@ -27,7 +29,7 @@ from ...switch.alone import unmeasured
 from ...switch.pilot import Flight, plan_of, row_of, standing_of
 from ...switch.plan import BY, GUARDS, STEPS, Plan, guards_of, road, steps_of
 from ...switch.rollout import LIVE, STATES, Event, Move, evidence, moved, start
-from ..options import config_option, console, json_option, load
+from ..options import config_option, console, json_option, load, store_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -278,6 +280,58 @@ def promote(switch: str | None, why: str, config_path: str | None, as_json: bool
 def rollback(switch: str | None, why: str, config_path: str | None, as_json: bool) -> None:
     """Give everything back to the incumbent, within seconds. SWITCH is an id or a route."""
     _by_hand("rollback", (*LIVE, "done"), switch, why, config_path, as_json)
+
+
+@click.command("score")
+@click.option(
+    "--scores", "path", required=True, metavar="FILE", help="One score a line; - is standard input."
+)
+@config_option
+@json_option
+def score(path: str, config_path: str | None, as_json: bool) -> None:
+    """Tell the guard `judge` what calls of a switch were worth, as they are judged elsewhere.
+
+    Each line is {"call": "the x-fungible-call header", "score": 0..1}, more is better; a sample is enough, if
+    chance draws it. A call that was in no switch, or not answered by its first choice, is passed over.
+    """
+    switches = switches_of(config_path)
+    store = store_of(config_path)
+    rows, over = [], 0
+    for number, line in enumerate(_lines(path), 1):
+        call, value = _scored(line, number)
+        attempt = next((row for row in store.attempts(call=call) if row["n"] == 1), None)
+        mark = read_mark(attempt["tags"]) if attempt is not None else None
+        if attempt is None or mark is None or attempt["state"] in ("open", "void", "unknown"):
+            over += 1
+            continue
+        rows.append((attempt["attempt"], mark.tag(), _now_ms(), {"judge": 1.0 - value}))
+    told = {"taken": switches.judge(rows, "judge"), "passed_over": over}
+    told["again"] = len(rows) - told["taken"]
+    if as_json:
+        click.echo(json.dumps(told))
+    else:
+        click.echo(f"{told['taken']:,} taken, {told['again']:,} known already, {over:,} passed over.")
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Fault("not_found", f"{path} cannot be read: {error}.") from None
+    return [line for line in text.splitlines() if line.strip()]
+
+
+class Scored(msgspec.Struct):
+    call: str
+    score: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+
+
+def _scored(line: str, number: int) -> tuple[str, float]:
+    try:
+        read = msgspec.json.decode(line, type=Scored)
+    except msgspec.DecodeError as error:
+        raise Fault("bad_request", f"Line {number} is no score: {error}.", path=f"line {number}") from None
+    return read.call, read.score
 
 
 def _by_hand(
