@@ -140,6 +140,7 @@ def start_drill(store: Store, asked: Asked) -> Json:
         raise Fault("not_found", f"No provider {order.provider!r} is on here.{near}", path="provider")
     if order.route:
         asked.catalogue.route(order.route)
+    plan.undisturbed(store.state, order.provider, order.route)
     now_ms = time.time_ns() // 1_000_000
     ordered = order.drill(now_ms)
     plan.start(store.state, ordered, now_ms)

@@ -398,7 +398,7 @@ def _dependence(providers: Concentration) -> Answer:
     like = f"as concentrated as {HHI_WHOLE / hhi_calls:.1f} equal ones" if hhi_calls else "not known"
     return Answer(
         "How much depends on one provider?",
-        f"{most.call_share:.0%} of answered calls and {most.cost_share:.0%} of spend are {most.who}'s;"
+        f"{most.call_share:.0%} of answered calls and {most.cost_share:.0%} of known spend are {most.who}'s;"
         f" over all providers that is {like} (HHI {hhi_calls:,} of {HHI_WHOLE:,}).",
         "look" if hhi_calls > HHI_HIGH else "ok",
     )

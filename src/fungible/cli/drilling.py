@@ -191,6 +191,7 @@ async def _replayed(order: Order, config_path: str | None, folder: str, count: i
     state = Path(config.server.state)
     if order.provider not in config.catalogue.providers:
         raise Fault("not_found", f"No provider {order.provider!r} is on here.")
+    plan.undisturbed(state, order.provider, order.route)
     chosen = _chosen(Path(folder) if folder else state, order.route, count)
     asker = Asker(config_path)
     try:

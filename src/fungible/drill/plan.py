@@ -16,6 +16,9 @@ from zlib import crc32
 import msgspec
 
 from ..faults import Fault
+from ..store import Switches, has_switches
+from ..switch.pilot import plan_of
+from ..switch.rollout import LIVE
 
 NAME = "drill.json"
 MARK = "drill:"  # before a drill's id, in the place of the provider's request id
@@ -109,6 +112,25 @@ def load(state: Path) -> Drill | None:
         return msgspec.json.decode((state / NAME).read_bytes(), type=Drill)
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def undisturbed(state: Path, provider: str, route: str) -> None:
+    """Raises `Fault` (conflict) where a switch is under way that would take a drill for its evidence."""
+    if not has_switches(state):
+        return
+    switches = Switches(state)
+    try:
+        for row in switches.all():
+            plan = plan_of(row)
+            asked = any(name.startswith(f"{provider}/") for name in (plan.candidate, *plan.incumbents))
+            if row.state in LIVE and route in ("", row.route) and asked:
+                raise Fault(
+                    "conflict",
+                    f"The route {row.route!r} is being switched, and {provider} is part of it: a drill would"
+                    " be taken for its evidence. Drill another --route, or wait for the switch to end.",
+                )
+    finally:
+        switches.close()
 
 
 def start(state: Path, drill: Drill, now_ms: int) -> None:
