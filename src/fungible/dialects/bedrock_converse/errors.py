@@ -38,6 +38,9 @@ WORDS: dict[str, str] = {
 TOLD_STATUS: dict[int, int] = {401: 403, 502: 424, 504: 408, 529: 503}
 """Statuses that this wire has another for. Its clients try again after most above 499."""
 
+MEANT_STATUS: dict[tuple[str, int], int] = {("provider_error", 424): 502, ("timeout", 408): 504}
+"""The same, read: a client of another wire would take these for faults of its own, and not try again."""
+
 KINDS: dict[str, str] = {
     "ValidationException": "bad_request",
     "SerializationException": "bad_request",
@@ -117,7 +120,7 @@ def fault_of(
         kind,
         clean(message),
         code=word or None,
-        status=status,
+        status=MEANT_STATUS.get((kind, status), status),
         retry_after_ms=retry_after_ms,
     )
 
