@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS ?=
 
-.PHONY: demo test long fuzz check bench evidence coverage-page providers-page lock docs clean
+.PHONY: demo test long fuzz check bench evidence rollouts coverage-page providers-page lock docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo 'make check   lint and types'
 	@echo 'make bench   what a call costs, beside nginx and other gateways (PEERS=all for all of them)'
 	@echo 'make evidence  what the statistics promise, by simulation, some minutes'
+	@echo 'make rollouts  whole rollouts by simulation, an hour (QUICK=1: minutes); writes their table'
 	@echo 'make coverage-page  write docs/coverage.md anew, from the SDKs and the translations'
 	@echo 'make providers-page  write docs/providers.md anew, from the table'
 	@echo 'make lock    resolve the dependencies anew'
@@ -61,6 +62,9 @@ bench: $(VENV)/.installed-dev
 
 evidence: $(VENV)/.installed-dev
 	@$(BIN)/python -m benchmarks.evidence $(if $(QUICK),--quick)
+
+rollouts: $(VENV)/.installed-dev
+	@$(BIN)/python -m benchmarks.evidence.ramps --runs $(if $(QUICK),5,60) $(if $(QUICK),,--docs docs/rollout.md)
 
 coverage-page: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.coverage.page

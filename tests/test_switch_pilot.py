@@ -13,8 +13,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 from fungible.account import Opened, Settled
+from fungible.cli import program
 from fungible.faults import Fault
 from fungible.ledger import Ledger
 from fungible.policies.share import Mark
@@ -363,6 +365,15 @@ def test_spending_by_tag_tells_the_sides_apart(tmp_path: Path) -> None:
     assert by_tag["team=x"] == 40 and by_tag["switch=s1:c"] + by_tag["switch=s1:b"] == 40
     assert len(by_tag) == 3
     store.close()
+
+
+def test_a_call_tells_its_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(tmp_path / "state")
+    name = journal.attempt("s", stage=2)
+    monkeypatch.chdir(tmp_path)
+    Path("fungible.toml").write_text('[server]\nstate = "state"\n')
+    said = CliRunner().invoke(program, ["calls", name[:-2]]).output
+    assert "Switch s1, stage 2: the candidate's, asked for comparison and not served." in said
 
 
 def test_a_flight_is_what_was_kept(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from rich.table import Table
 from ..faults import Fault
 from ..losses import WHY
 from ..money import usd
+from ..policies.share import SIDES, read_mark
 from .options import config_option, console, json_option, store_of
 
 COLOURS = {"settled": "green", "estimated": "yellow", "unknown": "red", "void": "dim", "open": "blue"}
@@ -86,6 +87,9 @@ def _one(call: dict[str, Any], as_json: bool) -> None:
         highlight=False,
     )
     out.print(_attempts(call["attempts"]))
+    mark = read_mark(call["attempts"][0]["tags"])
+    if mark is not None:
+        out.print(f"Switch {mark.switch}, stage {mark.stage}: {SIDES[mark.side]}.", highlight=False)
     for why, count in call["lost"].items():
         out.print(f"Lost: {why}, {count} times. {WHY.get(why, '')}", highlight=False)
     out.print(f"Cost: {_cost(call['cost_nanousd'])} USD", highlight=False)
