@@ -57,7 +57,15 @@ LATE_IMPORTS = {
 OPTIONAL_EXTRAS = {"xllamacpp", "botocore", "uvloop", "psycopg", "ray", "transformers", "torch", "peft", "jsonschema_rs",
     "py3langid", "pyarrow"}  # fmt: skip
 
-SHARED = ("blockwise", "checked", "failures", "error_objects", "moved", "times")  # files beside the dialects
+SHARED = (
+    "blockwise",
+    "checked",
+    "failures",
+    "error_objects",
+    "moved",
+    "streamed",
+    "times",
+)  # files beside the dialects
 NAME_ROOMS = ("dialects", "providers", "data", "tune", "fleet", "demo", "sources")
 ENGLISH = {
     "together",

@@ -66,8 +66,8 @@ def cut_short(end: str) -> Fault:
     return Fault("provider_answer", f"The provider's stream was truncated: it ended without {end}.")
 
 
-def broken_event(error: BaseException) -> Fault:
-    return Fault("provider_answer", f"The provider sent an event that is not JSON: {error}.")
+def broken_event(error: BaseException, what: str = "an event") -> Fault:
+    return Fault("provider_answer", f"The provider sent {what} that is not JSON: {error}.")
 
 
 def placed(fault: Fault) -> str:

@@ -20,7 +20,6 @@ from ...events import (
     CitationDelta,
     Done,
     End,
-    Failed,
     NativeEvent,
     PartBegin,
     PartEnd,
@@ -34,7 +33,8 @@ from ...faults import Fault
 from ...frames.eventstream import Frame, FrameReader
 from ...ir import Json, Part, Stop, Text, Thinking, ToolCall
 from ..checked import BROKEN, may, need, others, wrong
-from ..failures import cut_short
+from ..failures import broken_event
+from ..streamed import FramedReader
 from .errors import fault_in
 from .names import NAME, rest
 from .parts import Block, read_block, read_citation
@@ -73,49 +73,32 @@ class _Block:
         self.pieces: list[str] = []
 
 
-class StreamReader:
-    __slots__ = ("_blocks", "_frames", "_late", "_open", "_over", "_stop", "_told")
+class StreamReader(FramedReader):
+    __slots__ = ("_blocks", "_bytes", "_late", "_open", "_stop", "_told")
+
+    end_mark = "messageStop"
 
     def __init__(self) -> None:
-        self._frames = FrameReader()
+        self._bytes = FrameReader()
+        super().__init__(self._bytes)
         self._blocks: dict[int, _Block] = {}  # by the wire's number
         self._open = 0  # parts begun
         self._late: dict[str, Json] = {}
         self._stop: Stop | None = None
         self._told = False  # whether `metadata` was told
-        self._over = False
 
-    def feed(self, data: bytes) -> list[StreamEvent]:
-        out: list[StreamEvent] = []
-        if self._over:
-            return out
-        try:
-            for frame in self._frames.feed(data):
-                self._frame(frame, out)
-                if self._over:
-                    break
-        except Fault as fault:
-            self._fail(fault, out)
-        return out
+    def _all(self, frames: list[Frame], out: list[StreamEvent]) -> None:
+        for frame in frames:
+            if self._over:
+                return
+            self._frame(frame, out)
 
-    def end(self) -> list[StreamEvent]:
-        out: list[StreamEvent] = []
-        if self._over:
-            return out
-        try:
-            self._frames.end()
-        except Fault as fault:
-            self._fail(fault, out)
-            return out
-        if self._stop is None or self._frames.inside:
-            self._fail(cut_short("messageStop"), out)
+    def _ended(self, out: list[StreamEvent]) -> None:
+        """Without `metadata`, perhaps, which is an end."""
+        if self._stop is None or self._bytes.inside:
+            super()._ended(out)
         else:
             self._finish(out)
-        return out
-
-    def _fail(self, fault: Fault, out: list[StreamEvent]) -> None:
-        self._over = True
-        out.append(Failed(fault))
 
     def _frame(self, frame: Frame, out: list[StreamEvent]) -> None:
         if frame.kind != "event":
@@ -126,9 +109,7 @@ class StreamReader:
         try:
             wire = _decode(frame.payload) if frame.payload else {}
         except BROKEN as error:
-            self._fail(
-                Fault("provider_answer", f"The provider sent an event that is not JSON: {error}."), out
-            )
+            self._fail(broken_event(error), out)
             return
         handle = _EVENTS.get(frame.name)
         if handle is None:

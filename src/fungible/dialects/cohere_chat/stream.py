@@ -18,7 +18,6 @@ from ...events import (
     CitationDelta,
     Done,
     End,
-    Failed,
     NativeEvent,
     PartBegin,
     PartEnd,
@@ -30,8 +29,8 @@ from ...events import (
 from ...faults import Fault
 from ...frames.sse import Frame, FrameReader
 from ...ir import Json, Native, Part, Text, Thinking, ToolCall
-from ..checked import BROKEN, Wire, an_object, decode, may, others
-from ..failures import cut_short
+from ..checked import BROKEN, Wire, an_object, may, others
+from ..streamed import FramedReader
 from .errors import fault_of
 from .names import NAME, OURS, ours
 from .parts import block, citation, tool_call
@@ -62,15 +61,15 @@ class _Delta(msgspec.Struct, gc=False):
 _more_text = msgspec.json.Decoder(_Delta).decode
 
 
-class Reader:
+class Reader(FramedReader):
     __slots__ = (
-        "_blocks", "_calls", "_cited", "_count", "_frames", "_kinds", "_late", "_odds", "_open", "_over",
-        "_plan",
+        "_blocks", "_calls", "_cited", "_count", "_kinds", "_late", "_odds", "_open", "_plan",
     )  # fmt: skip
 
+    end_mark = "message-end"
+
     def __init__(self) -> None:
-        self._frames = FrameReader()
-        self._over = False
+        super().__init__(FrameReader())
         self._count = 0  # parts begun
         self._open: int | None = None  # the content or plan under way
         self._kinds: dict[int, type[Part]] = {}  # part -> its kind
@@ -80,23 +79,6 @@ class Reader:
         self._cited = 0
         self._odds: list[Json] = []
         self._late: Wire = {}
-
-    def feed(self, data: bytes) -> list[StreamEvent]:
-        out: list[StreamEvent] = []
-        if not self._over:
-            try:
-                self._all(self._frames.feed(data), out)
-            except Fault as fault:
-                self._fail(fault, out)
-        return out
-
-    def end(self) -> list[StreamEvent]:
-        out: list[StreamEvent] = []
-        if not self._over:
-            self._all(self._frames.end(), out)
-        if not self._over:
-            self._fail(cut_short("message-end"), out)
-        return out
 
     def _all(self, frames: list[Frame], out: list[StreamEvent]) -> None:
         for name, data in frames:
@@ -122,15 +104,8 @@ class Reader:
         return True
 
     def _frame(self, name: bytes, data: bytes, out: list[StreamEvent]) -> None:
-        try:
-            wire = decode(data)
-        except BROKEN as error:
-            self._fail(
-                Fault("provider_answer", f"The provider sent an event that is not JSON: {error}."), out
-            )
-            return
-        if type(wire) is not dict:
-            self._fail(Fault("provider_answer", "The provider sent an event that is no object."), out)
+        wire = self._object(data, out)
+        if wire is None:
             return
         kind = wire.get("type") or name.decode("utf-8", "replace")
         handle = _EVENTS.get(kind) if type(kind) is str else None
@@ -144,10 +119,6 @@ class Reader:
             handle(self, wire, out)
         except Fault as fault:
             self._fail(unlike(fault), out)
-
-    def _fail(self, fault: Fault, out: list[StreamEvent]) -> None:
-        self._over = True
-        out.append(Failed(fault))
 
     # --- parts
 
@@ -246,7 +217,8 @@ class Reader:
     # --- the message
 
     def _message_start(self, wire: Wire, out: list[StreamEvent]) -> None:
-        message = an_object((wire.get("delta") or {}).get("message") or {}, "delta.message")
+        delta = an_object(wire.get("delta") or {}, "delta")
+        message = an_object(delta.get("message") or {}, "delta.message")
         self._late |= others(message, _MESSAGE, "message.")
         extras = ours(others(wire, {"type", "id", "delta"}))
         out.append(Begin(may(wire, "id", str, "") or "", "", extras=extras))

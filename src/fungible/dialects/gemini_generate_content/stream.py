@@ -18,7 +18,6 @@ from ...events import (
     Begin,
     Done,
     End,
-    Failed,
     NativeEvent,
     PartBegin,
     PartEnd,
@@ -32,7 +31,8 @@ from ...faults import Fault
 from ...frames.sse import Frame, FrameReader
 from ...ir import Json, Part, Text, Thinking, ToolCall
 from ..checked import BROKEN, may
-from ..failures import cut_short
+from ..failures import broken_event
+from ..streamed import FramedReader
 from ..times import unix_seconds
 from .errors import fault_of
 from .logprobs import read_logprobs
@@ -98,40 +98,26 @@ class _Candidate:
         self.fields: dict[str, Json] = {}
 
 
-class StreamReader:
-    __slots__ = ("_begun", "_candidates", "_frames", "_ids", "_over", "_stop", "_usage", "_usage_bytes")
+class StreamReader(FramedReader):
+    __slots__ = ("_begun", "_candidates", "_ids", "_stop", "_usage", "_usage_bytes")
+
+    end_mark = "a finishReason"
 
     def __init__(self) -> None:
-        self._frames = FrameReader()
+        super().__init__(FrameReader())
         self._begun = False
-        self._over = False
         self._ids = Ids()
         self._candidates: dict[int, _Candidate] = {}
         self._usage: dict[str, Json] = {}
         self._usage_bytes = b""  # of the last frame whose usage was as known
         self._stop: Any = None  # of a prompt that was blocked
 
-    def feed(self, data: bytes) -> list[StreamEvent]:
-        if self._over:
-            return []
-        out: list[StreamEvent] = []
-        try:
-            self._all(self._frames.feed(data), out)
-        except Fault as fault:
-            self._fail(fault, out)
-        return out
-
-    def end(self) -> list[StreamEvent]:
-        if self._over:
-            return []
-        out: list[StreamEvent] = []
-        self._all(self._frames.end(), out)
-        if self._over:
-            return out
+    def _ended(self, out: list[StreamEvent]) -> None:
+        """An end is one where every answer has said why it ended."""
         waiting = [c for c in self._candidates.values() if c.reason is None]
         if waiting or not (self._candidates or self._stop is not None):
-            self._fail(cut_short("a finishReason"), out)
-            return out
+            super()._ended(out)
+            return
         for candidate in self._candidates.values():
             self._close(candidate, out)
             stop = read_stop(candidate.reason, f"candidates[{candidate.number}]", candidate.calls)
@@ -141,11 +127,6 @@ class StreamReader:
             out.append(End(self._stop))
         self._over = True
         out.append(Done())
-        return out
-
-    def _fail(self, fault: Fault, out: list[StreamEvent]) -> None:
-        self._over = True
-        out.append(Failed(fault))
 
     def _all(self, frames: list[Frame], out: list[StreamEvent]) -> None:
         for _, data in frames:
@@ -157,9 +138,7 @@ class StreamReader:
             try:
                 wire = _decode(data)
             except BROKEN as error:
-                self._fail(
-                    Fault("provider_answer", f"The provider sent an event that is not JSON: {error}."), out
-                )
+                self._fail(broken_event(error), out)
                 return
             if type(wire) is list and len(wire) == 1:
                 wire = wire[0]

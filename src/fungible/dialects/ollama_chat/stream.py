@@ -14,7 +14,6 @@ from ...events import (
     Begin,
     Done,
     End,
-    Failed,
     NativeEvent,
     PartBegin,
     PartEnd,
@@ -26,8 +25,8 @@ from ...events import (
 from ...faults import Fault
 from ...frames.ndjson import LineReader
 from ...ir import Image, Json, Part, Text, Thinking, ToolCall
-from ..checked import BROKEN, Wire, a_list, an_object, decode, may, others
-from ..failures import cut_short
+from ..checked import BROKEN, Wire, a_list, an_object, may, others
+from ..streamed import FramedReader
 from .errors import fault_inside
 from .names import NAME, ours
 from .parts import keep_arguments, shown, tool_call
@@ -52,15 +51,17 @@ class _Line(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 _more_text = msgspec.json.Decoder(_Line).decode
 
 
-class Reader:
+class Reader(FramedReader):
     __slots__ = (
-        "_begun", "_calls", "_count", "_images", "_kind", "_late", "_lines", "_logprobs", "_over", "_said",
+        "_begun", "_calls", "_count", "_images", "_kind", "_late", "_logprobs", "_said",
     )  # fmt: skip
 
+    end_mark = 'a line that says "done": true'
+    frame = "a line"
+
     def __init__(self) -> None:
-        self._lines = LineReader()
+        super().__init__(LineReader())
         self._begun = False
-        self._over = False
         self._count = 0  # parts begun
         self._calls = 0
         self._images = 0
@@ -69,38 +70,14 @@ class Reader:
         self._late: Wire = {}
         self._said: Wire = {}  # unknown fields as last told
 
-    def feed(self, data: bytes) -> list[StreamEvent]:
-        out: list[StreamEvent] = []
-        if not self._over:
-            try:
-                self._all(self._lines.feed(data), out)
-            except Fault as fault:
-                self._fail(fault, out)
-        return out
-
-    def end(self) -> list[StreamEvent]:
-        out: list[StreamEvent] = []
-        if not self._over:
-            self._all(self._lines.end(), out)
-        if not self._over:
-            self._fail(cut_short('a line that says "done": true'), out)
-        return out
-
     def _all(self, lines: list[bytes], out: list[StreamEvent]) -> None:
         for line in lines:
             if self._over:
                 return
             if self._kind is Text and self._logprobs is None and self._quick(line, out):
                 continue
-            try:
-                wire = decode(line)
-            except BROKEN as error:
-                self._fail(
-                    Fault("provider_answer", f"The provider sent a line that is not JSON: {error}."), out
-                )
-                return
-            if type(wire) is not dict:
-                self._fail(Fault("provider_answer", "The provider sent a line that is no object."), out)
+            wire = self._object(line, out)
+            if wire is None:
                 return
             fault = fault_inside(wire)
             if fault is not None:
@@ -112,10 +89,6 @@ class Reader:
                 self._line(wire, out)
             except Fault as wrong:
                 self._fail(unlike(wrong), out)
-
-    def _fail(self, fault: Fault, out: list[StreamEvent]) -> None:
-        self._over = True
-        out.append(Failed(fault))
 
     # --- one line
 

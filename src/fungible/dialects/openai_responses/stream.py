@@ -22,7 +22,6 @@ from ...events import (
     CitationDelta,
     Done,
     End,
-    Failed,
     NativeEvent,
     PartBegin,
     PartEnd,
@@ -35,8 +34,8 @@ from ...events import (
 from ...faults import Fault
 from ...frames.sse import Frame, FrameReader
 from ...ir import Json, Part, Refusal, Text, Thinking, ToolCall
-from ..checked import BROKEN, Wire, decode, may, need
-from ..failures import broken_event, cut_short
+from ..checked import BROKEN, Wire, may, need
+from ..streamed import FramedReader
 from .errors import fault_inside
 from .items import assistant, call, citation, model_said, reasoning
 from .names import CALLS, NAME, OURS, ours
@@ -86,38 +85,18 @@ class _Item:
         self.pieces: dict[tuple[str, int], _Piece] = {}
 
 
-class Reader:
-    __slots__ = ("_before", "_begun", "_frames", "_items", "_late", "_over", "_parts")
+class Reader(FramedReader):
+    __slots__ = ("_before", "_begun", "_items", "_late", "_parts")
+
+    end_mark = "response.completed"
 
     def __init__(self) -> None:
-        self._frames = FrameReader()
+        super().__init__(FrameReader())
         self._items: dict[int, _Item] = {}
         self._parts: list[Part] = []  # as they began
         self._before: Part | None = None  # the last part of the last item that is done
         self._late: Wire = {}
         self._begun = False
-        self._over = False
-
-    def feed(self, data: bytes) -> list[StreamEvent]:
-        out: list[StreamEvent] = []
-        if not self._over:
-            try:
-                self._all(self._frames.feed(data), out)
-            except Fault as fault:
-                self._fail(fault, out)
-        return out
-
-    def end(self) -> list[StreamEvent]:
-        out: list[StreamEvent] = []
-        if not self._over:
-            self._all(self._frames.end(), out)
-        if not self._over:
-            self._fail(cut_short("response.completed"), out)
-        return out
-
-    def _fail(self, fault: Fault, out: list[StreamEvent]) -> None:
-        self._over = True
-        out.append(Failed(fault))
 
     def _all(self, frames: list[Frame], out: list[StreamEvent]) -> None:
         for name, data in frames:
@@ -145,13 +124,8 @@ class Reader:
     def _frame(self, name: bytes, data: bytes, out: list[StreamEvent]) -> None:
         if data == b"[DONE]":  # some providers end with it, after response.completed
             return
-        try:
-            wire = decode(data)
-        except BROKEN as error:
-            self._fail(broken_event(error), out)
-            return
-        if type(wire) is not dict:
-            self._fail(Fault("provider_answer", "The provider sent an event that is no object."), out)
+        wire = self._object(data, out)
+        if wire is None:
             return
         kind = wire.get("type")
         if type(kind) is not str:
