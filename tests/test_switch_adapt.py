@@ -17,8 +17,9 @@ from fungible.switch.reading import question
 from fungible.switch.rehearsal import Rehearsal
 from fungible.switch.runs import Answer, Run, Settings
 from fungible.variants import system_of
-from tests.rehearsing import recorded
+from tests.rehearsing import Stage, measure, never, recorded, said_by_candidate
 from tests.test_switch_judges import Outside, answering
+from tests.upstream import JSON, Seen, Upstream, answer
 
 RULE = "Answer with bare JSON, and n as a number."
 
@@ -95,3 +96,30 @@ def test_without_gepa_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = parted([recorded(n, "json") for n in range(100)], 0)
     with pytest.raises(Fault, match=r"fungible\[adapt\]"):
         asyncio.run(proposed(Outside(says), SETTINGS, "new/two", parts, reflect="wise/one", calls=10))
+
+
+def test_the_command(tmp_path: Path) -> None:
+    """A rehearsal that was not safe, a proposal, and the rehearsal of that on the unseen part."""
+    pytest.importorskip("gepa")
+
+    def wise(seen: Seen) -> list:
+        said = json.loads(
+            bytes(answering(recorded(1, "chat"), f"```\nBe exact. {RULE}\n```", "wise/w").reply or b"")
+        )
+        return answer(200, JSON, said)
+
+    good, bad = said_by_candidate(never), said_by_candidate(lambda kind, n: "schema")
+    with Stage(tmp_path) as stage, Upstream(wise) as reflecting:
+        stage.new.respond = lambda seen: (good if RULE in json.dumps(seen.json.get("system", "")) else bad)(
+            seen
+        )
+        wise_provider = f'\n[provider.wise]\ndialect = "openai.chat"\nbase_url = "{reflecting.base}/v1"\n'
+        stage.config.write_text(stage.config.read_text() + wise_provider + 'key = "env:TEST_KEY"\n')
+        stage.fill([recorded(n, "json") for n in range(100)])
+        before = stage.rehearsed("--route", "assistant", "--to", "new/two", "--n", "100", "--run", "first")
+        words = ("adapt", "first", "--reflect", "wise/w", "--calls", "90", "--out", "p.txt", "--json")
+        found = json.loads(stage.program(*words).stdout)
+    assert before["verdict"] == "not_safe"
+    assert (tmp_path / "p.txt").read_text() == f"Be exact. {RULE}\n" == found["proposal"]["prompt"] + "\n"
+    after = found["rehearsal"]["candidates"][0]
+    assert after["recordings"] < 60 and measure(after, "schema")["candidate"] == 1.0
