@@ -268,6 +268,9 @@ def test_a_price_that_was_changed_is_told_with_what_it_costs(running: tuple[Runn
         2 * paid,
         1.0,
     )
+    said = {answer["question"]: answer["answer"] for answer in told["answers"]}
+    assert said["What ends soon?"].startswith("alpha/good on 2020-01-01; ")
+    assert said["Did prices move?"].startswith("Yes, of alpha/good: this traffic would cost 0.0")
     assert ("price", "unasked") in {(move["why"], move["route"]) for move in told["moves"]}
 
 

@@ -25,8 +25,9 @@ from .account import Tried, Used
 from .faults import KINDS
 from .ir import Usage
 from .models import Catalogue
-from .money import Price, cost
+from .money import Price, cost, usd
 from .retirement.affected import Affected
+from .risk import Answer
 
 PRICE_CHANGE_MIN = 0.01
 OUTAGE_FAILURES = 5  # in a row, as a breaker counts before it opens
@@ -218,3 +219,28 @@ def _move(why: str, route: str, target: str, to: str, says: str, *, urgent: bool
         + (" --steps 50,100" if urgent else ""),
     }
     return Forced(why, route, target, to, says, urgent, run, tuple(steps[step] for step in STEPS))
+
+
+# --- in a manager's words ------------------------------------------------------------------------------
+
+
+def answers(
+    near: Sequence[Affected], changes: Sequence[PriceChange], heard: bool, warn_days: int
+) -> tuple[Answer, ...]:
+    """`near`: what ends within `warn_days`; `heard`: whether any source was asked."""
+    ends = Answer("What ends soon?", f"Nothing in use is said to end within {warn_days} days.", "ok")
+    if near:
+        first, spend = near[0], usd(sum(one.cost_nanousd for one in near))
+        day = f" on {first.on}" if first.on is not None else ""
+        others = f" and {len(near) - 1} more" if len(near) > 1 else ""
+        told = f"{first.target}{day}{others}; {spend} USD of this time's spend went there."
+        gone = any(one.days_left is not None and one.days_left <= 0 for one in near)
+        ends = Answer(ends.question, told, "wrong" if gone else "look")
+    elif not heard:
+        ends = Answer(ends.question, "Nobody knows: no feed is read. Set [retirement] feeds.", "look")
+    if not changes:
+        return (ends,)
+    more = usd(sum(change.would_nanousd - change.paid_nanousd for change in changes))
+    targets = ", ".join(dict.fromkeys(change.target for change in changes))
+    told = f"Yes, of {targets}: this traffic would cost {more} USD more."
+    return ends, Answer("Did prices move?", told, "look" if not more.startswith("-") else "ok")

@@ -13,7 +13,7 @@ from .. import risk
 from ..config import Config
 from ..forcing import Looked, looked, opened
 from ..money import usd
-from ..moves import PriceChange
+from ..moves import PriceChange, answers
 from ..prices import PriceBook
 from ..retirement.affected import Affected
 from ..statement import moment_ms
@@ -68,6 +68,9 @@ def assessed(config: Config, since_ms: int, now_ms: int, *, fetch: bool) -> Asse
     catalogue = config.catalogue.knowing(PriceBook.load(state))
     report = risk.assess(catalogue, store.traffic(since_ms), since_ms, now_ms)
     found = looked(store, config, calendar_of(config, fetch=fetch), since_ms, now_ms)
+    heard = bool(config.retirement.sources)
+    more = answers(found.pressing, found.changes, heard, config.retirement.warn_days)
+    report = msgspec.structs.replace(report, answers=report.answers + more)
     return Assessed(report, found, frozenset(m.run for m in found.moves if opened(state, m)))
 
 
