@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from fungible.recording import Recording
 from fungible.recordings import Recordings, kept
 from tests import sdks
 from tests.answering import alpha_reply, beta_reply
+from tests.forks import child, join
 from tests.sdks import Reach
 from tests.serving import Running
 from tests.test_recordings import made
@@ -168,6 +170,38 @@ def test_sigkill_while_recording(tmp_path: Path) -> None:
         running.close()
     shelf = Recordings(tmp_path / "state")
     assert {*first, second} <= {r.id for r in shelf.read()} and shelf.damaged == 0
+
+
+def write_for_ever(state: Path, generation: int, pipe: int) -> None:
+    writer, number = Recordings(state).begun("main", generation), 0
+    while True:
+        rows = [kept(made(number + n, id=f"{generation}-{number + n}")) for n in range(20)]
+        writer.append(rows)
+        number += len(rows)
+        os.write(pipe, b"%d\n" % number)
+
+
+def test_sigkill_at_any_moment_of_writing(tmp_path: Path) -> None:
+    """What `append` returned for is there; what it had not is whole, or passed over and counted."""
+    chance = random.Random(7)
+    written = 0
+    for generation in range(15):
+        reading, writing = os.pipe()
+        writer = child(lambda writing=writing, g=generation: write_for_ever(tmp_path, g, writing))
+        os.close(writing)
+        os.read(reading, 1)
+        time.sleep(chance.uniform(0, 0.02))
+        os.kill(writer, signal.SIGKILL)
+        assert join(writer) == [-signal.SIGKILL]
+        heard = b"0\n"
+        while more := os.read(reading, 1 << 16):
+            heard += more
+        os.close(reading)
+        done = max(int(line) for line in heard.split() if line.isdigit())
+        written += done
+        found = [r.id for r in Recordings(tmp_path).read("main") if r.id.startswith(f"{generation}-")]
+        assert found == [f"{generation}-{n}" for n in range(len(found))] and len(found) >= done
+    assert written > 0
 
 
 WRITE = """
