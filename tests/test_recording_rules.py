@@ -15,11 +15,13 @@ from fungible.dialects import DIALECTS
 from fungible.dialects.base import Peek
 from fungible.faults import Fault
 from fungible.models import Route
+from fungible.policies import share
 from fungible.recording import grouped
 from fungible.recordings import Recordings
 from fungible.recordings.recorder import Recorder
 from fungible.recordings.redaction import PATTERNS, Redaction, Redactor
 from fungible.recordings.rules import Rule, Rules
+from fungible.switch import rehearsal
 
 CHAT = DIALECTS["openai.chat"]
 ANSWER = (
@@ -98,6 +100,15 @@ def test_only_and_tags(tmp_path: Path) -> None:
     ask(keeping, 5, said("kept", model="else"), status=500, tags="team=a")
     keeping.close()
     assert texts(tmp_path) == ["kept"]
+
+
+def test_what_a_switch_asks_itself_is_not_recorded(tmp_path: Path) -> None:
+    keeping = recorder(tmp_path, {"*": Rule()})
+    ask(keeping, 1, said("replayed"), tags=f"{rehearsal.TAG}=r1,x=1")
+    ask(keeping, 2, said("shadow"), tags=f"{share.TAG}=s1")
+    ask(keeping, 3, said("a person's"), tags="x=1")
+    keeping.close()
+    assert texts(tmp_path) == ["a person's"]
 
 
 def test_a_full_queue_drops_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,6 +116,11 @@ def test_a_broken_block_costs_itself_only(tmp_path: Path) -> None:
     data[2] ^= 255  # the first block's own beginning
     path.write_bytes(data)
     assert len(list(shelf.read())) == 256
+    data = bytearray(path.read_bytes())
+    data[200 + data.find(b"\x28\xb5\x2f\xfd")] ^= 255  # in the bodies of the first block that is left
+    path.write_bytes(data)
+    (line,) = shelf.found()
+    assert line.route == "main" and line.damaged > 0
 
 
 def test_deleting_leaves_the_rest(tmp_path: Path) -> None:
@@ -152,3 +157,12 @@ def test_a_summary_from_the_index(tmp_path: Path) -> None:
     found = {line.route: line for line in shelf.found()}
     assert found["main"].count == 300 and (found["main"].from_ms, found["main"].to_ms) == (1_000, 1_299)
     assert found["a/b"].count == 1 and found["a/b"].damaged == 0
+
+
+def test_the_latest_of_several_writers(tmp_path: Path) -> None:
+    shelf = Recordings(tmp_path)
+    for part in (range(0, 900, 3), range(2, 900, 3), range(1, 900, 3)):  # each in a segment of its own
+        shelf.append([made(n) for n in part])
+    assert [r.id for r in shelf.latest(5)] == [f"call-{n}" for n in range(895, 900)]
+    assert [r.id for r in shelf.latest(5, "main", 1_898)] == ["call-898", "call-899"]
+    assert shelf.latest(5, "else") == []

@@ -33,7 +33,7 @@ from .segments import Kept, Writer
 from .shelf import Recordings
 
 TICK_S = 1.0
-SHADOW = TAG + "="  # a call that has its mark before it is admitted is a switch's own
+OWN = (TAG + "=", "rehearsal=")  # a call that has one of these marks before it is admitted is a switch's own
 QUEUE_BYTES_MAX = 64 * 1024 * 1024
 EXCHANGE_BYTES_MAX = 16 * 1024 * 1024  # a longer one is not kept
 BLOCK_ROWS = 256
@@ -173,7 +173,7 @@ class Recorder:
         name = call.peek.model
         rules = self.rules
         rule = rules.found[name] if name in rules.found else rules.of(name)
-        if rule is not None and call.asking.tags.startswith(SHADOW):
+        if rule is not None and call.asking.tags.startswith(OWN):
             rule = None  # nobody heard that answer
         if (
             (rule is None and name not in self.looked)

@@ -14,13 +14,14 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from hashlib import sha256
+from heapq import heappop, heappush
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 import msgspec
 
 from ..recording import Recording
-from .segments import Entry, Kept, Writer, blocks, kept, opened, rewrite, rows
+from .segments import BROKEN, Block, Entry, Kept, Writer, blocks, kept, opened, rewrite, rows
 
 FOLDER = "recordings"
 SUFFIX = ".seg"
@@ -74,6 +75,25 @@ class Recordings:
                 last = row if row.id == id else last
         return self._opened(last) if last is not None else None
 
+    def latest(self, limit: int, route: str | None = None, since_ms: int | None = None) -> list[Recording]:
+        """The `limit` that were asked last, the oldest of them first."""
+        low = since_ms if since_ms is not None else -(2**63)
+        best: list[tuple[float, int, Kept]] = []  # a heap: the oldest of them first
+
+        def wanted(entry: Entry) -> bool:
+            return entry.to_ms >= low and (len(best) < limit or entry.to_ms >= best[0][0])
+
+        count = 0
+        for path in reversed(self.segments(route)):
+            for row in rows(path, wanted, self._passed):
+                count += 1
+                if row.at_ms >= low:
+                    heappush(best, (row.at_ms, count, row))
+                if len(best) > limit:
+                    heappop(best)
+        found = [self._opened(row) for _, _, row in sorted(best)]
+        return [recording for recording in found if recording is not None]
+
     def rows(self, route: str | None, since_ms: int | None, until_ms: int | None) -> Iterator[Kept]:
         """The same as written, streams not made plain."""
         low = since_ms if since_ms is not None else -(2**63)
@@ -97,8 +117,7 @@ class Recordings:
             size, route, files = 0, "", self.segments_in(folder)
             for path in files:
                 for block in blocks(path, self._noting(entries, route == ""), damage.append):
-                    first = block.kept()
-                    route = first[0].route if first else ""
+                    route = _route(block, folder)
                 size += path.stat().st_size if path.exists() else 0
             if entries:
                 spans = [e.from_ms for e in entries], [e.to_ms for e in entries]
@@ -233,6 +252,14 @@ class Recordings:
             return found is None or found.group != group
 
         return sum(rewrite(path, keep) for path in self.segments(route))
+
+
+def _route(block: Block, folder: Path) -> str:
+    """Whose recordings a block holds; of a broken one, as its folder says."""
+    try:
+        return block.kept()[0].route
+    except (*BROKEN, IndexError):
+        return unquote(folder.name)
 
 
 def begun_ms(path: Path) -> int:

@@ -1,7 +1,6 @@
 """`fungible recordings list`, `show` and `delete`."""
 
 import json
-from collections import deque
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,8 +41,7 @@ def listed(route: str | None, since: str | None, limit: int, config_path: str | 
     if route is None and since is None:
         _summary(shelf, as_json)
         return
-    latest = deque(shelf.read(route, since_ms=moment(since)), maxlen=limit)
-    rows = [_head(recording) for recording in latest]
+    rows = [_head(recording) for recording in shelf.latest(limit, route, moment(since))]
     if as_json:
         click.echo(json.dumps({"recordings": rows, "damaged_bytes": shelf.damaged}))
         return

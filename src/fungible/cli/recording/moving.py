@@ -2,6 +2,7 @@
 
 import json
 import sys
+from inspect import cleandoc
 from pathlib import Path
 
 import click
@@ -50,7 +51,7 @@ def imported(
         sys.exit(1)
 
 
-imported.help = f"{imported.help}\n\n\b\n" + "\n".join(
+imported.help = f"{cleandoc(imported.help or '')}\n\n\b\n" + "\n".join(
     f"{name:<20} {row.says}" for name, row in SOURCES.items()
 )
 
