@@ -15,6 +15,7 @@ from fungible import keys
 from fungible.account import Opened, Settled
 from fungible.faults import Fault
 from fungible.ledger import Ledger
+from fungible.policies.share import Mark as policy_mark
 from fungible.store import SPEND_BY, Store
 from fungible.store.attempts import LEDGER_STEPS
 
@@ -167,6 +168,22 @@ def test_spending_is_exact_by_every_grouping(tmp_path):
         assert sum(r.cost_unknown for r in store.spend(by)) == 1
     (row,) = [r for r in store.spend("provider") if r.who == "p"]
     assert (row.attempts, row.open, row.settled, row.estimated, row.void) == (5, 1, 2, 1, 1)
+    book.close()
+
+
+def test_what_nobody_waits_for_is_no_traffic(tmp_path):
+    book = Ledger(tmp_path)
+    mark = policy_mark(switch="s1", side="c", stage=1, unit=7, user=8, talk=9)
+    tags = {
+        "plain": "", "tagged": "team=a,rehearsal=mine", "rehearsed": "rehearsal=assistant-1",
+        "shadow": mark._replace(side="s").tag() + ",team=a", "candidate": mark.tag(), "paired": mark._replace(side="p").tag(),
+    }  # fmt: skip
+    for name, told in tags.items():
+        write(book, name, route=name, tags=told, key="k")
+    store = Store(tmp_path)
+    store.fold()
+    assert {row.route for row in store.traffic()} == {"plain", "tagged", "candidate", "paired"}
+    assert sum(line.attempts for line in store.spend("route")) == len(tags)
     book.close()
 
 
