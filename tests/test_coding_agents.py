@@ -6,6 +6,7 @@ and its reasoning comes back sealed in every turn. Each target thinks, calls a t
 what it signed it must get back.
 """
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -303,7 +304,7 @@ def test_responses_with_sealed_reasoning_turn_after_turn(stage: Stage, model: st
 def test_a_seal_is_in_every_turn_s_items(stage: Stage, model: str) -> None:
     first, _ = answered(stage, model, [{"role": "user", "content": "What does src/main.py do?"}])
     sealed = [item.encrypted_content for item in first.output if item.type == "reasoning"]
-    assert sealed[-1] == SIGNATURE
+    assert base64.b64decode(sealed[-1]).endswith(f":{SIGNATURE}".encode())  # with the name of its maker
 
 
 def test_the_seals_of_thoughts_are_asked_for_where_they_do_not_come_unasked(stage: Stage) -> None:
