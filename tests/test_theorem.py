@@ -44,7 +44,9 @@ def there_and_back(
     if isinstance(x, ir.Request):
         y = spoken.read_request(spoken.write_request(x, report, quirks))
         if not y.model:  # a quirk has it in the address
-            y = msgspec.structs.replace(y, model=x.model)
+            y = msgspec.structs.replace(y, model=x.model, stream=x.stream)
+            if x.stream and y.stream_usage is None:
+                y = msgspec.structs.replace(y, stream_usage=True)
         return at_its_address(spoken, x, y), report.losses
     return spoken.read_reply(spoken.write_reply(x, report)), report.losses
 

@@ -31,6 +31,7 @@ from .policies.auth import MISSING
 from .policies.share import TAG, twin
 from .prices import LOCAL
 from .providers.signers import EMBEDDED
+from .providers.wrapped import Unwrapped
 from .recordings.recorder import Recorder
 from .repeats import Repeating, Repeats
 from .world import Flow, Outgoing, Sink, Upstream
@@ -362,6 +363,8 @@ class Gateway:
         if target.origin.scheme == EMBEDDED:
             assert self.embedded is not None, "the catalogue offers the engine only where there is one"
             return self.embedded.send(outgoing, sink)
+        if target.framed:
+            sink = Unwrapped(sink)
         if target.sign is not None:
             try:
                 outgoing = target.sign(outgoing, self.wall_ms())

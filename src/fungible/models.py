@@ -63,6 +63,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     counting:   that of a call for a count of tokens, before `aim`; "" where the provider does not count
     rewrites:   what a request of its dialect must not hold to be moved as it is
     tells_usage: whether it can be asked to tell the usage in a stream
+    framed:     its streams have to be unwrapped
     sign:       signs each request by itself, where the provider wants that; takes the time in milliseconds
     also:       the same model in the other dialects that its provider speaks, by their names
     embeds:     the same model as it is asked for vectors, likewise; the first for clients of another dialect
@@ -94,6 +95,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     prices: str
     told: str
     sign: Sign | None = None
+    framed: bool = False
     prompt: str | None = None
     also: dict[str, "Target"] = {}
     embeds: dict[str, "Target"] = {}
@@ -473,6 +475,7 @@ def _spoken_to(
         prices="" if provider.local else prices_id(provider),
         told=f"x-fungible-target: {provider.name}/{model}\r\n{note}",
         sign=aim.sign,
+        framed=provider.framed,
         also=also,
         embeds=embeds,
     )

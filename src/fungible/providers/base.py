@@ -27,6 +27,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
                  any is asked for nothing but these
     env:         environment variables that hold its key, in the order they are tried
     signer:      a row of `signers.SIGNERS`: how the key goes on a request
+    framed:      its streams are the dialect's events in AWS's frames: `wrapped.Unwrapped`
     service:     what a signature of AWS's is for, where the address does not say it
     keyless:     a signer for want of a key, by credentials that the user's machine holds, and the variables
                  that show such to be there
@@ -47,6 +48,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     paths: dict[str, Paths] = {}
     env: tuple[str, ...] = ()
     signer: str = "bearer"
+    framed: bool = False
     service: str = ""
     keyless: tuple[str, tuple[str, ...]] = ("", ())
     quirks: frozenset[str] = frozenset()

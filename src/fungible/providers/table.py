@@ -446,6 +446,23 @@ ROWS: tuple[Provider, ...] = (
         site="https://docs.cloud.google.com/vertex-ai/generative-ai/docs/migrate/openai/overview",
     ),
     Provider(
+        name="bedrockanthropic",
+        dialect="anthropic.messages",
+        base_url="https://bedrock-runtime.{region}.amazonaws.com",
+        paths={
+            "anthropic.messages": Paths(
+                "/model/{model}/invoke",
+                "/model/{model}/invoke-with-response-stream",
+            )
+        },
+        signer="sigv4",
+        framed=True,
+        variables={"region": "AWS_REGION"},
+        quirks=frozenset({"bedrock_version"}),
+        prices="aws",
+        site="https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages.html",
+    ),
+    Provider(
         name="sagemaker",
         dialect="openai.chat",
         base_url="https://runtime.sagemaker.{region}.amazonaws.com",

@@ -46,6 +46,7 @@ QUIRKS: dict[str, str] = {
     "no_adaptive_thinking": "Thinks with a token budget only; `adaptive` is left out.",
     "no_effort": "Takes no `output_config.effort`; it is left out.",
     "vertex_version": "Has the model in the address, and `anthropic_version` of Vertex AI in the body.",
+    "bedrock_version": "As `vertex_version`, Bedrock's InvokeModel; the address says whether to stream, too.",
     "unsigned_thinking": "Takes earlier thinking back without a signature.",
 }
 
@@ -56,11 +57,15 @@ REWRITES: dict[str, bytes] = {
     "no_sampling": b'"temperature"',
     "no_effort": b'"effort"',
     "vertex_version": b'"model"',
+    "bedrock_version": b'"model"',
 }
 """Quirk -> the bytes that show a request to be one that such a provider would refuse."""
 
-VERSIONS: dict[str, str] = {"vertex_version": "vertex-2023-10-16"}
-"""Quirk -> the body's `anthropic_version` (Claude on Vertex AI, Making requests)."""
+VERSIONS: dict[str, str] = {
+    "vertex_version": "vertex-2023-10-16",
+    "bedrock_version": "bedrock-2023-05-31",
+}
+"""Quirk -> the body's `anthropic_version` (Claude on Vertex AI; Bedrock user guide, Claude Messages API)."""
 
 _FAMILY = "(opus|sonnet|haiku|fable|mythos)"
 _MODEL = re.compile(

@@ -338,6 +338,8 @@ def write_request(request: Request, report: Report, quirks: Quirks) -> bytes:
         _write_reasoning(request.reasoning, wire, report, quirks)
     _write_sampling(request, wire, report, quirks)
     _write_rest(request, wire, blocks)
+    if "bedrock_version" in quirks:
+        wire.pop("stream", None)
     return encode(wire)
 
 
