@@ -252,7 +252,7 @@ class Story:
         self.console.print(done, highlight=False, soft_wrap=True)
         self.console.print("\nIts calls to `assistant` are recorded. Would the small model here do as well?")
         for words in ("rehearse --route assistant --to local/llama", "report"):
-            command = f"  {program} switch {words} --config {self.stage.config}"
+            command = f"  {program} switch {words} \\\n      --config {self.stage.config}"
             self.console.print(command, highlight=False, soft_wrap=True)
 
 
