@@ -110,7 +110,8 @@ class Report:
         if field is None:
             return node.at
         held = getattr(node, field, None)
-        if isinstance(held, Node) and held.at:  # it says itself where it stood, which may be elsewhere
+        # It says itself where it stood, which may be elsewhere.
+        if held is not None and isinstance(held, Node) and held.at:
             return held.at
         at, names = node.at, self.names
         whole = names.get(f"{type(node).__name__}.{field}")  # a field that stands outside its node

@@ -145,7 +145,7 @@ def may(node: Wire, name: str, kind: type[T], at: str) -> T | None:
 
 def counts(node: Wire, names: tuple[str, ...], at: str) -> list[int | None]:
     """Whole numbers that may be absent or null."""
-    found = [node.get(name) for name in names]
+    found = list(map(node.get, names))
     if not _COUNTS.issuperset(map(type, found)):
         for name in names:
             may(node, name, int, at)

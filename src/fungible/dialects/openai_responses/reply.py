@@ -187,7 +187,9 @@ def write_reply(reply: Reply, report: Report, said: Wire | None = None) -> bytes
         report.lose(other, None, "dropped", "choices")
     odds = odds_of(choice, report)
     output = Items(report, made_id(reply.id), odds).all(choice.parts)
-    body = envelope(reply, report) | (said or {})
+    body = envelope(reply, report)
+    if said:
+        body |= said
     body["output"] = output
     body["usage"] = None if reply.usage is None else write_usage(reply.usage, report)
     close(body, choice.stop, choice.parts, report)

@@ -23,8 +23,10 @@ _DETAILS: dict[str, dict[str, str]] = {
 
 _TOTALS = ("input_tokens", "output_tokens", "total_tokens")
 _KNOWN = frozenset(_TOTALS) | _DETAILS.keys()
-_OTHERS = UnplacedCounts("input_tokens", "output_tokens", *(f for d in _DETAILS.values() for f in d.values()))
 _INNER = frozenset(_DETAILS)
+_DETAILED = tuple(field for names in _DETAILS.values() for field in names.values())
+_WANTED = ("input_tokens", "output_tokens", *_DETAILED)
+_OTHERS = UnplacedCounts(*_WANTED)
 
 
 def read_usage(node: Wire, at: str = "usage") -> Usage:
@@ -55,30 +57,26 @@ def read_usage(node: Wire, at: str = "usage") -> Usage:
 
 
 def write_usage(usage: Usage, report: Report) -> Wire:
-    own = is_ours(usage)
+    _OTHERS.tell(usage, report)
+    if not is_ours(usage):
+        for field in _WANTED:
+            if getattr(usage, field) is None:
+                report.lose(usage, field, "changed", "usage_detail")
+        report.homeless(usage)
+        read, said = usage.input_tokens or 0, usage.output_tokens or 0
+        node: Wire = {"input_tokens": read, "output_tokens": said, "total_tokens": read + said}
+        for outer, names in _DETAILS.items():
+            node[outer] = {name: getattr(usage, field) or 0 for name, field in names.items()}
+        return node
+    told = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+    node = {name: count for name, count in told.items() if count is not None}
     fields = report.extras(usage, NAME)
-    node: Wire = {}
-    for name in ("input_tokens", "output_tokens"):
-        value = getattr(usage, name)
-        if value is None and not own:
-            report.lose(usage, name, "changed", "usage_detail")
-            value = 0
-        if value is not None:
-            node[name] = value
     node["total_tokens"] = fields.get("total_tokens", sum(node.values()))
     for outer, names in _DETAILS.items():
-        inner: Wire = {}
-        for name, field in names.items():
-            value = getattr(usage, field)
-            if value is None and not own:
-                report.lose(usage, field, "changed", "usage_detail")
-                value = 0
-            if value is not None:
-                inner[name] = value
+        inner = {n: count for n, field in names.items() if (count := getattr(usage, field)) is not None}
         if inner:
             node[outer] = inner
-    _OTHERS.tell(usage, report)
-    return merge(node, fields, _INNER) if fields else node
+    return merge(node, fields, _INNER)
 
 
 def usage_of(value: Json) -> Usage | None:
