@@ -150,8 +150,12 @@ def converse_complaints(kind: str, body: Any) -> list[str]:
     found = []
     for event in converse_events(body):
         parsed = EventStreamJSONParser().parse(event.to_response_dict(), STREAMED)
-        name = event.headers[":event-type"]
         told = {n: v for n, v in json.loads(event.payload).items() if n != "p"}
+        name = event.headers.get(":exception-type")
+        if name is not None:  # which the parser makes an error of
+            found += _validated(told, STREAMED.members[name]) if "Error" in parsed else [f"{name}: no error"]
+            continue
+        name = event.headers[":event-type"]
         found += _unread(parsed) if name in parsed else [f"{name}: no such event"]
         found += _validated(told, STREAMED.members[name])
     return found
