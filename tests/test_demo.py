@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from fungible.recordings import Recordings
+
 pytest.importorskip("xllamacpp", reason="the demo's third target is the embedded model")
 
 PROGRAM = [sys.executable, "-m", "fungible", "demo"]
@@ -43,7 +45,16 @@ def test_in_a_pipe(tmp_path: Path) -> None:
             assert len(re.findall(rf"^{sdk} +{target} ", done.stdout, re.MULTILINE)) == 2
     assert done.stdout.count('get_weather(city="Paris")') == 6
     # What it tells the reader to do next is there to be done.
-    assert (tmp_path / ".fungible" / "demo" / "fungible.toml").exists()
+    folder = tmp_path / ".fungible" / "demo"
+    assert (folder / "fungible.toml").exists()
+    recorded = list(Recordings(folder / "state").read("assistant"))
+    assert len(recorded) == len({r.group for r in recorded}) == 24 and not any(r.fault for r in recorded)
+    told = re.findall(r"switch (.*?)\s*\\\s+--config (\S+)", done.stdout)
+    assert [words.split()[0] for words, _ in told] == ["rehearse", "report"]
+    for words, config in told:
+        command = [sys.executable, "-m", "fungible", "switch", *words.split(), "--config", config]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=180)
+        assert ran.returncode == 0 and "local/llama" in ran.stdout, ran.stdout + ran.stderr
 
 
 def test_in_a_terminal_of_80_columns(tmp_path: Path) -> None:
