@@ -139,6 +139,8 @@ def test_an_abandoned_answer_is_drained_where_that_is_asked_for(
     sock.close()
     row = eventually(lambda: (r := stage.row(seen.headers["x-fungible-attempt"]))["state"] != "open" and r)
     assert (row["state"], row["input_tokens"], row["output_tokens"]) == ("settled", INPUT, OUTPUT)
+    first = row["first_ms"]  # of the content
+    assert row["started_ms"] <= first <= row["ended_ms"] if stream else first is None
     assert not seen.closed.is_set()
 
 

@@ -86,6 +86,7 @@ def close(
     provider_request_id: str | None = None,
     status: int = 0,
     fault: str | None = None,
+    first_ms: int | None = None,
     losses: Collection[Loss] = (),
 ) -> Settled:
     """The closing row. A void attempt costs nothing; otherwise the cost is usage x price, or not known."""
@@ -100,6 +101,6 @@ def close(
         usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens,
         usage.reasoning_tokens,
         amount, price.id if price is not None and amount is not None and state != "void" else None,
-        provider_request_id, status or None, fault, None, len(losses),
+        provider_request_id, status or None, fault, first_ms, len(losses),
         listed(losses) if losses else "",
     )  # fmt: skip

@@ -68,8 +68,8 @@ class Exchange:
 
     __slots__ = (
         "_answer", "_answer_bytes", "_attempt", "_back", "_body_bytes", "_client", "_deadline",
-        "_failure", "_flow", "_headers", "_held", "_held_bytes", "_hold", "_idle_s", "_local", "_n",
-        "_read", "_request_id", "_row_open", "_status", "_target", "_targets", "_tried", "_watch",
+        "_failure", "_first_ms", "_flow", "_headers", "_held", "_held_bytes", "_hold", "_idle_s", "_local",
+        "_n", "_read", "_request_id", "_row_open", "_status", "_target", "_targets", "_tried", "_watch",
         "_world", "call", "due", "losses", "state",
     )  # fmt: skip
 
@@ -101,6 +101,7 @@ class Exchange:
         self._back = b""  # header lines of the provider's that go back to a client of its dialect
         self._held: list[bytes] = []  # of a stream, until its first content event
         self._held_bytes = 0
+        self._first_ms: int | None = None  # when that came, Unix milliseconds
         self._answer: list[bytes] = []  # a plain answer, or an error's body
         self._answer_bytes = 0
 
@@ -199,7 +200,7 @@ class Exchange:
         """What was known of the last attempt's answer is not true of the next."""
         self._status, self._request_id, self._watch = 0, None, None
         self._back = b""
-        self._held, self._held_bytes = [], 0
+        self._held, self._held_bytes, self._first_ms = [], 0, None
         self._answer, self._answer_bytes = [], 0
 
     def _body_for(self, target: Target) -> bytes:
@@ -362,6 +363,8 @@ class Exchange:
             self._held.append(out)
             self._held_bytes += len(out)
         if watch.began or watch.done or self._held_bytes > self._local.settings.held_bytes_max:
+            if watch.began:
+                self._first_ms = self._world.wall_ms()
             held = b"".join(self._held)
             self._held = []
             self.state = "streaming"
@@ -556,7 +559,7 @@ class Exchange:
             usage = estimated(usage, self._body_bytes, said)
         row = close(
             self._attempt, state, wall_ms, usage, price, self._request_id, self._status,
-            fault.kind if fault is not None else None, self.losses,
+            fault.kind if fault is not None else None, self._first_ms, self.losses,
         )  # fmt: skip
         world.settled(row, call, self._target)
         if self._hold is not None:
