@@ -63,7 +63,7 @@ def test_what_botocore_signs_is_taken(path: str, query: str) -> None:
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 def test_what_we_sign_is_what_botocore_signs(path: str, token: str | None) -> None:
     headers = by_botocore(path, "", "AKIDEXAMPLE", "wJalr/EXAMPLE", token, region="eu-west-3")
-    sign = Signer(Held("AKIDEXAMPLE", "wJalr/EXAMPLE", token), "eu-west-3")
+    sign = Signer(Held("AKIDEXAMPLE", "wJalr/EXAMPLE", token), "eu-west-3", "bedrock")
     head = f"POST {path} HTTP/1.1\r\nhost: {HOST}\r\ncontent-type: application/json\r\nuser-agent: x\r\n".encode()
     outgoing = Outgoing(Origin("http", "127.0.0.1", 4000), path, head, BODY)
     for wait_ms in (-86_400_000, -1_000, 0, 0):  # what it remembers of other days and seconds is of no matter
@@ -75,14 +75,14 @@ def test_what_we_sign_is_what_botocore_signs(path: str, token: str | None) -> No
 
 def test_a_renewed_credential_signs_from_then_on() -> None:
     held = Held("AKIDOLD", "old", None)
-    sign = Signer(held, "us-east-1")
+    sign = Signer(held, "us-east-1", "bedrock")
     outgoing = Outgoing(Origin("http", "h", 80), "/a", b"POST /a HTTP/1.1\r\nhost: h\r\n", b"{}")
     before = sign(outgoing, 0).head
     held.renew("AKIDNEW", "new", "t")
     after = sign(outgoing, 0).head
     assert b"Credential=AKIDOLD/" in before and b"Credential=AKIDNEW/" in after
     assert after.replace(b"x-amz-security-token: t\r\n", b"") != before
-    assert sign(outgoing, 0).head == after == Signer(held, "us-east-1")(outgoing, 0).head
+    assert sign(outgoing, 0).head == after == Signer(held, "us-east-1", "bedrock")(outgoing, 0).head
 
 
 GOOD = by_botocore(PATHS["a model"], "", KEY, KEY)

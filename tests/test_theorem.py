@@ -45,7 +45,7 @@ def there_and_back(
         y = spoken.read_request(spoken.write_request(x, report, quirks))
         if not y.model:  # a quirk has it in the address
             y = msgspec.structs.replace(y, model=x.model, stream=x.stream)
-            if x.stream and y.stream_usage is None:
+            if x.stream and y.stream_usage is None and x.stream_usage is not None:
                 y = msgspec.structs.replace(y, stream_usage=True)
         return at_its_address(spoken, x, y), report.losses
     return spoken.read_reply(spoken.write_reply(x, report)), report.losses
