@@ -12,6 +12,7 @@ for it by its id. A process that dies leaves it failed.
 What is kept are prompts: `[server] keep_days = 0` keeps none. A key finds its own and no other's.
 """
 
+import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -273,14 +274,14 @@ class Shelf:
     __slots__ = ("_bare", "_file", "_memory", "_seen")
 
     def __init__(self, memory: Memory, state: str | Path) -> None:
-        self._memory, self._file = memory, Path(state) / "answers.db"
+        self._memory, self._file = memory, str(Path(state) / "answers.db")
         self._seen, self._bare = -1, True
 
     @property
     def bare(self) -> bool:
         """As others left it; what this process puts there it remembers itself."""
         memory = self._memory
-        if memory.days == 0 or (not memory.opened and not self._file.exists()):
+        if memory.days == 0 or (not memory.opened and not os.path.exists(self._file)):  # each call asks
             return True
         try:
             version = memory.answers.version()

@@ -95,6 +95,8 @@ class Thoughts:
     def given_back(self, request: Request, owner: str, target: Target) -> Request:
         """The request with the thoughts that this target's provider has had before."""
         shelf = self.shelf
+        if not any(message.role == "assistant" for message in request.messages):
+            return request
         if not self._kept and (shelf is None or shelf.bare):
             return request
         if shelf is not None and not shelf.bare:
