@@ -111,6 +111,7 @@ ALWAYS = {
     ("anthropic.messages", "media_type", "'text/plain'"): "a text of the target is plain text",
     ("openai.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
     ("cohere.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
+    ("cohere.chat", "strict", "False"): "a tool of the target is held to nothing stricter unless all are",
     ("ollama.chat", "media_type", "'text/plain'"): "a text of the target is plain text",
     **{
         ("ollama.chat", name, f"'{head}{kind}'"): "the image's own first bytes say it"
@@ -118,6 +119,11 @@ ALWAYS = {
         for kind in ("png", "jpeg", "webp", "gif")
     },
     ("bedrock.converse", "media_type", "'text/plain'"): "a text of the target is plain text",
+    (
+        "anthropic.messages",
+        "mimeType",
+        "'text/csv'",
+    ): "it is written as plain text, which is reported as changed",
     ("anthropic.messages", "format", "'txt'"): "a text of the target is plain text",
     ("anthropic.messages", "format", "'md'"): "it is written as plain text, which is reported as changed",
 }
@@ -145,7 +151,7 @@ FAMILIES = (
     ("completed", "incomplete"),
     ("user", "assistant", "system", "developer"),
     ("stop", "length", "content_filter", "tool_calls"),
-    ("end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal"),
+    ("end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal", "pause_turn"),
     ("default", "flex", "priority", "auto", "standard_only"),
     ("enabled", "disabled", "adaptive"),
     ("5m", "1h"),
@@ -154,7 +160,7 @@ FAMILIES = (
     ("json_object", "text"),
     ("AUTO", "NONE", "ANY"),
     ("MINIMAL", "LOW", "MEDIUM", "HIGH"),
-    ("STOP", "MAX_TOKENS", "SAFETY"),
+    ("STOP", "MAX_TOKENS", "SAFETY", "OTHER", "UNEXPECTED_TOOL_CALL", "FAKE_ENUM"),
     ("application/json", "text/plain"),
     ("user", "model"),
     ("png", "jpeg", "gif", "webp"),
@@ -219,10 +225,14 @@ def is_padding(value: Any, steps: Steps) -> bool:
 
 
 def says_nothing(value: Any, steps: Steps) -> bool:
-    """A time of 0 is none; an object of empty values is how some providers write none (Snowflake)."""
+    """A time of 0 is none, nor is an empty id a name; an object of empty values is how some providers write none (Snowflake)."""
     if (steps == ("options",) and value == {}) or (steps == ("format",) and value == ""):
         return True
-    if (steps == ("created",) and value == 0) or (steps == ("service_tier",) and value == ""):
+    if (steps in (("created",), ("created_at",)) and value == 0) or (
+        steps == ("service_tier",) and value == ""
+    ):
+        return True
+    if value == "" and steps[-1:] in (("id",), ("finish_reason",)):
         return True
     if value == {} and steps[-1:] in (("generationConfig",), ("content",), ("inferenceConfig",)):
         return True

@@ -83,9 +83,10 @@ class Turns:
         mark = len(report.losses)
         blocks = self.blocks.all(parts)
         if not blocks and role != "directive":
-            why = report.losses[-1].why if len(report.losses) > mark else "empty_text"
+            lost = report.losses[mark:]
             del report.losses[mark:]
-            report.lose(message, None, "dropped", why)
+            report.lose(message, None, "dropped", lost[-1].why if lost else "empty_text")
+            report.losses += [loss for loss in lost if not loss.path.startswith(report.path(message, None))]
             return None
         if message.name is not None:
             report.lose(message, "name", "dropped", "name")

@@ -225,9 +225,9 @@ class StreamReader(FramedReader):
     # --- parts -----------------------------------------------------------------------------------
 
     def _part(self, body: Json, candidate: _Candidate, seen: set[type[Part]], out: list[StreamEvent]) -> None:
-        if type(body) is dict and self._in_pieces(spelled(body), candidate, out):
-            return
         at = f"candidates[{candidate.number}].content.parts[{candidate.index + 1}]"
+        if type(body) is dict and self._in_pieces(spelled(body), at, candidate, out):
+            return
         parts = read_part(body, at, self._ids)
         kind: type[Part] | None = type(parts[-1]) if parts else Text
         for part in parts:
@@ -292,7 +292,9 @@ class StreamReader(FramedReader):
             candidate.open, candidate.joins = False, None
             out.append(PartEnd(candidate.index, candidate.number))
 
-    def _in_pieces(self, part: dict[str, Json], candidate: _Candidate, out: list[StreamEvent]) -> bool:
+    def _in_pieces(
+        self, part: dict[str, Json], at: str, candidate: _Candidate, out: list[StreamEvent]
+    ) -> bool:
         """Whether it is a call, or more of one, whose arguments come in pieces."""
         told = part.get("functionCall")
         if type(told) is not dict:
@@ -304,7 +306,7 @@ class StreamReader(FramedReader):
                 return False
             whole = {name: value for name, value in call.items() if name not in _PIECES}
             self._close(candidate, out)
-            for read in read_part({**part, "functionCall": whole}, "", self._ids):
+            for read in read_part({**part, "functionCall": whole}, at, self._ids):
                 if type(read) is not ToolCall:
                     self._begin(read, candidate, out)
                     self._close(candidate, out)
@@ -316,7 +318,7 @@ class StreamReader(FramedReader):
                 candidate.growing.value = dict(call["args"]) if type(call.get("args")) is dict else {}
         elif type(call.get("name")) is str and call["name"]:
             self._close(candidate, out)
-            return self._in_pieces(part, candidate, out)
+            return self._in_pieces(part, at, candidate, out)
         candidate.growing.take(call.get("partialArgs"))
         if call.get("willContinue") is not True:
             self._close(candidate, out)
