@@ -64,7 +64,6 @@ MISSED: dict[tuple[str, str], dict[str, str]] = {
         **ANSWER,
         "reasoning_tokens": OWN,
         "text": TWICE,
-        "created_at": OWN,
         "start_index": NEAR,
         "end_index": NEAR,
         "title": NEAR,
@@ -196,7 +195,6 @@ MISSED: dict[tuple[str, str], dict[str, str]] = {
     ("an-answer-with-a-plan-and-what-is-billed", "openai.responses"): {
         **ANSWER,
         "cached_tokens": OWN,
-        "created_at": OWN,
         "id": TWICE,
         "model": OWN,
         "reasoning_tokens": OWN,
@@ -263,7 +261,6 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
     },
     "cohere.chat": {
         "a-converse-answer-that-reasons-cites-and-was-guarded": {
-            "id": OWN,
             "finish_reason": OWN,
             "input_tokens": DERIVES,
             "output_tokens": DERIVES,
@@ -293,7 +290,6 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
             "reasoning_effort": NEAR,
         },
         "a-converse-answer-that-reasons-cites-and-was-guarded": {
-            "id": OWN,
             "model": OWN,
             "content": TWICE,
             "reasoning_content": TWICE,
@@ -327,7 +323,6 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
             "type": "it was `nullable`",
         },
         "a-converse-answer-that-reasons-cites-and-was-guarded": {
-            "id": OWN,
             "model": OWN,
             "cache_creation_input_tokens": TWICE,
             "ephemeral_5m_input_tokens": TWICE,
@@ -346,7 +341,6 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
         "an-answer-with-text-calls-and-probabilities": {**ANSWER, "bytes": "the token's text shows them"},
         "a-converse-answer-that-reasons-cites-and-was-guarded": {
             **ANSWER,
-            "created_at": OWN,
             "model": OWN,
             "reason": NEAR,
             "text": TWICE,

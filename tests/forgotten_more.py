@@ -29,7 +29,6 @@ MORE: dict[str, dict[str, dict[str, str]]] = {
         "openai.responses": {
             "cache_write_tokens": OWN,
             "cached_tokens": OWN,
-            "created_at": OWN,
             "id": OWN,
             "input_tokens": TWICE,
             "model": OWN,
@@ -84,7 +83,6 @@ MORE: dict[str, dict[str, dict[str, str]]] = {
         "openai.responses": {
             "cache_write_tokens": OWN,
             "cached_tokens": OWN,
-            "created_at": OWN,
             "input_tokens": TWICE,
             "output_tokens": TWICE,
             "parallel_tool_calls": OWN,
@@ -209,7 +207,6 @@ MORE: dict[str, dict[str, dict[str, str]]] = {
         "openai.responses": {
             "cache_write_tokens": OWN,
             "cached_tokens": OWN,
-            "created_at": OWN,
             "id": OWN,
             "input_tokens": TWICE,
             "output_tokens": TWICE,
