@@ -1,8 +1,9 @@
 """A cloud on loopback: it gives tokens, and models answer there."""
 
 import json
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -60,9 +61,11 @@ class Cloud:
         self.given = 0
         self.lives_s = 3600
         self.waits_s = 0.0
+        self.let_go = threading.Event()  # a place that gives tokens answers nothing before
+        self.let_go.set()
         self.refuses = False
 
-    def respond(self, seen: Seen) -> Sequence[Step]:
+    def respond(self, seen: Seen) -> Iterable[Step]:
         if is_token(seen):
             return self.token(seen)
         if "etadata" in seen.path or seen.path == "/":
@@ -72,7 +75,7 @@ class Cloud:
             return stream(dialect.stream_writer(Report(), True).write(disassemble(REPLY)))
         return answer(200, JSON, dialect.write_reply(REPLY, Report()))
 
-    def token(self, seen: Seen) -> Sequence[Step]:
+    def token(self, seen: Seen) -> Iterable[Step]:
         if self.refuses:
             body = {"error": "invalid_grant", "error_description": "Invalid JWT Signature."}
             return answer(400, JSON, body)
@@ -80,7 +83,14 @@ class Cloud:
         ends = {"expires_in": self.lives_s, "expires_on": str(int(time.time()) + self.lives_s)}
         body = {"access_token": f"token-{self.given}", "token_type": "Bearer", **ends}
         told = answer(200, JSON, body, {"metadata-flavor": "Google"})
+        if not self.let_go.is_set():
+            return self.held(told)
         return [self.waits_s, *told, "close"] if self.waits_s else told
+
+    def held(self, told: Iterable[Step]) -> Iterator[Step]:
+        while not self.let_go.is_set():
+            yield 0.02
+        yield from told
 
     def asked(self, *, tokens: bool = False) -> list[Seen]:
         return [seen for seen in self.up.seen if is_token(seen) is tokens]

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -398,9 +397,8 @@ def test_translate_thousands_of_lines(run: Run) -> None:
     }
     for number, line in bad.items():
         lines[number] = line
-    began = time.monotonic()
     done = run("translate", "--lines", stdin="\n".join(lines) + "\n")
-    assert done.status == 0 and not done.err and time.monotonic() - began < 20
+    assert done.status == 0 and not done.err
     answers = [json.loads(line) for line in done.out.splitlines()]
     assert len(answers) == len(lines)
     for number, answer in enumerate(answers):

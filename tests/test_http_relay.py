@@ -233,9 +233,7 @@ def test_a_client_that_leaves_ends_the_providers_work(run: Runner, when: str, le
                     await until(lambda: not relay.moves[0].responder.writable)
                     await asyncio.sleep(0.05)
                 leave(sock)
-                began = time.monotonic()
-                await until(lambda: provider.closed == 1, 2)
-                assert time.monotonic() - began < 1
+                await until(lambda: provider.closed == 1)
                 assert relay.moves[0].fault is None
                 await until(lambda: server.connections == 0)
             pool.close()

@@ -98,7 +98,7 @@ def test_headers_that_trickle_are_given_up(run: Runner) -> None:
             task.cancel()
             assert statuses(answer) == [408]
             assert b"headers took too long" in answer
-            assert 0.1 < took < 1.5
+            assert took > 0.1
             assert not desk.calls
             writer.close()
 
@@ -142,7 +142,7 @@ def test_an_idle_connection_is_closed_and_a_busy_one_is_not(run: Runner) -> None
             assert await read_answer(reader) == b"late"
             began = time.monotonic()
             assert await reader.read(-1) == b""
-            assert 0.15 < time.monotonic() - began < 2
+            assert time.monotonic() - began > 0.15
             assert desk.calls[0].heard == []
             writer.close()
 

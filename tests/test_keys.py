@@ -1,8 +1,6 @@
 """Virtual keys: made once, kept as a digest, known again, taken back."""
 
 import re
-import statistics
-import time
 
 import pytest
 
@@ -11,6 +9,7 @@ from fungible.account import Key
 from fungible.faults import Fault
 from fungible.keys import KeyRing, create, digest, looks_like_key, new_secret
 from fungible.store import Store
+from tests.work import lines
 
 
 def refusal(ring: KeyRing, secret: str | bytes | None) -> Fault:
@@ -146,14 +145,10 @@ def test_secrets_do_not_repeat_and_use_the_whole_alphabet():
     assert set("".join(s[14:57] for s in made)) == set(keys._ALPHABET)
 
 
-def test_looking_up_costs_microseconds(tmp_path):
+def test_looking_up_is_a_hash_once_and_then_a_glance(tmp_path):
     store = Store(tmp_path)
     secret = create(store, "alice", now_ms=5)[1].encode()
     ring = KeyRing.load(store)
-    rounds = []
-    for _ in range(5):
-        started = time.process_time()
-        for _ in range(2_000):
-            ring.check(secret)
-        rounds.append(time.process_time() - started)
-    assert statistics.median(rounds) / 2_000 < 20e-6  # about 1 us on an idle machine
+    store.close()
+    assert lines(lambda: ring.check(secret)) <= 15
+    assert lines(lambda: ring.check(secret)) <= 5

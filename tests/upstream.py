@@ -12,7 +12,7 @@ import json
 import socket
 import struct
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,7 +65,7 @@ def stream(*pieces: Step, headers: dict[str, str] | None = None, end: bool = Tru
 
 
 class Upstream:
-    def __init__(self, respond: Callable[[Seen], Sequence[Step]] | None = None) -> None:
+    def __init__(self, respond: Callable[[Seen], Iterable[Step]] | None = None) -> None:
         self.script: list[Sequence[Step]] = []
         self.respond = respond
         self.seen: list[Seen] = []
@@ -111,7 +111,12 @@ class Upstream:
                 with self._lock:
                     self.seen.append(seen)
                     steps = self.respond(seen) if self.respond is not None else self._next()
-                if not await self._play(steps, reader, writer, seen):
+                try:
+                    goes_on = await self._play(steps, reader, writer, seen)
+                except ConnectionError:  # it hung up before it had read all: that comes as a reset
+                    seen.closed.set()
+                    raise
+                if not goes_on:
                     break
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
@@ -132,7 +137,7 @@ class Upstream:
         return Seen(method, path, headers, body)
 
     async def _play(
-        self, steps: Sequence[Step], reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen: Seen
+        self, steps: Iterable[Step], reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen: Seen
     ) -> bool:
         for step in steps:
             if step == CLOSE:
