@@ -13,7 +13,6 @@ from .ir import Usage
 
 NANO = 1_000_000_000
 FEMTO_PER_NANO = 1_000_000
-EXACT_IN_FLOAT = 1_000_000 * NANO  # below a million dollars, nine decimals of a double are the right ones
 FEMTO_PER_USD_PER_MTOK = 1_000_000_000
 
 
@@ -90,9 +89,6 @@ def cost(price: Price, usage: Usage) -> int | None:
 
 def usd(nanousd: int) -> str:
     """Decimal dollars, exact, without an exponent: 1234567 -> '0.001234567'."""
-    if -EXACT_IN_FLOAT < nanousd < EXACT_IN_FLOAT:
-        text = f"{nanousd / NANO:.9f}".rstrip("0")
-    else:
-        whole = abs(nanousd)
-        text = f"{'-' if nanousd < 0 else ''}{whole // NANO}.{whole % NANO:09d}".rstrip("0")
+    whole, part = divmod(abs(nanousd), NANO)
+    text = f"{'-' if nanousd < 0 else ''}{whole}.{part:09d}".rstrip("0")
     return text + "0" if text.endswith(".") else text
