@@ -7,18 +7,15 @@ wrong option with 2.
 Commands are imported when they are run, so that `fungible serve` starts without what the others need.
 """
 
-import importlib
 import sys
-from collections.abc import Mapping
 
 import click
 
 from ..faults import Fault
-from ..models import nearest_name
 from ..version import VERSION
+from .group import Late, Rows
 
-COMMANDS: Mapping[str, tuple[str, str]] = {
-    # command: (module, what it does)
+COMMANDS: Rows = {
     "serve": ("serving", "Serve every model on one port."),
     "demo": ("showing", "The main job from end to end, without a key."),
     "chat": ("asking", "Ask one question, and read the answer as it comes."),
@@ -36,34 +33,11 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 
 
-class Program(click.Group):
-    """A group whose commands are imported when they are named."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        row = COMMANDS.get(cmd_name)
-        if row is None:
-            return None
-        module = importlib.import_module(f".{row[0]}", __name__)
-        command: click.Command = module.command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise click.UsageError(f"There is no command {args[0]!r}.{nearest_name(args[0], list(COMMANDS))}")
-        return super().resolve_command(ctx, args)
-
-
-@click.command(
-    cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+@click.group(
+    cls=Late,
+    rows=COMMANDS,
+    package=__name__,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(VERSION, prog_name="fungible")
 def program() -> None:
