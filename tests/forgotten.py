@@ -4,9 +4,8 @@ The target makes it up unasked, or says the same in a second place, or a loss al
 thing is written. `test_silence` demands that every other leaf is missed.
 """
 
-from .forgotten_more import AGAIN, DERIVES, MORE, NEAR, OWN, STAYS, TWICE
+from .forgotten_more import AGAIN, COUNTED, DERIVES, MORE, NEAR, OWN, STAYS, TOTALS, TWICE, USED
 
-TOTALS = {"prompt_tokens": TWICE, "completion_tokens": TWICE, "total_tokens": OWN}
 ANSWER = {
     "id": OWN,
     "status": OWN,
@@ -18,20 +17,21 @@ ANSWER = {
     "cache_write_tokens": TWICE,
 }
 """What an answer says unasked, in the dialects that say so much."""
+CALLED = {"content": OWN, "id": AGAIN, "name": AGAIN, "stream": OWN, "tool_name": AGAIN}
+"""A call and its result, in a dialect that names both by the tool."""
+METERED = {"inputTokens": TWICE, "outputTokens": TWICE, "totalTokens": TWICE}
 
 MISSED: dict[tuple[str, str], dict[str, str]] = {
     # story, target -> last name of a leaf -> why leaving it out makes no silent loss
     ("a-strict-schema-asked-for", "anthropic.messages"): {"max_tokens": OWN},
     ("an-answer-that-thought-searched-and-cited", "openai.chat"): {
+        **TOTALS,
         "reasoning_content": TWICE,
         "text": TWICE,
         "start_index": NEAR,
         "end_index": NEAR,
         "title": NEAR,
         "url": NEAR,
-        "prompt_tokens": TWICE,
-        "completion_tokens": TWICE,
-        "total_tokens": OWN,
         "cached_tokens": TWICE,
         "cache_write_tokens": TWICE,
     },
@@ -109,28 +109,9 @@ MISSED: dict[tuple[str, str], dict[str, str]] = {
     ("tools-in-parallel-answered-out-of-order", "openai.responses"): {"strict": OWN},
     ("a-strict-schema-asked-for", "ollama.chat"): {"stream": OWN},
     ("an-answer-with-a-plan-and-what-is-billed", "ollama.chat"): {"content": OWN, "model": OWN},
-    ("cache-marks-at-every-level", "ollama.chat"): {
-        "content": OWN,
-        "id": AGAIN,
-        "name": AGAIN,
-        "stream": OWN,
-        "tool_name": AGAIN,
-    },
-    ("documents-given-and-cited", "ollama.chat"): {
-        "content": OWN,
-        "id": AGAIN,
-        "name": AGAIN,
-        "stream": OWN,
-        "think": NEAR,
-        "tool_name": AGAIN,
-    },
-    ("media-inside-a-tool-result", "ollama.chat"): {
-        "content": OWN,
-        "id": AGAIN,
-        "name": AGAIN,
-        "stream": OWN,
-        "tool_name": AGAIN,
-    },
+    ("cache-marks-at-every-level", "ollama.chat"): CALLED,
+    ("documents-given-and-cited", "ollama.chat"): {**CALLED, "think": NEAR},
+    ("media-inside-a-tool-result", "ollama.chat"): CALLED,
     ("roles-names-and-media-anywhere", "ollama.chat"): {"stream": OWN},
     ("server-tools-and-citations", "ollama.chat"): {"stream": OWN},
     ("thinking-kept-through-a-tool-turn", "ollama.chat"): {
@@ -140,43 +121,21 @@ MISSED: dict[tuple[str, str], dict[str, str]] = {
         "think": NEAR,
         "tool_name": AGAIN,
     },
-    ("tool-history-without-tools-and-an-odd-id", "ollama.chat"): {
-        "content": OWN,
-        "id": AGAIN,
-        "name": AGAIN,
-        "stream": OWN,
-        "tool_name": AGAIN,
-    },
+    ("tool-history-without-tools-and-an-odd-id", "ollama.chat"): CALLED,
     ("tools-in-parallel-answered-out-of-order", "ollama.chat"): {
-        "content": OWN,
-        "id": AGAIN,
-        "name": AGAIN,
+        **CALLED,
         "properties": OWN,
-        "stream": OWN,
         "tool_call_id": AGAIN,
-        "tool_name": AGAIN,
     },
     ("a-strict-schema-asked-for", "cohere.chat"): {"tool_choice": NEAR},
-    ("an-answer-that-thought-searched-and-cited", "cohere.chat"): {
-        "cached_tokens": TWICE,
-        "input_tokens": TWICE,
-        "output_tokens": TWICE,
-    },
-    ("an-answer-with-text-calls-and-probabilities", "cohere.chat"): {
-        "input_tokens": TWICE,
-        "output_tokens": TWICE,
-    },
+    ("an-answer-that-thought-searched-and-cited", "cohere.chat"): {**USED, "cached_tokens": TWICE},
+    ("an-answer-with-text-calls-and-probabilities", "cohere.chat"): USED,
     ("calls-and-results-without-ids", "cohere.chat"): {"id": AGAIN, "name": AGAIN},
     ("media-inside-a-tool-result", "cohere.chat"): {"content": NEAR, "text": OWN, "tool_call_id": TWICE},
     ("server-tools-and-citations", "cohere.chat"): {"tool_choice": NEAR},
     ("tool-history-without-tools-and-an-odd-id", "cohere.chat"): {"content": OWN},
     ("tools-in-parallel-answered-out-of-order", "cohere.chat"): {"properties": OWN},
-    ("an-answer-with-a-plan-and-what-is-billed", "openai.chat"): {
-        "completion_tokens": TWICE,
-        "model": OWN,
-        "prompt_tokens": TWICE,
-        "total_tokens": OWN,
-    },
+    ("an-answer-with-a-plan-and-what-is-billed", "openai.chat"): {**TOTALS, "model": OWN},
     ("calls-and-results-without-ids", "openai.chat"): {"id": AGAIN, "name": AGAIN},
     ("documents-given-and-cited", "openai.chat"): {"reasoning_effort": NEAR, "text": TWICE},
     ("an-answer-with-a-plan-and-what-is-billed", "anthropic.messages"): {"model": OWN, "signature": OWN},
@@ -188,8 +147,7 @@ MISSED: dict[tuple[str, str], dict[str, str]] = {
     ("documents-given-and-cited", "anthropic.messages"): {"media_type": OWN},
     ("a-conversation-the-provider-keeps", "ollama.chat"): {"stream": OWN},
     ("a-response-that-ran-out-of-tokens", "cohere.chat"): {
-        "input_tokens": TWICE,
-        "output_tokens": TWICE,
+        **USED,
         "thinking": "an empty one, which still says there was some",
     },
     ("an-answer-with-a-plan-and-what-is-billed", "openai.responses"): {
@@ -199,19 +157,9 @@ MISSED: dict[tuple[str, str], dict[str, str]] = {
         "model": OWN,
         "reasoning_tokens": OWN,
     },
-    ("built-in-tools-and-their-items", "cohere.chat"): {
-        "finish_reason": OWN,
-        "input_tokens": TWICE,
-        "output_tokens": TWICE,
-    },
+    ("built-in-tools-and-their-items", "cohere.chat"): {**USED, "finish_reason": OWN},
     ("calls-and-results-without-ids", "openai.responses"): {"call_id": AGAIN, "name": AGAIN, "strict": OWN},
-    ("custom-tools-called-and-answered", "ollama.chat"): {
-        "content": OWN,
-        "id": AGAIN,
-        "name": AGAIN,
-        "stream": OWN,
-        "tool_name": AGAIN,
-    },
+    ("custom-tools-called-and-answered", "ollama.chat"): CALLED,
     ("documents-given-and-cited", "openai.responses"): {"effort": NEAR, "text": TWICE},
     ("everything-a-response-can-be-asked", "cohere.chat"): {
         "name": TWICE,
@@ -226,13 +174,7 @@ MISSED: dict[tuple[str, str], dict[str, str]] = {
     },
     ("a-response-that-ran-out-of-tokens", "ollama.chat"): {"content": OWN},
     ("built-in-tools-and-their-items", "ollama.chat"): {"done_reason": OWN},
-    ("reasoning-items-through-a-tool-turn", "ollama.chat"): {
-        "content": OWN,
-        "id": AGAIN,
-        "name": AGAIN,
-        "stream": OWN,
-        "tool_name": AGAIN,
-    },
+    ("reasoning-items-through-a-tool-turn", "ollama.chat"): CALLED,
 }
 
 STANDS_IN = "it stands in for a tool that was called and not listed; its name is told twice"
@@ -290,6 +232,7 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
             "reasoning_effort": NEAR,
         },
         "a-converse-answer-that-reasons-cites-and-was-guarded": {
+            **TOTALS,
             "model": OWN,
             "content": TWICE,
             "reasoning_content": TWICE,
@@ -299,9 +242,6 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
             "title": NEAR,
             "url": NEAR,
             "finish_reason": NEAR,
-            "prompt_tokens": TWICE,
-            "completion_tokens": TWICE,
-            "total_tokens": OWN,
             "cached_tokens": TWICE,
             "cache_write_tokens": TWICE,
         },
@@ -371,20 +311,12 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
         },
         "reasoning-items-through-a-tool-turn": {"id": STAYS, "name": STAYS, "thought": OWN},
         "a-response-that-ran-out-of-tokens": {
+            **COUNTED,
             "thought": TWICE,
             "text": OWN,
-            "promptTokenCount": DERIVES,
-            "candidatesTokenCount": DERIVES,
             "thoughtsTokenCount": DERIVES,
-            "totalTokenCount": OWN,
         },
-        "built-in-tools-and-their-items": {
-            "finishReason": OWN,
-            "promptTokenCount": DERIVES,
-            "candidatesTokenCount": DERIVES,
-            "thoughtsTokenCount": DERIVES,
-            "totalTokenCount": OWN,
-        },
+        "built-in-tools-and-their-items": {**COUNTED, "finishReason": OWN, "thoughtsTokenCount": DERIVES},
         "custom-tools-called-and-answered": {"id": STAYS, "name": STAYS},
         "calls-and-results-without-ids": {
             "id": STAYS,
@@ -403,42 +335,34 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
             "mimeType": OWN,
             "response": OWN,
         },
-        "an-answer-with-a-plan-and-what-is-billed": {
-            "thought": TWICE,
-            "promptTokenCount": DERIVES,
-            "candidatesTokenCount": DERIVES,
-            "totalTokenCount": OWN,
-        },
+        "an-answer-with-a-plan-and-what-is-billed": {**COUNTED, "thought": TWICE},
         "a-strict-schema-asked-for": {"mode": NEAR, "responseMimeType": OWN},
         "an-answer-that-thought-searched-and-cited": {
+            **COUNTED,
             "thought": TWICE,
-            "promptTokenCount": DERIVES,
-            "candidatesTokenCount": DERIVES,
             "cachedContentTokenCount": DERIVES,
-            "totalTokenCount": OWN,
         },
         "an-answer-with-text-calls-and-probabilities": {
-            "promptTokenCount": DERIVES,
-            "candidatesTokenCount": DERIVES,
+            **COUNTED,
             "thoughtsTokenCount": DERIVES,
             "modality": OWN,
-            "totalTokenCount": OWN,
         },
         "cache-marks-at-every-level": {"id": STAYS, "name": STAYS},
         "media-inside-a-tool-result": {"mimeType": NEAR, "fileUri": TWICE, "id": STAYS, "name": STAYS},
         "roles-names-and-media-anywhere": {"mimeType": "it was part of a data URL"},
         "server-tools-and-citations": {"mode": OWN},
         "thinking-kept-through-a-tool-turn": {
-            "thought": OWN, "id": STAYS, "name": STAYS, "includeThoughts": OWN,
+            "thought": OWN,
+            "id": STAYS,
+            "name": STAYS,
+            "includeThoughts": OWN,
         },
         "tool-history-without-tools-and-an-odd-id": {"id": STAYS, "name": STAYS, "response": OWN},
         "tools-in-parallel-answered-out-of-order": {"id": STAYS, "name": STAYS},
         "a-converse-answer-that-reasons-cites-and-was-guarded": {
+            **COUNTED,
             "thought": TWICE,
-            "promptTokenCount": DERIVES,
-            "candidatesTokenCount": DERIVES,
             "cachedContentTokenCount": DERIVES,
-            "totalTokenCount": OWN,
         },
         "cache-points-guards-and-results-in-json": {
             "mimeType": NEAR,
@@ -462,19 +386,12 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
         },
         "documents-given-and-cited": {"format": OWN},
         "an-answer-that-thought-searched-and-cited": {
-            "inputTokens": TWICE,
-            "outputTokens": TWICE,
-            "totalTokens": TWICE,
+            **METERED,
             "cacheReadInputTokens": TWICE,
             "cacheWriteInputTokens": TWICE,
             "ttl": NEAR,
         },
-        "an-answer-with-text-calls-and-probabilities": {
-            "inputTokens": TWICE,
-            "outputTokens": TWICE,
-            "totalTokens": TWICE,
-            "cacheReadInputTokens": TWICE,
-        },
+        "an-answer-with-text-calls-and-probabilities": {**METERED, "cacheReadInputTokens": TWICE},
         "every-knob-there-is": {"stopSequences": NEAR},
         "media-inside-a-tool-result": {
             "format": "the bytes show it",
@@ -499,10 +416,8 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
             "properties": STANDS_IN,
         },
         "a-response-that-ran-out-of-tokens": {
+            **METERED,
             "text": "an empty one, which still says that there was some",
-            "inputTokens": TWICE,
-            "outputTokens": TWICE,
-            "totalTokens": TWICE,
             "cacheReadInputTokens": TWICE,
         },
         "a-signed-call-and-its-result-without-ids": {
@@ -514,10 +429,8 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
             "type": "it was `nullable`",
         },
         "built-in-tools-and-their-items": {
+            **METERED,
             "stopReason": TWICE,
-            "inputTokens": TWICE,
-            "outputTokens": TWICE,
-            "totalTokens": TWICE,
             "cacheReadInputTokens": TWICE,
             "cacheWriteInputTokens": TWICE,
         },
@@ -532,7 +445,7 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
             "name": TWICE,  # of the one tool that may be called
         },
     },
-}  # fmt: skip
+}
 
 
 def missed_by(target: str, story: str) -> dict[str, str]:
