@@ -198,6 +198,17 @@ ASKED = {  # what the callers of a route ask for, in either dialect
 }
 
 
+TWO_TOOLS = {
+    "/v1/chat/completions": {
+        "tools": [
+            {"type": "function", "function": {"name": name, "parameters": SCHEMA}}
+            for name in ("weather", "forecast")
+        ]
+    },
+    "/v1/messages": {"tools": [{"name": name, "input_schema": SCHEMA} for name in ("weather", "forecast")]},
+}
+
+
 def saying(text: Callable[[random.Random], str]) -> Play:
     """A plain answer of this text."""
 

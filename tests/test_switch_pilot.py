@@ -176,6 +176,35 @@ def test_what_a_row_says(tmp_path: Path) -> None:
         assert outcome.passed_over == ("not asked" in what)
 
 
+def test_of_what_is_asked_for_comparison_every_attempt_is_paid_for(tmp_path: Path) -> None:
+    begun(tmp_path, plan(anew=1.0, calls_min=10_000))
+    journal = Journal(tmp_path)
+    for n in (1, 2):
+        journal.attempt("a", n=n, target="b/two" if n == 2 else "a/one")
+    flown(Pilot(tmp_path, lambda: NOW))
+    assert evidence(tmp_path)["cost_nanousd"] == {"a": 14} and evidence(tmp_path)["calls"] == {"0": {"a": 2}}
+
+
+def test_a_spent_budget_ends_the_new_answers_in_every_worker_and_after_a_restart(tmp_path: Path) -> None:
+    begun(tmp_path, plan(anew=0.5, anew_nanousd=20, calls_min=10_000))
+    journal, clock = Journal(tmp_path), [NOW]
+    first, second = (Pilot(tmp_path, lambda: clock[0]) for _ in range(2))
+    for pilot in (first, second):
+        splits = pilot.tick()
+        assert splits is not None and splits["both"].anew == 0.5
+    clock[0] += 60_000
+    for _ in range(2):
+        journal.attempt("a")
+    assert first.tick() is None and not first.said
+    journal.attempt("a")
+    for splits in (first.tick(), second.tick(), Pilot(tmp_path, lambda: clock[0]).look()):
+        assert splits is not None and splits["both"].anew == 0.0 and splits["both"].share > 0
+    assert "budget of --anew is spent" in first.said[0]
+    assert standing(tmp_path) == ("step", 0), "a budget that is spent moves nothing"
+    journal.attempt("a")
+    assert flown(first).said == first.said[:1], "it is said once"
+
+
 def test_a_good_candidate_is_promoted_step_by_step_and_the_history_says_why(tmp_path: Path) -> None:
     begun(tmp_path, plan(steps=(0.3, 0.6, 1.0)))
     journal, pilot = Journal(tmp_path), Pilot(tmp_path, lambda: NOW + journal.count * 100)

@@ -99,8 +99,11 @@ def test_no_steps(text: str) -> None:
 
 
 def test_guards_said() -> None:
-    usual = {guard.name for guard in guards_of(())}
+    usual = {guard.name for guard in guards_of((), anew=True)}
     assert usual == {name for name, kind in GUARDS.items() if kind.default}
+    assert {guard.name for guard in guards_of(())} == usual - {"tools"}, "two answers are no matter of course"
+    with pytest.raises(Fault, match="compares two answers to one request"):
+        guards_of(["tools"])
     said = {g.name: g for g in guards_of(["latency:over=2s,margin=0.2", "schema=off", "cost:over=1.5x"])}
     assert said["latency"].limit == 2000 and said["latency"].margin == 0.2 and said["cost"].factor == 1.5
     assert "schema" not in said and said["cost"].limit is None
@@ -310,6 +313,32 @@ def test_shadow_compares_the_very_pair() -> None:
     assert watch.harm["first"].decided
     move = judged(wanted, start(wanted, 0), [traffic.tally], 1)
     assert move is not None and move.after.state == "rolled_back"
+
+
+def test_new_answers_of_the_incumbents_are_paid_for_and_are_no_outcomes() -> None:
+    wanted = plan(anew=1.0, guards=(Guard("tools"),))
+    traffic = Traffic(wanted)
+    for side in "cba":
+        traffic.see(side, scores={"tools": 1.0}, cost_nanousd=5)
+    assert traffic.tally.watches["tools"].seen == {"c": [1.0, 1], "b": [1.0, 1]}
+    assert traffic.tally.cost_nanousd == {"c": 5, "b": 5, "a": 5}
+    assert {unit.side for unit in traffic.units.all()} == {"c", "b", "t"}
+
+
+@pytest.mark.parametrize(("compared", "waits"), [(0, False), (3, False), (60, True)])
+def test_a_guard_that_compares_holds_up_where_there_is_something_to_compare(
+    compared: int, waits: bool
+) -> None:
+    wanted = plan(by="call", anew=0.1, guards=(Guard("errors"), Guard("tools")))
+    ledger = Traffic(wanted, (Guard("errors", margin=0.5),))
+    judge = Traffic(wanted, (Guard("tools"),))
+    for n in range(2000):
+        ledger.see("c" if n % 2 else "b")
+    for _ in range(400):
+        ledger.see("a", scores={})
+    for n in range(compared):
+        judge.see("c" if n % 2 else "b", scores={"tools": 0.0})
+    assert missing([ledger.tally, judge.tally]) == (["tools"] if waits else [])
 
 
 def test_late_is_what_is_over_the_incumbents_usual() -> None:

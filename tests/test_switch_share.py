@@ -1,16 +1,18 @@
 """Who answers a call of a switched route: sticky, shared out by hash, seen at once, and marked in the ledger."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import pytest
 
 from fungible.admission import admit
 from fungible.call import Asking, Call, Local
 from fungible.dialects import DIALECTS, SPOKEN
 from fungible.models import Catalogue, Split
-from fungible.policies.share import BITS, DIALOGUES_MAX, read_mark
+from fungible.policies.share import BITS, DIALOGUES_MAX, read_mark, twin
 from tests.targets import catalogue
 from tests.test_policies import SECRET, key, local
 
@@ -219,7 +221,55 @@ def test_in_shadow_the_incumbent_answers_and_a_twin_is_asked() -> None:
     here = switched(local(key()), both=split(0.0, shadow=0.5))
     calls = [asked(f"Question {n}") for n in range(100)]
     sides = [side(here, call) for call in calls]
-    assert {*sides} == {"p", "b"} and [call.twin for call in calls] == [one == "p" for one in sides]
+    assert {*sides} == {"p", "b"} and [call.twins == "s" for call in calls] == [one == "p" for one in sides]
+
+
+def test_of_a_sample_the_incumbent_is_asked_anew_and_of_its_own_answers_as_often() -> None:
+    here = switched(local(key()), both=split(0.2, anew=0.5))
+    calls = [asked(f"Question {n}") for n in range(4000)]
+    sides = [side(here, call) for call in calls]
+    anew = Counter(one for one, call in zip(sides, calls, strict=True) if call.twins)
+    assert 0.4 < anew["c"] / sides.count("c") < 0.6 and {*anew} == {"b", "c"}
+    assert 0.8 < anew["b"] / anew["c"] < 1.25, "as many of the incumbent's as of the candidate's"
+    again = [asked(f"Question {n}", "Yes", "Go on") for n in range(100)]
+    assert [side(here, call) for call in again] == sides[:100]
+    assert [call.twins for call in again] == [call.twins for call in calls[:100]], "whole conversations"
+    more = switched(local(key()), both=split(0.2, anew=0.9))
+    for old in calls[:500]:
+        new = asked("", asking=old.asking)
+        new.body, new.peek = old.body, old.peek
+        new.asking = msgspec.structs.replace(old.asking, tags="")
+        side(more, new)
+        assert new.twins >= old.twins, "whoever is in the sample stays in a larger one"
+
+
+@pytest.mark.parametrize(("share", "kind"), [(1.0, "c"), (0.0, "b")])
+def test_without_two_sides_or_a_sample_nobody_is_asked_anew(share: float, kind: str) -> None:
+    for anew in (0.0, 1.0):
+        here = switched(local(key()), both=split(share, anew=anew))
+        calls = [asked(f"Question {n}") for n in range(50)]
+        assert {side(here, call) for call in calls} == {kind}
+        assert {call.twins for call in calls} == {"a" if kind == "c" and anew else ""}
+
+
+def test_a_twin_of_the_incumbents_goes_to_the_route_as_it_is_without_a_switch() -> None:
+    here = switched(local(key()), both=split(1.0, anew=1.0))
+    call = asked("Question", tags="team=x")
+    assert side(here, call) == "c" and call.twins == "a"
+    other = twin(call, "a", here)
+    assert admit(other, here, 0.0) is None and other.route is not None and other.key is None
+    assert [t.name for t in other.route.targets] == ["a/one", "b/two"]
+    mark = read_mark(other.asking.tags)
+    assert mark is not None and mark.side == "a" and other.asking.tags.endswith(",team=x")
+    assert (other.body, other.id) == (call.body, "c-1-anew")
+
+
+def test_in_shadow_the_very_pair_has_a_new_answer_beside_it() -> None:
+    here = switched(local(key()), both=split(0.0, shadow=0.5, anew=0.5))
+    calls = [asked(f"Question {n}") for n in range(400)]
+    sides = [side(here, call) for call in calls]
+    told = Counter(zip(sides, [call.twins for call in calls], strict=True))
+    assert {*told} == {("b", ""), ("p", "s"), ("p", "sa")} and 60 < told["p", "sa"] < 140
 
 
 def test_who_is_in_the_shadow_says_nothing_of_who_will_be_in_the_share() -> None:

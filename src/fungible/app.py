@@ -214,7 +214,7 @@ class App:
 
     def _watch(self) -> None:
         """Have the answers of switched routes looked at, where a guard wants that."""
-        self.looker.guards = self.autopilot.judged
+        self.looker.plans = self.autopilot.judged
         self.recorder.looked = frozenset(
             route for route, split in self.autopilot.splits.items() if self.autopilot.judged.get(split.id)
         )

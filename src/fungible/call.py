@@ -89,7 +89,7 @@ class Call(msgspec.Struct, eq=False):
     key: Key | None = None  # set by policies.auth
     route: Route | None = None  # set by policies.route
     thoughts: Thoughts | None = None  # where the call is translated, from then on
-    twin: bool = False  # set by policies.share: a switch's candidate is to be asked the same, unserved
+    twins: str = ""  # set by policies.share: the sides that are asked the same, unserved
 
     @property
     def owner(self) -> str:

@@ -221,8 +221,8 @@ class Gateway:
         except BaseException:
             self.over(call)
             raise
-        if call.twin:
-            self._begun(twin(call, self.local), NOBODY)
+        for side in call.twins:
+            self._begun(twin(call, side, self.local), NOBODY)
         return exchange
 
     # --- what is kept of earlier calls

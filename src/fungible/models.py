@@ -154,6 +154,7 @@ class Split(msgspec.Struct, frozen=True, eq=False):
     by:         who stays with one model: conversation, user or call
     share:      of those, how many the candidate answers, 0..1
     shadow:     of those, how many the candidate is asked for as well, unserved, 0..1
+    anew:       of those, how many the incumbent is asked for anew, unserved, to compare with, 0..1
     stage:      where on its road the switch stands
     held:       conversations that began with the other model, and stay with it
     ahead:      the route's targets with the candidate first; () while it cannot be asked
@@ -168,6 +169,7 @@ class Split(msgspec.Struct, frozen=True, eq=False):
     stage: int = 0
     held: frozenset[int] = frozenset()
     ahead: tuple[Target, ...] = ()
+    anew: float = 0.0
 
     def __repr__(self) -> str:
         return f"Split({self.id!r}, {self.share:g})"  # the salt is a secret

@@ -21,6 +21,11 @@ A switched call carries its mark as the first of its tags, so that its attempts 
 they were on; a caller cannot write that tag. Nothing is changed for calls that name their target by a hint,
 and for anything but chat: vectors of two models cannot be mixed.
 
+Answers cannot be told right or wrong by themselves: a valid call of the wrong tool looks well. So of a sample
+(`Split.anew`) the incumbent is asked the same once more, unserved, and what either side answered is held
+against that answer: the candidate's, and the incumbent's own, which is not always like itself either. The
+sample is one of units, by a hash of its own, and as large on the incumbent's side as on the candidate's.
+
 Pure, like every policy: (call, snapshot) to a decision.
 """
 
@@ -41,7 +46,12 @@ SIDES = {
     "h": "the incumbent's, because the conversation began there: no part of the comparison",
     "p": "the incumbent's, and the candidate is asked the same",
     "s": "the candidate's, asked for comparison and not served",
+    "a": "the incumbent's, asked anew for comparison and not served",
 }
+FOR_COMPARISON = "a"  # no outcomes of their own: others are held against them
+UNSERVED = {"s": "-shadow", "a": "-anew"}
+"""Side of a twin -> what its call's id ends in, behind that of the call whose twin it is."""
+
 BITS = 63  # a database counts to there
 WHOLE = float(2**BITS)
 ODD = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio: spreads neighbours (Knuth, TAOCP 3, 6.4)
@@ -95,7 +105,7 @@ def divide(call: Call, local: Local, now: float) -> Fault | None:
     if mark.side == "c":
         call.route = Route(route.name, split.ahead, lossless=route.lossless, split=split)
     if call.asking.operation == "chat":
-        call.twin = mark.side == "p"
+        call.twins = _twins(mark, split)
         call.asking = marked(call, mark)
     return None
 
@@ -121,16 +131,20 @@ def placed(call: Call, split: Split) -> Mark | None:
     return Mark(split.id, side_of(unit, talk, split), split.stage, unit, user, talk)
 
 
-def twin(call: Call, local: Local) -> Call:
-    """The same call for the candidate alone: no key pays for it, and nobody hears the answer."""
+def twin(call: Call, side: str, local: Local) -> Call:
+    """The same call for the candidate alone, or as the route has it without a switch (side `a`): no key pays
+    for it, and nobody hears the answer."""
     route, mark = call.route, read_mark(call.asking.tags)
     assert route is not None and route.split is not None and mark is not None
-    alone = Route(route.name, route.split.ahead[:1], lossless=route.lossless, split=route.split)
+    if side == "a":
+        alone = local.catalogue.route(route.name)
+    else:
+        alone = Route(route.name, route.split.ahead[:1], lossless=route.lossless, split=route.split)
     passed = {call.peek.model: Passed(local.keys, local.catalogue, local.settings, None, alone)}
     _, comma, theirs = call.asking.tags.partition(",")
-    tags = mark._replace(side="s").tag() + comma + theirs
+    tags = mark._replace(side=side).tag() + comma + theirs
     asking = msgspec.structs.replace(call.asking, tags=tags, passed=passed)
-    return Call(call.id + "-shadow", asking, call.dialect, call.body, call.peek, call.started)
+    return Call(call.id + UNSERVED[side], asking, call.dialect, call.body, call.peek, call.started)
 
 
 def remembered(mark: Mark, local: Local, now: float) -> Mark:
@@ -159,6 +173,23 @@ def side_of(unit: int, talk: int, split: Split) -> str:
     if unit / WHOLE < split.share:
         return "h" if talk in split.held else "c"
     return "p" if (unit * ODD) % 2**BITS / WHOLE < split.shadow else "b"
+
+
+def compared(unit: int, side: str, share: float, anew: float) -> bool:
+    """Whether the unit's answers are held against a new one of the incumbent's, while the candidate has
+    `share`. Drawn by neither of the hashes that sides are drawn by."""
+    if side == "b":  # as many as the candidate has, where there are
+        anew = min(anew, anew * share / (1.0 - share)) if share < 1.0 else 0.0
+    elif side not in "cps":
+        return False
+    mixed = (unit * ODD) % 2**BITS
+    point: int = (mixed ^ (mixed >> 31)) * ODD % 2**BITS
+    return point / WHOLE < anew
+
+
+def _twins(mark: Mark, split: Split) -> str:
+    again = "a" if split.anew and compared(mark.unit, mark.side, split.share, split.anew) else ""
+    return ("s" if mark.side == "p" else "") + again
 
 
 def _opening(request: Request) -> str:

@@ -162,7 +162,15 @@ class Switches:
     def _moved(self, switch: str, move: MoveRow) -> None:
         at, event, who, why, *places, evidence = move
         self._db.execute(_MOVE, (switch, at, event, who, why, *places, encode(evidence)))
+        self._grown()
+
+    def _grown(self) -> None:
         self._db.execute("UPDATE counter SET value = value + 1 WHERE name = 'version'")
+
+    def changed(self) -> None:
+        """Have whoever asks for the version look again."""
+        with mapped(self.state), transaction(self._db):
+            self._grown()
 
     # --- evidence
 

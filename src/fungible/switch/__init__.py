@@ -11,5 +11,6 @@ findings   all that a rehearsal can tell; `page`, the same for people
 plan       what the user wants: the road, the guards
 rollout    a switch under way, as a table of states
 tally      outcomes folded into the evidence of its guards; `units`, who stays with one model
+looker     what the guards want to know of answers; `anew`, of two answers to one request
 pilot      what a worker does for it, once a second
 """

@@ -11,7 +11,13 @@ from .plan import road
 from .rollout import LIVE, STATES, evidence, missing, share
 from .tally import PASSED_OVER, Tally
 
-SERVED = {"c": "candidate", "b": "incumbent", "p": "incumbent_in_shadow", "s": "shadow"}
+SERVED = {
+    "c": "candidate",
+    "b": "incumbent",
+    "p": "incumbent_in_shadow",
+    "s": "shadow",
+    "a": "incumbent_anew",
+}
 
 
 def found(rows: Iterable[SwitchRow], name: str | None, states: Iterable[str] = STATES) -> SwitchRow:

@@ -30,7 +30,7 @@ import msgspec
 
 from ..faults import Fault
 from ..models import Split
-from ..policies.share import read_mark
+from ..policies.share import FOR_COMPARISON, read_mark
 from ..store import Store, Switches, has_switches
 from ..store.switches import MoveRow, SwitchRow, UnitRow
 from .plan import GUARDS, Plan
@@ -70,14 +70,18 @@ def in_force(rows: Iterable[SwitchRow]) -> dict[str, SwitchRow]:
 
 
 def outcome_of(row: Mapping[str, Any], plan: Plan) -> Outcome | None:
-    """What an attempt's row says of the side it was on. None: nothing; only a call's first attempt counts."""
+    """What an attempt's row says of the side it was on. None: nothing; only a call's first attempt counts.
+
+    Of what was asked for comparison alone only the cost is told, which is that of all attempts.
+    """
     mark = read_mark(row["tags"])
+    if mark is not None and mark.side in FOR_COMPARISON:
+        return Outcome(mark, row["ended_ms"] or row["started_ms"], cost_nanousd=row["cost_nanousd"])
     if mark is None or row["n"] != 1:
         return None
     fault, target = row["fault"], f"{row['provider']}/{row['model']}"
-    wanted = plan.candidate if mark.side in "cs" else plan.incumbents[0] if plan.first else target
     ended = row["ended_ms"] or row["started_ms"]
-    if target != wanted:  # its breaker was open, or it cannot take the request; nothing is known of it
+    if not plan.expects(mark.side, target):  # a breaker was open, or it cannot take the request
         return Outcome(mark, ended, passed_over=True)
     scores: dict[str, float] = {}
     if fault is not None and fault not in NOT_THE_MODELS:
@@ -147,6 +151,11 @@ class Flight:
         return done
 
 
+def for_comparison(cost_nanousd: Mapping[str, int]) -> int:
+    """What has been paid for answers that are only compared with."""
+    return sum(cost for side, cost in cost_nanousd.items() if side in FOR_COMPARISON)
+
+
 def unit_of(row: UnitRow) -> Unit:
     firsts, sums = row.outcomes
     return Unit(*row[:-1], firsts, {name: (total, count) for name, (total, count) in sums.items()})
@@ -174,7 +183,8 @@ class Pilot:
         self._told = ""
         self.rows: list[SwitchRow] = []
         self.grounded: set[str] = set()
-        self.judged: Mapping[str, tuple[str, ...]] = {}
+        self.judged: Mapping[str, Plan] = {}
+        self._spent: set[str] = set()  # whose incumbents are asked anew no more: their budgets are spent
         self.said: list[str] = []
 
     @property
@@ -240,10 +250,11 @@ class Pilot:
         if version != self._version:
             self._settling_until_ms = now + SETTLING_MS
         self._version = version
+        plans = {row.id: plan_of(row) for row in self.rows if row.state in LIVE}
         self.judged = {
-            row.id: tuple(guard.name for guard in plan_of(row).guards if GUARDS[guard.name].judged)
-            for row in self.rows
-            if row.state in LIVE
+            name: plan
+            for name, plan in plans.items()
+            if any(GUARDS[guard.name].judged for guard in plan.guards)
         }
         forced = in_force(row for row in self.rows if row.id not in self.grounded)
         return {route: self._split(switches, row) for route, row in forced.items()}
@@ -264,7 +275,15 @@ class Pilot:
             plan.shadow_share if standing.state == "shadow" else 0.0,
             standing.stage,
             frozenset(held),
+            anew=plan.anew if standing.state in LIVE and not self._exhausted(switches, row.id, plan) else 0.0,
         )
+
+    def _exhausted(self, switches: Switches, switch: str, plan: Plan) -> bool:
+        """Whether what the incumbent's new answers may cost is spent, as far as it was last kept."""
+        if plan.anew_nanousd is None:
+            return False
+        state = switches.evidence(switch, LEDGER)
+        return state is not None and for_comparison(state["cost_nanousd"]) >= plan.anew_nanousd
 
     # --- evaluating
 
@@ -287,9 +306,21 @@ class Pilot:
         live = self._live()
         self._flights = {row.id: self._flights.get(row.id) or Flight(switches, row) for row in live}
         for row in live:
-            self._fly(self._flights[row.id], standing_of(row), self._store)
+            self._fly(self._flights[row.id], standing_of(row), self._store, switches)
 
-    def _fly(self, flight: Flight, standing: Standing, store: Store) -> None:
+    def _heed_budget(self, flight: Flight, switches: Switches) -> None:
+        """Have every worker told, once the incumbent has been asked anew for all that it may cost."""
+        limit, costs = flight.plan.anew_nanousd, flight.tallies[LEDGER].cost_nanousd
+        if limit is None or flight.id in self._spent or for_comparison(costs) < limit:
+            return
+        switches.changed()
+        self._spent.add(flight.id)
+        self.said.append(
+            f"Switch {flight.id}: the budget of --anew is spent. The incumbent is asked anew no more, and the"
+            " guards that compare two answers stand where they are."
+        )
+
+    def _fly(self, flight: Flight, standing: Standing, store: Store, switches: Switches) -> None:
         news = 0
         while news < FOLDS_MAX and flight.take(store):
             news += 1
@@ -298,6 +329,7 @@ class Pilot:
             return
         try:
             done = flight.commit(move)
+            self._heed_budget(flight, switches)
         except Fault:
             if move is not None and move.after.state == "rolled_back":
                 self.grounded.add(flight.id)
@@ -349,8 +381,8 @@ class Autopilot:
         return told
 
     @property
-    def judged(self) -> Mapping[str, tuple[str, ...]]:
-        """Live switch -> its guards that an answer must be looked at for."""
+    def judged(self) -> Mapping[str, Plan]:
+        """Live switches that have guards which an answer must be looked at for."""
         return self._pilot.judged
 
     def gauges(self) -> Mapping[str, tuple[str, float]]:

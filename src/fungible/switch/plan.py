@@ -7,7 +7,7 @@ would make the statistics worth nothing.
 import re
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -37,29 +37,43 @@ class Guard(msgspec.Struct, frozen=True):
     factor: float = 1.0
 
 
+Told = Literal["ledger", "one", "two", "asked"]
+
+
 class Kind(NamedTuple):
     tolerance: float
     margin: float
     default: bool
-    judged: bool  # told by looking at the answer, not by the ledger
+    told: Told  # by the ledger; by looking at one answer, or at two; by whoever is asked
     says: str
+
+    @property
+    def judged(self) -> bool:
+        """Whether the ledger cannot tell it."""
+        return self.told != "ledger"
 
 
 GUARDS: Mapping[str, Kind] = {
-    "errors": Kind(0.0, 0.02, True, False, "the provider failed, or refused the call"),
-    "latency": Kind(0.05, 0.1, True, False, "later than nine in ten of the incumbent's answers, or a limit"),
-    "cost": Kind(0.05, 0.1, False, False, "dearer than nine in ten of the incumbent's answers, or a limit"),
-    "willing": Kind(0.0, 0.02, True, True, "the model declined, by mark or by its words"),
-    "schema": Kind(0.0, 0.02, True, True, "the answer does not fit the JSON Schema that was asked for"),
-    "calls": Kind(0.0, 0.02, True, True, "a call of a tool there is not, or with arguments that do not fit"),
-    "answered": Kind(0.0, 0.02, False, True, "an answer with nothing in it"),
-    "finished": Kind(0.01, 0.02, False, True, "cut off by a limit, or withheld"),
-    "language": Kind(0.0, 0.02, False, True, "an answer in another language than the question"),
-    "judge": Kind(0.0, 0.05, False, True, "what `fungible switch score` is told of a sample of the calls"),
-}
+    "errors": Kind(0.0, 0.02, True, "ledger", "the provider failed, or refused the call"),
+    "latency": Kind(0.05, 0.1, True, "ledger", "later than nine in ten of the incumbent's, or a limit"),
+    "cost": Kind(0.05, 0.1, False, "ledger", "dearer than nine in ten of the incumbent's, or a limit"),
+    "willing": Kind(0.0, 0.02, True, "one", "the model declined, by mark or by its words"),
+    "schema": Kind(0.0, 0.02, True, "one", "the answer does not fit the JSON Schema that was asked for"),
+    "calls": Kind(0.0, 0.02, True, "one", "a call of a tool there is not, or with arguments that do not fit"),
+    "answered": Kind(0.0, 0.02, False, "one", "an answer with nothing in it"),
+    "finished": Kind(0.01, 0.02, False, "one", "cut off by a limit, or withheld"),
+    "language": Kind(0.0, 0.02, False, "one", "an answer in another language than the question"),
+    "tools": Kind(0.02, 0.05, True, "two", "other tools than the incumbent's, or other arguments"),
+    "exact": Kind(0.05, 0.1, False, "two", "another text than the incumbent's"),
+    "format": Kind(0.02, 0.05, False, "two", "another form than the incumbent's: JSON, code, lists, a table"),
+    "length": Kind(0.02, 0.05, False, "two", "thrice as long as the incumbent's, or a third of it"),
+    "judge": Kind(0.0, 0.05, False, "asked", "what `fungible switch score` is told of a sample of the calls"),
+}  # fmt: skip
 """Guard -> what it tolerates, its margin, whether it is on by itself, where it is told, what is bad.
 
-Those that are judged are named as the measures of one answer (`switch.measures`); bad is one less."""
+Those that are judged are named as the measures of answers (`switch.measures`); bad is one less. Those told of
+two answers want the incumbent to be asked anew (`Plan.anew`), and are never on without that. They tolerate
+more: two models that are as good do not call the same tools in every case."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +82,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     candidate  `provider/model`; `incumbents`: the route's targets, in their order, when the switch began
     first      whether the first of them should answer every call (failover), so that another is a failure
     shadow     answers to compare before anything is served; 0: none
+    anew       of how many the incumbent is asked anew, unserved, to compare answers with; `anew_nanousd`: cap
     holdback   what the incumbent keeps for `holdback_s` when the candidate has all else, for comparison
     auto       it promotes itself; else it waits for a person at every stage
     calls_min  answers of the candidate that a stage takes at least, beside `stage_s`
@@ -83,6 +98,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     shadow: int = 0
     shadow_share: float = 1.0
     shadow_nanousd: int | None = None
+    anew: float = 0.0
+    anew_nanousd: int | None = None
     holdback: float = 0.0
     holdback_s: int = 0
     auto: bool = True
@@ -92,6 +109,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     alpha: float = 0.05
     window_s: int = 60
     hold_s: int = 3600
+
+    def expects(self, side: str, target: str) -> bool:
+        """Whether this side's answers are this target's; another's were given in its stead."""
+        if side in "cs":
+            return target == self.candidate
+        return not self.first or target == self.incumbents[0]
 
 
 class Stage(NamedTuple):
@@ -126,13 +149,15 @@ def steps_of(text: str) -> tuple[float, ...]:
     return steps
 
 
-def guards_of(said: Iterable[str]) -> tuple[Guard, ...]:
+def guards_of(said: Iterable[str], *, anew: bool = False) -> tuple[Guard, ...]:
     """The guards that are on by themselves, as `said` changes them; `only` first: none but those said.
 
     Each is `NAME`, `NAME=off` or `NAME:tolerance=0.01,margin=0.02,over=2s`. Raises `Fault` for others.
+    `anew`: the incumbent is asked anew, so that there are two answers to compare.
     """
     given = list(said)
-    chosen = {name: Guard(name, kind.tolerance, kind.margin) for name, kind in GUARDS.items() if kind.default}
+    usual = {name: kind for name, kind in GUARDS.items() if kind.default and (anew or kind.told != "two")}
+    chosen = {name: Guard(name, kind.tolerance, kind.margin) for name, kind in usual.items()}
     if given[:1] == ["only"]:
         chosen = {}
         given = given[1:]
@@ -150,6 +175,13 @@ def guards_of(said: Iterable[str]) -> tuple[Guard, ...]:
             chosen.pop(name, None)
             continue
         kind = GUARDS[name]
+        if kind.told == "two" and not anew:
+            raise Fault(
+                "bad_request",
+                f"The guard {name!r} compares two answers to one request: say how often the incumbent is to"
+                " be asked anew, such as --anew 20, in percent.",
+                path="guard",
+            )
         chosen[name] = _with(Guard(name, kind.tolerance, kind.margin), terms, text)
     if not chosen:
         raise Fault("bad_request", "A switch needs a guard: leave one on.", path="guard")

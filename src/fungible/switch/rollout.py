@@ -20,7 +20,8 @@ the margin). What is shown neither way waits for more traffic, and says so. The 
 from stage to stage: it multiplies on.
 
 A guard that the traffic gives nothing to (no answer was asked to fit a schema) has nothing to show and holds
-nothing up: one is at work when the incumbent's outcomes under it are at least a fiftieth of its answers.
+nothing up: one is at work when the incumbent's outcomes under it are at least a fiftieth of its answers; one
+that compares two answers, of those that could be compared; one that is told from elsewhere, as soon as it is.
 
 Pure: the evidence and the time come in, a move comes out. Who keeps it all is `pilot`; where, `store`.
 """
@@ -32,7 +33,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from ..faults import Fault
-from .plan import Plan, Stage, road
+from .plan import GUARDS, Plan, Stage, road
 from .tally import Tally, Watch
 
 NEXT = "the next stage"
@@ -189,15 +190,28 @@ def enough(plan: Plan, standing: Standing, tallies: Iterable[Tally], now_ms: int
 def missing(tallies: Iterable[Tally]) -> list[str]:
     """The guards at work that have not yet shown that the candidate is good enough."""
     seen = list(tallies)
-    total = (
-        sum(sum(by_side.get(side, 0) for side in "bp") for by_side in seen[0].calls.values()) if seen else 0
-    )
     return [
         name
         for tally in seen
         for name, watch in tally.watches.items()
-        if not watch.passing.decided and (name == "errors" or watch.seen["b"][1] >= AT_WORK * total)
+        if not watch.passing.decided and (name == "errors" or _at_work(watch, seen))
     ]
+
+
+def _at_work(watch: Watch, tallies: list[Tally]) -> bool:
+    """Whether the traffic gives the guard something: of what is compared, a fiftieth of the comparisons."""
+    told = GUARDS[watch.guard.name].told
+    if told == "asked":
+        return watch.seen["b"][1] > 0
+    if told == "two":
+        return watch.seen["c"][1] + watch.seen["b"][1] >= max(1.0, AT_WORK * _counted(tallies, "a"))
+    return watch.seen["b"][1] >= AT_WORK * _counted(tallies, "bp")
+
+
+def _counted(tallies: list[Tally], sides: str) -> int:
+    """How many answers of these sides there have been, as the first of the tallies has it: the ledger's."""
+    stages = tallies[0].calls.values() if tallies else ()
+    return sum(by_side.get(side, 0) for by_side in stages for side in sides)
 
 
 def answers(tallies: Iterable[Tally], stage: int, side: str) -> int:

@@ -40,7 +40,7 @@ from typing import Any
 import msgspec
 
 from ..evidence import HarmGuard, PassGuard
-from ..policies.share import Mark
+from ..policies.share import FOR_COMPARISON, Mark
 from .plan import Guard, Plan
 from .units import Unit, Units
 
@@ -193,6 +193,8 @@ class Tally:
             return
         if row.cost_nanousd is not None:
             self.cost_nanousd[mark.side] = self.cost_nanousd.get(mark.side, 0) + row.cost_nanousd
+        if mark.side in FOR_COMPARISON:
+            return
         scores = self._scored(row)
         counts = mark.side != "h"
         if mark.talk and mark.side in "bh" and self._under_way(row, units):

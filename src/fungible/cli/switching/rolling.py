@@ -30,11 +30,13 @@ from ...switch.pilot import Flight, plan_of, row_of, standing_of
 from ...switch.plan import BY, GUARDS, STEPS, Plan, guards_of, road, steps_of
 from ...switch.rollout import LIVE, STATES, Event, Move, evidence, moved, start
 from ..options import config_option, console, json_option, load, store_of
+from .foretelling import WEEK_DAYS, foretell
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 SALT_BYTES = 16
+DAY_MS = 86_400_000
 FINE, BAD, BUSY = "bold green", "bold red", "bold yellow"
 LOOKS = {"done": FINE, "rolled_back": BAD, "waiting": BUSY}
 
@@ -69,6 +71,14 @@ def _now_ms() -> int:
     help="Percent of the traffic that is asked twice in shadow.",
 )
 @click.option("--shadow-budget-usd", type=click.FloatRange(0, min_open=True), help="What it may cost.")
+@click.option(
+    "--anew",
+    type=click.FloatRange(0, 100),
+    default=0.0,
+    show_default=True,
+    help="Percent of the candidate's answers for which the incumbent is asked the same, to compare them.",
+)
+@click.option("--anew-budget-usd", type=click.FloatRange(0, min_open=True), help="What that may cost.")
 @click.option(
     "--by",
     type=click.Choice(list(BY)),
@@ -133,6 +143,7 @@ def start_switch(route: str, candidate: str, config_path: str | None, as_json: b
     switches = Switches(Path(config.server.state))
     _not_half_done(switches, plan)
     now = _now_ms()
+    foretell(plan, store_of(config_path).traffic(now - WEEK_DAYS * DAY_MS) if plan.anew else ())
     at = start(plan, now)
     move = row_of(Move(at, at, "start", "a person", f"From {plan.incumbents[0]} to {plan.candidate}.", {}))
     name = switches.begin(route, msgspec.json.encode(plan), secrets.token_bytes(SALT_BYTES), move, LIVE)
@@ -151,6 +162,8 @@ def planned(
     shadow: int,
     shadow_share: float,
     shadow_budget_usd: float | None,
+    anew: float,
+    anew_budget_usd: float | None,
     by: str,
     auto: bool,
     guards: tuple[str, ...],
@@ -172,7 +185,10 @@ def planned(
     if target.name == asked.targets[0].name:
         raise Fault("bad_request", f"{route!r} is answered by {target.name} already.", path="to")
     if shadow_budget_usd is not None:
-        _priced(config, target)
+        _priced(config, target, "shadow-budget-usd")
+    if anew_budget_usd is not None:
+        for each in asked.targets:
+            _priced(config, each, "anew-budget-usd")
     return Plan(
         route=route,
         candidate=target.name,
@@ -183,25 +199,27 @@ def planned(
         shadow=shadow,
         shadow_share=shadow_share / 100,
         shadow_nanousd=None if shadow_budget_usd is None else round(shadow_budget_usd * NANO),
+        anew=anew / 100,
+        anew_nanousd=None if anew_budget_usd is None else round(anew_budget_usd * NANO),
         holdback=holdback / 100,
         holdback_s=round(holdback_hours * 3600),
         auto=auto,
         calls_min=min_calls,
         stage_s=min_seconds,
         window_s=window_seconds,
-        guards=guards_of(guards),
+        guards=guards_of(guards, anew=anew > 0),
         alpha=alpha,
     )
 
 
-def _priced(config: Config, target: Target) -> None:
+def _priced(config: Config, target: Target, budget: str) -> None:
     book = PriceBook.load(config.server.state)
     if Prices(config.catalogue.knowing(book), book.find)(target, _now_ms()) is None:
         raise Fault(
             "bad_request",
             f"The price of {target.name} is not known, so no budget can be kept: set it in"
-            f' [model."{target.name}"], or start without --shadow-budget-usd.',
-            path="shadow-budget-usd",
+            f' [model."{target.name}"], or start without --{budget}.',
+            path=budget,
         )
 
 
