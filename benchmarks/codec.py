@@ -90,7 +90,7 @@ def jobs(source: Dialect, target: Dialect) -> dict[str, Callable[[], object]]:
 
     def streamed() -> object:
         reader, writer = source.stream_reader(), target.stream_writer(Report(source.names), True)
-        out = [writer.write(reader.feed(piece)) for piece in frames]
+        out = [writer.write(reader.gather(piece)) for piece in frames]
         return [*out, writer.write(reader.end())]
 
     def watched() -> object:

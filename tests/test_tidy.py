@@ -63,6 +63,7 @@ SHARED = (
     "failures",
     "error_objects",
     "moved",
+    "runs",
     "streamed",
     "times",
 )  # files beside the dialects

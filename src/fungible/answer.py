@@ -13,7 +13,17 @@ from .attempt import BYTES_PER_TOKEN
 from .call import Call
 from .dialects import SPOKEN
 from .dialects.base import Dialect, sealed
-from .events import Begin, Failed, SignatureDelta, StreamEvent, TextDelta, UsageSeen, has_content, revise
+from .events import (
+    Begin,
+    Failed,
+    SignatureDelta,
+    StreamEvent,
+    TextDelta,
+    TextRun,
+    UsageSeen,
+    has_content,
+    revise,
+)
 from .events import Done as StreamDone
 from .faults import Fault
 from .ir import EmbeddingReply, Reply, Usage
@@ -100,6 +110,9 @@ def completed(told: Told, call: Call, target: Target, created: int) -> Told:
     )
 
 
+_TEXTS = (TextDelta, TextRun)
+
+
 class Translating:
     """A `Watch` between two dialects: reads the provider's stream, writes the client's.
 
@@ -141,7 +154,7 @@ class Translating:
         return False
 
     def feed(self, data: bytes) -> bytes:
-        return self._take(self._reader.feed(data))
+        return self._take(self._reader.gather(data))
 
     def end(self) -> bytes:
         return self._take(self._reader.end())
@@ -149,7 +162,7 @@ class Translating:
     def _take(self, events: list[StreamEvent]) -> bytes:
         began, signed = self.began, False
         for n, event in enumerate(events):
-            if type(event) is TextDelta:  # nearly every event is one
+            if type(event) in _TEXTS:  # nearly every event is one
                 began = True
             elif isinstance(event, UsageSeen):
                 self.usage = revise(self.usage, event.usage)

@@ -65,6 +65,23 @@ class TextDelta(Event, frozen=True):
     logprobs: Json = None
 
 
+class TextRun(Event, frozen=True):
+    """More deltas of a text that has begun, none of them empty: no more than a shorter way to say them.
+
+    Only who asks for it meets one (`StreamReader.gather`); every writer takes it.
+    """
+
+    texts: list[str]
+    index: int = 0
+    choice: int = 0
+
+    def deltas(self) -> "list[StreamEvent]":
+        return [TextDelta(text, self.index, self.choice) for text in self.texts]
+
+    def whole(self) -> TextDelta:
+        return TextDelta("".join(self.texts), self.index, self.choice)
+
+
 class ThinkingDelta(Event, frozen=True):
     text: str
     index: int = 0
@@ -138,6 +155,7 @@ StreamEvent: TypeAlias = Union[
     Begin,
     PartBegin,
     TextDelta,
+    TextRun,
     ThinkingDelta,
     SignatureDelta,
     ArgumentsDelta,
@@ -156,7 +174,7 @@ PartEvent: TypeAlias = Union[
 ]
 """Of one part, which it names by `choice` and `index`."""
 
-CONTENT = (TextDelta, ThinkingDelta, ArgumentsDelta, AudioDelta, CitationDelta, SignatureDelta)
+CONTENT = (TextDelta, TextRun, ThinkingDelta, ArgumentsDelta, AudioDelta, CitationDelta, SignatureDelta)
 """The events after which a client has seen something of the answer. A `PartBegin` of a tool call, an image,
 or a native block counts too: it names what will be done."""
 
@@ -166,6 +184,16 @@ def has_content(event: StreamEvent) -> bool:
     if isinstance(event, CONTENT):
         return True
     return isinstance(event, PartBegin) and isinstance(event.part, ToolCall | Image | Document | Native)
+
+
+def singly(events: list[StreamEvent]) -> list[StreamEvent]:
+    """With each run as the deltas that it is."""
+    if not any(type(event) is TextRun for event in events):
+        return events
+    out: list[StreamEvent] = []
+    for event in events:
+        out += event.deltas() if type(event) is TextRun else [event]
+    return out
 
 
 def revise(old: Usage | None, new: Usage) -> Usage:
@@ -275,6 +303,8 @@ def assemble(events: Iterable[StreamEvent]) -> Reply:
                 building.pieces.append(event.text)
                 if event.logprobs is not None:
                     building.logprobs.append(event.logprobs)
+            case TextRun():
+                parts[event.choice, event.index].pieces += event.texts
             case ThinkingDelta() | ArgumentsDelta():
                 parts[event.choice, event.index].pieces.append(event.text)
             case SignatureDelta():

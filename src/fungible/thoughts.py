@@ -20,7 +20,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from .dialects.base import Dialect, sealed, unsealed
-from .events import Done, PartBegin, SignatureDelta, StreamEvent, TextDelta, assemble, merged
+from .events import Done, PartBegin, SignatureDelta, StreamEvent, TextDelta, TextRun, assemble, merged
 from .ir import Message, Part, Refusal, Reply, Request, Text, Thinking, ToolCall
 from .models import Target
 
@@ -195,7 +195,7 @@ class Overhearing:
     def hear(self, events: list[StreamEvent]) -> tuple[Part, ...]:
         """The parts of the whole answer, once it is whole and worth remembering; nothing before."""
         heard = self._events
-        heard += events
+        heard += [event.whole() if type(event) is TextRun else event for event in events]
         if len(heard) > self._full:
             self._events = heard = merged(heard)
             self._full = len(heard) + MERGED_AT

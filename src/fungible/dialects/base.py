@@ -82,6 +82,9 @@ class StreamReader(Protocol):
 
     def feed(self, data: bytes) -> list[StreamEvent]: ...
 
+    def gather(self, data: bytes) -> list[StreamEvent]:
+        """The same events, where deltas of one text that stand together may be told as a `TextRun`."""
+
     def end(self) -> list[StreamEvent]:
         """The connection has ended. Without the wire's end mark the last event is `Failed`."""
 

@@ -27,6 +27,7 @@ from ..events import (
     SignatureDelta,
     StreamEvent,
     TextDelta,
+    TextRun,
     ThinkingDelta,
     UsageSeen,
     part_of,
@@ -35,6 +36,7 @@ from ..events import (
 from ..faults import Fault
 from ..ir import Choice, Extras, Json, Part, Refusal, Text, Thinking, ToolCall, Usage
 from ..losses import Report
+from . import runs
 from .checked import Wire, encode
 
 _replace = msgspec.structs.replace
@@ -86,6 +88,8 @@ class BlockWriter(ABC):
                 and event.logprobs is None
             ):
                 out.append(self._hot_head + encode(event.text) + self._hot_tail)
+            elif type(event) is TextRun and event.index == self._hot and event.choice == 0:
+                out.append(runs.write(event.texts, self._hot_head, self._hot_tail))
             elif not self._over:
                 self._event(event, out)
         return b"".join(out)
@@ -125,6 +129,8 @@ class BlockWriter(ABC):
         match event:
             case Begin():
                 self._begin = event
+            case TextRun():
+                out.append(self.write(event.deltas()))
             case UsageSeen():
                 self._usage = revise(self._usage, event.usage)
             case NativeEvent():

@@ -44,6 +44,9 @@ class FramedReader(ABC):
                 self._fail(fault, out)
         return out
 
+    def gather(self, data: bytes) -> list[StreamEvent]:
+        return self.feed(data)
+
     def end(self) -> list[StreamEvent]:
         out: list[StreamEvent] = []
         if not self._over:

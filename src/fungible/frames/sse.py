@@ -44,16 +44,17 @@ class FrameReader:
         self._rest = blocks.pop() + held
         if len(self._rest) > FRAME_BYTES_MAX:
             raise Fault("provider_answer", f"The provider sent an event over {FRAME_BYTES_MAX} bytes.")
-        return [frame for block in blocks if (frame := _frame(block)) is not None]
+        return [frame for block in blocks if (frame := frame_of(block)) is not None]
 
     def end(self) -> list[Frame]:
         """The stream is over. A last frame whose blank line is missing counts (Perplexity ends so)."""
         rest, self._rest = self._rest.replace(b"\r", b"\n"), b""
-        frame = _frame(rest)
+        frame = frame_of(rest)
         return [] if frame is None else [frame]
 
 
-def _frame(block: bytes) -> Frame | None:
+def frame_of(block: bytes) -> Frame | None:
+    """What the lines between two blank ones say; they end in LF. None: nothing."""
     if block.startswith(b"data: ") and b"\n" not in block:
         return b"", block[6:]
     if block.startswith(b"event: "):

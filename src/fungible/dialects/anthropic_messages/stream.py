@@ -8,7 +8,8 @@ again whole each time, so that the last `UsageSeen` is complete.
 A block that only this wire has is held until it ends and told whole, as a plain reply has it.
 
 A delta of text is the common frame. As the API itself spells it, it takes a comparison with what stands
-before the text and a decode of that string; spelled otherwise, one typed decode.
+before the text and a decode of that string, which several that stand together share (`runs`); spelled
+otherwise, one typed decode.
 """
 
 from collections.abc import Callable
@@ -29,12 +30,15 @@ from ...events import (
     SignatureDelta,
     StreamEvent,
     TextDelta,
+    TextRun,
     ThinkingDelta,
     UsageSeen,
+    singly,
 )
 from ...faults import Fault
-from ...frames.sse import FRAME_BYTES_MAX, Frame, FrameReader
+from ...frames.sse import FRAME_BYTES_MAX, Frame, FrameReader, frame_of
 from ...ir import Extras, Json, Native, Part, Stop, Text, Thinking, ToolCall
+from .. import runs
 from ..checked import BROKEN, may, need
 from ..failures import cut_short
 from .errors import fault_of
@@ -62,9 +66,7 @@ class _Delta(msgspec.Struct, gc=False):
 
 
 _TEXT_HEAD = b'%b{"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":'
-_NO_HEAD = b"\xff"  # begins nothing in UTF-8
-
-_NONE = _Delta("content_block_delta", -1, _Piece(""))
+_NO_HEAD = b""
 
 _delta = msgspec.json.Decoder(_Delta).decode
 _decode = msgspec.json.Decoder().decode
@@ -92,11 +94,11 @@ class StreamReader:
         "_frames",
         "_head",
         "_head_index",
-        "_head_length",
         "_late",
         "_open",
         "_over",
         "_rest",
+        "_said",
         "_stop",
         "_tier",
         "_usage",
@@ -107,7 +109,7 @@ class StreamReader:
         self._frames: FrameReader | None = None  # for line ends other than LF, and a byte order mark
         self._blocks: dict[int, _Block] = {}
         self._open = 0  # parts begun
-        self._head, self._head_length, self._head_index = _NO_HEAD, 0, 0  # of the text under way
+        self._head, self._head_index, self._said = _NO_HEAD, 0, False  # of the text under way
         self._usage: dict[str, Json] = {}
         self._tier: Json = None
         self._late: dict[str, Json] = {}
@@ -116,6 +118,9 @@ class StreamReader:
         self._over = False
 
     def feed(self, data: bytes) -> list[StreamEvent]:
+        return singly(self.gather(data))
+
+    def gather(self, data: bytes) -> list[StreamEvent]:
         if self._over:
             return []
         if self._frames is None and (b"\r" in data or data[:1] == b"\xef"):
@@ -124,45 +129,64 @@ class StreamReader:
             return self._checked(self._frames, data)
         if self._rest:
             data = self._rest + data
-        cut = data.rfind(b"\n\n")
-        if cut < 0:
+        end = data.rfind(b"\n\n") + 2
+        if end < 2:
             self._rest = data
             return self._too_long() if len(data) > FRAME_BYTES_MAX else []
-        self._rest = data[cut + 2 :]
+        self._rest = data[end:]
         out: list[StreamEvent] = []
-        blocks = self._blocks
-        head, length, index = self._head, self._head_length, self._head_index
-        for block in data[:cut].split(b"\n\n"):
-            if block.startswith(head):
+        self._blocks_of(data[:end], out)
+        return out
+
+    def _blocks_of(self, data: bytes, out: list[StreamEvent]) -> None:
+        """`data` is whole frames."""
+        at, end, left = 0, len(data), runs.MAX
+        while at < end and not self._over:
+            head, stop = self._head, data.find(b"\n\n", at)
+            if head and data.startswith(head, at):
+                if left and self._said and data.startswith(head, stop + 2):
+                    pieces, after = runs.cut(data, at, head)
+                    texts = runs.read([piece.rstrip(b"} ") for piece in pieces])
+                    left = left - 1 if texts is not None else 0
+                    if texts is not None:
+                        if texts:
+                            out.append(TextRun(texts, self._head_index))
+                        at = after
+                        continue
                 try:
-                    text = _string(block[length:].rstrip(b"} "))
+                    text = _string(data[at + len(head) : stop].rstrip(b"} "))
                 except BROKEN:
                     text = ""
                 if text:
-                    out.append(TextDelta(text, index))
+                    self._said = True
+                    out.append(TextDelta(text, self._head_index))
+                    at = stop + 2
                     continue
-            if block.startswith(_DELTA):
-                try:
-                    told = _delta(block[_DELTA_LENGTH:])
-                except BROKEN:
-                    told = _NONE
-                piece, begun = told.delta, blocks.get(told.index)
-                if begun is not None:
-                    if begun.kind is Text and piece.text is not None and piece.type == "text_delta":
-                        if piece.text:
-                            out.append(TextDelta(piece.text, begun.index))
-                        continue
-                    said = piece.partial_json
-                    if begun.kind is ToolCall and said is not None and piece.type == "input_json_delta":
-                        if said:
-                            begun.empty = False
-                            out.append(ArgumentsDelta(said, begun.index))
-                        continue
-            self._block(block, out)
-            if self._over:
-                break
-            head, length, index = self._head, self._head_length, self._head_index
-        return out
+            block = data[at:stop]
+            at = stop + 2
+            if not (block.startswith(_DELTA) and self._typed(block, out)):
+                self._block(block, out)
+
+    def _typed(self, block: bytes, out: list[StreamEvent]) -> bool:
+        """A delta of a text or of a call's arguments; False where it is none, or nothing of it has begun."""
+        try:
+            told = _delta(block[_DELTA_LENGTH:])
+        except BROKEN:
+            return False
+        piece, begun = told.delta, self._blocks.get(told.index)
+        if begun is None:
+            return False
+        if begun.kind is Text and piece.text is not None and piece.type == "text_delta":
+            if piece.text:
+                out.append(TextDelta(piece.text, begun.index))
+            return True
+        said = piece.partial_json
+        if begun.kind is ToolCall and said is not None and piece.type == "input_json_delta":
+            if said:
+                begun.empty = False
+                out.append(ArgumentsDelta(said, begun.index))
+            return True
+        return False
 
     def end(self) -> list[StreamEvent]:
         if self._over:
@@ -194,7 +218,9 @@ class StreamReader:
         return out
 
     def _block(self, block: bytes, out: list[StreamEvent]) -> None:
-        self._all(FrameReader().feed(block + b"\n\n"), out)
+        frame = frame_of(block)
+        if frame is not None:
+            self._frame(*frame, out)
 
     def _all(self, frames: list[Frame], out: list[StreamEvent]) -> None:
         for name, data in frames:
@@ -289,8 +315,7 @@ class StreamReader:
         self._blocks[number] = begun
         if isinstance(part, Text | Thinking | ToolCall):
             if isinstance(part, Text):
-                self._head = _TEXT_HEAD % (_DELTA, number)
-                self._head_length, self._head_index = len(self._head), index
+                self._head, self._head_index, self._said = _TEXT_HEAD % (_DELTA, number), index, False
             begun.empty = not (isinstance(part, ToolCall) and part.arguments != "{}")
             self._begin(part, index, out)
         elif isinstance(part, Native):

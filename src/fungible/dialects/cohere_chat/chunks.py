@@ -14,12 +14,14 @@ from ...events import (
     SignatureDelta,
     StreamEvent,
     TextDelta,
+    TextRun,
     ThinkingDelta,
     UsageSeen,
     revise,
 )
 from ...ir import Choice, Json, Part, Refusal, Reply, Text, Thinking, ToolCall, Usage
 from ...losses import Report
+from .. import runs
 from ..checked import Wire, encode
 from .blocks import SPOKEN, Blocks, is_plan
 from .errors import write_stream_error
@@ -83,6 +85,8 @@ class Writer:
             ):
                 if event.text:
                     out.append(self._hot_head + encode(event.text) + b"}}}}\n\n")
+            elif type(event) is TextRun and event.index == self._hot and event.choice == 0:
+                out.append(runs.write(event.texts, self._hot_head, b"}}}}\n\n"))
             else:
                 self._event(event, out)
         return b"".join(out)
@@ -91,6 +95,8 @@ class Writer:
         match event:
             case Begin():
                 self._begin(event, out)
+            case TextRun():
+                out.append(self.write(event.deltas()))
             case UsageSeen():
                 self._usage = revise(self._usage, event.usage)
             case NativeEvent():

@@ -26,6 +26,7 @@ from ...events import (
     SignatureDelta,
     StreamEvent,
     TextDelta,
+    TextRun,
     ThinkingDelta,
     UsageSeen,
     part_of,
@@ -114,6 +115,8 @@ class StreamWriter:
         match event:
             case Begin():
                 self._start(event)
+            case TextRun():
+                out.append(self.write(event.deltas()))
             case UsageSeen():
                 self._usage = revise(self._usage, event.usage)
             case End():

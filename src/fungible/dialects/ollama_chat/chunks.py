@@ -19,12 +19,14 @@ from ...events import (
     SignatureDelta,
     StreamEvent,
     TextDelta,
+    TextRun,
     ThinkingDelta,
     UsageSeen,
     revise,
 )
 from ...ir import Choice, Image, Part, Refusal, Reply, Text, Thinking, ToolCall, Usage
 from ...losses import Report
+from .. import runs
 from ..checked import Wire, encode, merge
 from .blocks import Fields, as_call
 from .errors import write_stream_error
@@ -82,6 +84,8 @@ class Writer:
             ):
                 if event.text:
                     out.append(self._hot_head + encode(event.text) + _GOING_ON)
+            elif type(event) is TextRun and event.index == self._hot and event.choice == 0:
+                out.append(runs.write(event.texts, self._hot_head, _GOING_ON))
             else:
                 self._event(event, out)
         made = b"".join(out)
@@ -98,6 +102,8 @@ class Writer:
                 self._thought(event, out)
             case Begin():
                 self._begin(event)
+            case TextRun():
+                out.append(self.write(event.deltas()))
             case UsageSeen():
                 self._usage = revise(self._usage, event.usage)
             case NativeEvent():

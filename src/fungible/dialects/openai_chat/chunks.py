@@ -22,6 +22,7 @@ from ...events import (
     SignatureDelta,
     StreamEvent,
     TextDelta,
+    TextRun,
     ThinkingDelta,
     UsageSeen,
     revise,
@@ -43,6 +44,7 @@ from ...ir import (
     Usage,
 )
 from ...losses import Report
+from .. import runs
 from ..checked import Wire, encode, merge
 from . import thoughts
 from .asking import as_call, service_tier
@@ -115,6 +117,10 @@ class Writer:
                 spoken += len(event.text)
                 out += before, encode(event.text), _SHUT
                 continue
+            if type(event) is TextRun and event.index == index and event.choice == choice:
+                spoken += sum(map(len, event.texts))
+                out.append(runs.write(event.texts, before, _SHUT))
+                continue
             self._speak(spoken)
             self._write(event, out)
             (index, choice), before = self._hot, self._before
@@ -130,6 +136,8 @@ class Writer:
         match event:
             case TextDelta():
                 self._text(event, out)
+            case TextRun():
+                out.append(self.write(event.deltas()))
             case ThinkingDelta():
                 self._thought(event, out)
             case ArgumentsDelta():

@@ -26,13 +26,16 @@ from ...events import (
     PartEnd,
     StreamEvent,
     TextDelta,
+    TextRun,
     ThinkingDelta,
     UsageSeen,
+    singly,
 )
 from ...faults import Fault
-from ...frames.sse import FRAME_BYTES_MAX, FrameReader
+from ...frames.sse import FRAME_BYTES_MAX, FrameReader, frame_of
 from ...frames.sse import Frame as Event
 from ...ir import Json
+from .. import runs
 from ..checked import BROKEN, Wire, decode, others
 from ..failures import broken_event
 from .choices import OpenChoice
@@ -55,10 +58,14 @@ _string = msgspec.json.Decoder(type=str).decode
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
-    """What stands around the text of a delta. `padding`: what follows a random text at the end, or None."""
+    """What stands around the string of a delta. `padding`: what follows a random text at the end, or None.
+
+    `runs`: several may be read at once.
+    """
 
     before: bytes
     after: bytes
+    runs: bool
     padding: bytes | None
     delta: type[_Delta]
     index: int
@@ -81,6 +88,9 @@ class Reader:
         self._frame: Frame | None = None
 
     def feed(self, data: bytes) -> list[StreamEvent]:
+        return singly(self.gather(data))
+
+    def gather(self, data: bytes) -> list[StreamEvent]:
         if self._over or not data:
             return []
         events: list[StreamEvent] = []
@@ -88,11 +98,10 @@ class Reader:
             data, self._rest = self._rest + data, b""
         if self._frames is None:
             if b"\r" not in data and (self._begun or data[:1] in (b"d", b":", b"e")):
-                blocks = data.split(b"\n\n")
-                rest = blocks.pop()
-                if len(rest) <= FRAME_BYTES_MAX:
-                    self._rest = rest
-                    return self._take(blocks, events)
+                end = data.rfind(b"\n\n") + 2 if b"\n\n" in data else 0
+                if len(data) - end <= FRAME_BYTES_MAX:
+                    self._rest = data[end:]
+                    return self._take(data[:end], events)
             self._frames = FrameReader()
         return self._take_framed(data, events)
 
@@ -126,38 +135,35 @@ class Reader:
                 self._fail(events, Fault("provider_answer", _CUT_SHORT))
         return events
 
-    def _take(self, blocks: list[bytes], events: list[StreamEvent]) -> list[StreamEvent]:
-        """Each block is one event, as it stood between two blank lines."""
-        add, frame = events.append, self._frame
-        before, after, start, length, plain = _edges(frame)
-        for block in blocks:
-            if block.startswith(before) and frame is not None:
-                if not plain:
-                    text = _padded(block, frame, start)
-                elif block.endswith(after):
-                    try:
-                        text = _string(block[start : len(block) - length])
-                    except BROKEN:
-                        text = None
-                else:
-                    text = None
+    def _take(self, data: bytes, events: list[StreamEvent]) -> list[StreamEvent]:
+        """`data` is whole events, each with the blank line that ends it."""
+        at, end, left = 0, len(data), runs.MAX
+        while at < end and not self._over:
+            frame, stop = self._frame, data.find(b"\n\n", at)
+            if frame is not None and data.startswith(frame.before, at):
+                if left and frame.runs and data.startswith(frame.before, stop + 2):
+                    pieces, after = runs.cut(data, at, frame.before)
+                    texts = runs.read([piece.removesuffix(frame.after) for piece in pieces])
+                    left = left - 1 if texts is not None else 0
+                    if texts is not None:
+                        if texts:
+                            events.append(TextRun(texts, frame.index, frame.choice))
+                        at = after
+                        continue
+                text = _text_in(data[at:stop], frame)
                 if text is not None:
                     if text:
-                        add(frame.delta(text, frame.index, frame.choice))
+                        events.append(frame.delta(text, frame.index, frame.choice))
                         if frame.pieces is not None:
                             frame.pieces.append(text)
+                    at = stop + 2
                     continue
             self._frame = None
-            if block.startswith(b"data: ") and b"\n" not in block:
-                self._read(b"", block[6:], events)
-            else:
-                for name, body in FrameReader().feed(block + b"\n\n"):
-                    if not self._over:
-                        self._read(name, body, events)
-            if self._over:
-                return events
-            frame = self._frame
-            before, after, start, length, plain = _edges(frame)
+            block = data[at:stop]
+            at = stop + 2
+            found = frame_of(block)
+            if found is not None:
+                self._read(*found, events)
         return events
 
     def _fail(self, events: list[StreamEvent], fault: Fault) -> list[StreamEvent]:
@@ -276,7 +282,7 @@ class Reader:
             closed = _REST_OF_STRING.match(data, start)
             if closed is None or _text(data[start - 1 : closed.end()]) != event.text:
                 continue
-            after, padding = data[closed.end() - 1 :], None
+            after, padding = data[closed.end() :], None
             padded = _PADDED.search(after)
             if padded is not None:
                 shut = _REST_OF_STRING.match(after, padded.end())
@@ -287,27 +293,28 @@ class Reader:
             if kind is ArgumentsDelta and not choice.trusts_ids():
                 return
             pieces = choice.pieces if kind is ThinkingDelta else None
-            self._frame = Frame(
-                b"data: " + data[:start], after, padding, kind, event.index, event.choice, pieces
-            )
+            before = b"data: " + data[: start - 1]
+            runs_on = kind is TextDelta and padding is None
+            self._frame = Frame(before, after, runs_on, padding, kind, event.index, event.choice, pieces)
             return
 
 
-def _edges(frame: Frame | None) -> tuple[bytes, bytes, int, int, bool]:
-    """What stands before and after, and where the JSON string begins and ends, its quotes included."""
-    if frame is None:
-        return b"", b"", 0, 0, True
-    return frame.before, frame.after, len(frame.before) - 1, len(frame.after) - 1, frame.padding is None
+def _text_in(block: bytes, frame: Frame) -> str | None:
+    """The text of a delta; None where it is not the frame's delta again."""
+    start = len(frame.before)
+    if frame.padding is not None:
+        return _padded(block, frame, start)
+    return _text(block[start : -len(frame.after)]) if block.endswith(frame.after) else None
 
 
 def _padded(block: bytes, frame: Frame, start: int) -> str | None:
     """The text of a delta with a random text behind it; None where it is not that delta again."""
     closing = frame.padding or b""
-    stop = block.find(frame.after, start + 1)
+    stop = block.find(frame.after, start)
     if stop < 0 or not block.endswith(closing):
         return None
     padding = block[stop + len(frame.after) : len(block) - len(closing)]
-    return _text(block[start : stop + 1]) if padding.isalnum() else None
+    return _text(block[start:stop]) if padding.isalnum() else None
 
 
 def _text(quoted: bytes) -> str | None:

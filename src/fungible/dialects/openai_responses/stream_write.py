@@ -22,6 +22,7 @@ from ...events import (
     SignatureDelta,
     StreamEvent,
     TextDelta,
+    TextRun,
     ThinkingDelta,
     UsageSeen,
     part_of,
@@ -131,6 +132,8 @@ class Writer:
                 self._begin = event
                 if event.extras is not None:
                     lose_fields(event.extras, "", self._report)
+            case TextRun():
+                out.append(self.write(event.deltas()))
             case UsageSeen():
                 self._usage = revise(self._usage, event.usage)
             case NativeEvent():
