@@ -40,7 +40,7 @@ CASES: dict[str, tuple[str, str]] = {
     # --- what no setting is called
     "an unknown table": ("[sever]\nport = 1\n", "1: there is no table [sever]. Did you mean 'server'?"),
     "an unknown setting": ("[server]\nprot = 1\n", "2: [server] has no setting 'prot'. Did you mean 'port'?"),
-    "an unknown setting like none": ("[server]\nxyz = 1\n", "2: [server] has no setting 'xyz'."),
+    "an unknown setting like none": ("[server]\nxyz = 1\n", "2: [server] has no setting 'xyz'. There are: "),
     "a hyphen for an underscore": (
         HOUSE + "on-abandon = 'drain'\n",
         "4: [provider.house] has no setting 'on-abandon'. Did you mean 'on_abandon'?",

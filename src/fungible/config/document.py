@@ -65,9 +65,7 @@ class Document:
             return values
         for name, value in raw.items():
             if name not in settings:
-                self.wrong(
-                    (*where, name), f"{title(where)} has no setting {name!r}.{nearest_name(name, settings)}"
-                )
+                self.wrong((*where, name), f"{title(where)} has no setting {name!r}.{meant(name, settings)}")
                 continue
             try:
                 values[name] = settings[name].kind(value)
@@ -81,7 +79,7 @@ class Document:
             if name in TABLES:
                 continue
             if isinstance(value, dict):
-                self.wrong((name,), f"there is no table {title((name,))}.{nearest_name(name, TABLES)}")
+                self.wrong((name,), f"there is no table {title((name,))}.{meant(name, TABLES)}")
             else:
                 home = " It belongs under [server]." if name in TABLES["server"] else ""
                 self.wrong((name,), f"the setting {name!r} stands outside any table.{home}")
