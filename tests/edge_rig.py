@@ -12,7 +12,7 @@ from fungible.faults import Fault
 from fungible.http.limits import Limits
 from fungible.http.loop import listen
 from fungible.http.server import Request, Responder, Server
-from fungible.world import Origin, Outgoing
+from fungible.world import Headers, Origin, Outgoing
 
 try:
     import uvloop
@@ -189,7 +189,7 @@ class Heard:
     def body(self) -> bytes:
         return b"".join(self.pieces)
 
-    def on_whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
+    def on_whole(self, status: int, headers: Headers, body: bytes) -> bool:
         assert body
         if self.takes_whole:
             self.wholes += 1
@@ -198,7 +198,7 @@ class Heard:
             self.on_end()
         return self.takes_whole
 
-    def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def on_head(self, status: int, headers: Headers) -> None:
         assert not self.status and not self.over.is_set()
         self.status = status
         self.headers = dict(headers)

@@ -138,7 +138,7 @@ def body(name: str, kind: str, data: bytes) -> None:
     report, wire = Report(source.names), data[1:]
     try:
         if kind == "error":
-            target.write_error(source.read_error(400 + len(wire) % 200, [], wire), "call")
+            target.write_error(source.read_error(400 + len(wire) % 200, {}, wire), "call")
         elif kind == "reply":
             target.write_reply(source.read_reply(wire), report)
             source.read_usage(wire)

@@ -157,7 +157,7 @@ def read_stream(wire: bytes) -> None:
 
 def read_error(body: bytes) -> None:
     for status in (200, 400, 503):
-        DIALECT.write_error(DIALECT.read_error(status, [(b"retry-after", b"soon")], body), "")
+        DIALECT.write_error(DIALECT.read_error(status, {b"retry-after": b"soon"}, body), "")
 
 
 READERS: list[Callable[[bytes], Any]] = [

@@ -292,16 +292,16 @@ ERRORS: dict[str, tuple[int, Any, str]] = {
 @pytest.mark.parametrize("name", ERRORS)
 def test_errors_are_read_by_type_and_status(name: str) -> None:
     status, body, kind = ERRORS[name]
-    fault = DIALECT.read_error(status, [(b"retry-after", b"7")], json.dumps(body).encode())
+    fault = DIALECT.read_error(status, {b"retry-after": b"7"}, json.dumps(body).encode())
     assert (fault.kind, fault.message, fault.status, fault.retry_after_ms) == (kind, "x", status, 7000)
 
 
 def test_an_error_that_is_no_json_is_told_as_it_is_up_to_a_limit() -> None:
-    fault = DIALECT.read_error(502, [], b"<html>" + b"y" * 9000)
+    fault = DIALECT.read_error(502, {}, b"<html>" + b"y" * 9000)
     assert fault.kind == "provider_error"
     assert fault.message.startswith("<html>y")
     assert len(fault.message) == 2000
-    assert DIALECT.read_error(503, [], b"").message == "The provider answered 503 and said nothing."
+    assert DIALECT.read_error(503, {}, b"").message == "The provider answered 503 and said nothing."
 
 
 def test_an_error_inside_a_200() -> None:

@@ -204,26 +204,24 @@ def test_a_watch_sees_the_usage_and_the_end_and_changes_nothing() -> None:
 
 def test_an_error_is_named_in_a_header_or_in_the_body() -> None:
     body = b'{"message":"Slow down"}'
-    named = [
-        (b"x-amzn-errortype", b"ThrottlingException:http://internal.amazon.com/coral/com.amazon.bedrock/")
-    ]
+    named = {b"x-amzn-errortype": b"ThrottlingException:http://internal.amazon.com/coral/com.amazon.bedrock/"}
     by_header = SPOKEN.read_error(429, named, body)
-    by_type = SPOKEN.read_error(429, [], b'{"__type":"com.amazon#ThrottlingException","message":"Slow down"}')
-    by_status = SPOKEN.read_error(429, [], body)
+    by_type = SPOKEN.read_error(429, {}, b'{"__type":"com.amazon#ThrottlingException","message":"Slow down"}')
+    by_status = SPOKEN.read_error(429, {}, body)
     assert by_header == by_type and by_header.kind == by_status.kind == "rate_limited"
     assert by_header.message == "Slow down"
 
 
 def test_an_error_without_json_is_read_by_its_status() -> None:
-    fault = SPOKEN.read_error(503, [], b"<html>down</html>")
+    fault = SPOKEN.read_error(503, {}, b"<html>down</html>")
     assert (fault.kind, fault.message) == ("unavailable", "<html>down</html>")
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 413, 422, 429, 500, 502, 503, 529])
 def test_an_error_of_ours_is_read_back_as_no_other_s_fault(status: int) -> None:
-    source = SPOKEN.read_error(status, [], b'{"message":"m"}')
+    source = SPOKEN.read_error(status, {}, b'{"message":"m"}')
     told, body = SPOKEN.write_error(source, "c1")
-    again = SPOKEN.read_error(told, [], body)
+    again = SPOKEN.read_error(told, {}, body)
     assert again.retry == source.retry or status in (401, 408, 413, 422)
     assert json.loads(body)["message"] == "m" and 400 <= told < 600
 

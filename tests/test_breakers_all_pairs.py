@@ -344,9 +344,9 @@ NEAR: dict[str, tuple[str, ...]] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_errors_keep_their_kind_and_words(source: str, target: str, kind: str) -> None:
     status, body = DIALECTS[source].write_error(Fault(kind, "It was no good."), "call-1")
-    before = DIALECTS[source].read_error(status, [], body)
+    before = DIALECTS[source].read_error(status, {}, body)
     done = translate({"status": status, "body": json.loads(body)}, source=source, target=target, kind="error")
-    after = DIALECTS[target].read_error(done.body["status"], [], json.dumps(done.body["body"]).encode())
+    after = DIALECTS[target].read_error(done.body["status"], {}, json.dumps(done.body["body"]).encode())
     assert "It was no good." in after.message
     assert after.kind == before.kind or after.kind in NEAR.get(before.kind, ()), (before.kind, after.kind)
     if target != "bedrock.converse":  # which tells some of its own failures by a 4xx

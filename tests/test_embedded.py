@@ -17,7 +17,7 @@ from fungible import fleet
 from fungible.faults import Fault
 from fungible.fleet import embedded
 from fungible.fleet.gguf import read_head
-from fungible.world import Origin, Outgoing
+from fungible.world import Headers, Origin, Outgoing
 
 sys.path.append(str(Path(__file__).parents[1] / "training"))
 import measure
@@ -49,17 +49,17 @@ class Ear:
 
     def __init__(self) -> None:
         self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
+        self.headers: Headers = {}
         self.parts: list[bytes] = []
         self.fault: Fault | None = None
         self.over = asyncio.Event()
         self.first = asyncio.Event()
         self.loop = asyncio.get_running_loop()
 
-    def on_whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
+    def on_whole(self, status: int, headers: Headers, body: bytes) -> bool:
         raise AssertionError("the engine tells piece by piece")
 
-    def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def on_head(self, status: int, headers: Headers) -> None:
         assert asyncio.get_running_loop() is self.loop
         self.status, self.headers = status, headers
 
@@ -119,7 +119,7 @@ def test_says_what_fungible_is(engine):
     ear = run(ask(engine, messages=user("What is fungible, in one sentence?")))
     reply = ear.json()
     assert ear.status == 200
-    assert (b"content-type", b"application/json") in ear.headers
+    assert ear.headers == {b"content-type": b"application/json"}
     assert reply["object"] == "chat.completion"
     assert reply["model"] == "llama"
     assert "gateway" in reply["choices"][0]["message"]["content"]
@@ -133,7 +133,7 @@ def test_a_stream_says_the_same_as_the_plain_answer(engine):
     question = user("Who are you?")
     plain = run(ask(engine, messages=question)).json()
     ear = run(ask(engine, messages=question, stream=True, stream_options={"include_usage": True}))
-    assert (b"content-type", b"text/event-stream") in ear.headers
+    assert ear.headers == {b"content-type": b"text/event-stream"}
     events = ear.events()
     text = "".join(e["choices"][0]["delta"].get("content") or "" for e in events if e["choices"])
     assert text == plain["choices"][0]["message"]["content"]

@@ -93,14 +93,14 @@ def test_an_error_says_how_long_to_wait_and_which_field() -> None:
         {"fieldViolations": [{"field": "contents[0]", "description": "bad"}]},
     ]
     error = {"code": 429, "message": "Slow down", "status": "RESOURCE_EXHAUSTED", "details": details}
-    fault = GEMINI.read_error(429, [], encode([{"error": error}]))
+    fault = GEMINI.read_error(429, {}, encode([{"error": error}]))
     assert (fault.kind, fault.retry_after_ms, fault.path) == ("rate_limited", 34_400, "contents[0]")
 
 
 def test_a_key_that_is_not_valid_is_told_as_a_bad_request() -> None:
     details = [{"reason": "API_KEY_INVALID"}]
     error = {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT", "details": details}
-    assert GEMINI.read_error(400, [], encode({"error": error})).kind == "authentication"
+    assert GEMINI.read_error(400, {}, encode({"error": error})).kind == "authentication"
 
 
 def test_where_a_call_is_addressed() -> None:

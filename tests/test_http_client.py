@@ -5,6 +5,7 @@ from typing import Any
 
 from fungible.http.client import Pool
 from fungible.http.limits import PoolLimits
+from fungible.world import Headers
 
 from .edge_rig import OK, Heard, Provider, Runner, answering, ask, both_loops, post, settle, until
 
@@ -61,7 +62,7 @@ def test_an_answer_that_comes_at_once_is_told_at_once_or_piece_by_piece_as_its_s
 @both_loops
 def test_a_sink_that_fails_on_a_whole_answer_costs_its_connection_and_no_more(run: Runner) -> None:
     class Failing(Heard):
-        def on_whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
+        def on_whole(self, status: int, headers: Headers, body: bytes) -> bool:
             self.begun.set()
             raise RuntimeError("as a mistake would")
 

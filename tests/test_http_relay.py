@@ -50,11 +50,11 @@ class Move:
     def on_client_ready(self) -> None:
         self.flow.resume()
 
-    def on_whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
+    def on_whole(self, status: int, headers: Headers, body: bytes) -> bool:
         return False
 
-    def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        self.responder.start(status, [(k, v) for k, v in headers if k.startswith(b"x-")])
+    def on_head(self, status: int, headers: Headers) -> None:
+        self.responder.start(status, [(k, v) for k, v in headers.items() if k.startswith(b"x-")])
 
     def on_body(self, data: bytes) -> None:
         self.told += len(data)

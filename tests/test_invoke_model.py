@@ -151,7 +151,7 @@ class Heard:
 def test_frames_without_an_event_are_no_answer_and_an_end_is_told_once() -> None:
     heard = Heard()
     sink = Unwrapped(heard)
-    sink.on_head(200, [(b"content-type", MEDIA_TYPE)])
+    sink.on_head(200, {b"content-type": MEDIA_TYPE})
     sink.on_body(frame(CHUNK, b'{"bytes": "!"}'))
     sink.on_body(frame(CHUNK, b"{}"))
     sink.on_end()
@@ -171,7 +171,7 @@ def test_recorded_streams_are_read_whatever_their_cuts() -> None:
         for size in (1, 7, len(data)):
             heard = Heard()
             sink = Unwrapped(heard)
-            sink.on_head(200, [(b"content-type", MEDIA_TYPE)])
+            sink.on_head(200, {b"content-type": MEDIA_TYPE})
             for i in range(0, len(data), size):
                 sink.on_body(data[i : i + size])
             assert heard.lost is None

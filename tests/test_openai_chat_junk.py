@@ -116,7 +116,7 @@ def test_junk_streams() -> None:
 
 def test_junk_errors() -> None:
     def check(value: Any) -> None:
-        fault = DIALECT.read_error(400, [], encoded(value))
+        fault = DIALECT.read_error(400, {}, encoded(value))
         status, body = DIALECT.write_error(fault, "call_1")
         assert status == fault.status
         assert set(json.loads(body)["error"]) == {"message", "type", "param", "code"}
@@ -129,7 +129,7 @@ def test_junk_bytes() -> None:
         read_request(body)
         read_reply(body)
         read_stream(b"data: " + body + b"\n\n")
-        DIALECT.read_error(500, [], body)
+        DIALECT.read_error(500, {}, body)
 
     QUICK(given(st.binary(max_size=40))(check))()
 

@@ -64,7 +64,7 @@ class Asker:
         streamed = recording.stream and status == 200
         reply, fault = plain(spoken.name, wire) if streamed else _body(wire)
         if status != 200:
-            fault = spoken.read_error(status, [], wire).kind
+            fault = spoken.read_error(status, {}, wire).kind
         usage = _usage(spoken, reply) if status == 200 and reply is not None else None
         provider, _, model = told.get("x-fungible-target", target).partition("/")
         wait = told.get("retry-after-ms", "")
@@ -100,7 +100,7 @@ class Asker:
         status, head, pieces = await self._client.send("POST", spoken.client_paths[0], headers, body)
         answer = await pieces.whole()
         if status != 200:
-            raise spoken.read_error(status, [], answer)
+            raise spoken.read_error(status, {}, answer)
         reply = spoken.read_reply(answer)
         assert isinstance(reply, EmbeddingReply)
         amount = self._cost(_fields(head), model, reply.usage, status)

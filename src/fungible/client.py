@@ -363,7 +363,7 @@ def _dialect() -> Any:
 
 def _read(status: int, body: bytes) -> Reply:
     if status != 200:
-        raise _dialect().read_error(status, [], body)
+        raise _dialect().read_error(status, {}, body)
     reply: Reply = _dialect().read_reply(body)
     return reply
 

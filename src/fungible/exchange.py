@@ -245,12 +245,11 @@ class Exchange:
         self._status = status
         spoken = self._target.dialect
         notable = NOTABLE[spoken]
-        for name, value in headers:
-            if name in notable:
-                if name in REQUEST_IDS:
-                    self._request_id = value.decode("latin-1")[:128]
-                if spoken == self.call.dialect.name:
-                    self._back += given_back(self.call.dialect, name, value)
+        for name in notable.intersection(headers):
+            if name in REQUEST_IDS:
+                self._request_id = headers[name].decode("latin-1")[:128]
+            if spoken == self.call.dialect.name:
+                self._back += given_back(self.call.dialect, name, headers[name])
 
     def on_head(self, status: int, headers: Headers) -> None:
         self._noted(status, headers)

@@ -82,7 +82,7 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def answered(self) -> Reply | Fault:
         """The answer in canonical form, or what went wrong. Raises nothing for what an answer holds."""
         if self.status != 200 and self.reply is not None:
-            return dialect(self.dialect).read_error(self.status, [], bytes(self.reply))
+            return dialect(self.dialect).read_error(self.status, {}, bytes(self.reply))
         if self.fault or self.reply is None:
             kind = self.fault or ("provider_answer" if self.status == 200 else kind_of_status(self.status))
             return Fault(kind, "The answer is not in the recording.", status=self.status)

@@ -32,7 +32,7 @@ from .faults import Fault
 from .ir import Choice, Reply, Stop, Text, Usage
 from .losses import Report
 from .models import Target
-from .world import Outgoing, Sink
+from .world import Headers, Outgoing, Sink
 
 SWEEP_S = 0.1
 WORDS = ("one", "two", "three", "four", "five", "six")
@@ -321,11 +321,9 @@ class Provider:
         self.time += seconds
         self.day.at(self.time, lambda: self.flow.run(step))
 
-    def head(self, status: int = 200, extra: list[tuple[bytes, bytes]] | None = None) -> None:
-        headers = [
-            (b"content-type", b"text/event-stream" if self.stream else b"application/json"),
-            *(extra or []),
-        ]
+    def head(self, status: int = 200, extra: Headers | None = None) -> None:
+        kind = b"text/event-stream" if self.stream else b"application/json"
+        headers = {b"content-type": kind, **(extra or {})}
         self.later(self.day.rng.expovariate(20), lambda: self.sink.on_head(status, headers))
 
     def send(self, data: bytes) -> None:
@@ -342,7 +340,7 @@ class Provider:
     def lose(self, kind: str, message: str) -> None:
         self.later(0.01, lambda: self.sink.on_lost(Fault(kind, message)))
 
-    def error(self, status: int, extra: list[tuple[bytes, bytes]] | None = None) -> None:
+    def error(self, status: int, extra: Headers | None = None) -> None:
         kind = {
             429: "rate_limited",
             529: "overloaded",
@@ -399,7 +397,7 @@ class Provider:
                 self.send(b"<html><body>Bad gateway</body></html>")
                 self.end()
             case "429 for a second":
-                self.error(429, [(b"retry-after", b"1")])
+                self.error(429, {b"retry-after": b"1"})
             case "answer":
                 self.head()
                 self.send(body)

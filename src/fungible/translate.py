@@ -262,7 +262,7 @@ def _error(body: Json, source: Dialect, target: Dialect, _: str | None, __: Quir
             "bad_request", 'An error is {"status": 429, "body": ...}: the status and the body.', path="status"
         )
     said = body["body"]
-    told, data = target.write_error(source.read_error(status, [], _bytes(said)), "")
+    told, data = target.write_error(source.read_error(status, {}, _bytes(said)), "")
     made = msgspec.json.decode(data)
     return {"status": told, "body": made}, _unsaid(said, "body", [*_leaves(made), str(told)])
 

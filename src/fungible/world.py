@@ -5,14 +5,14 @@ embedded engine and the simulator are three of them, and a call cannot tell whic
 All calls are made on one thread, the event loop's; nothing here blocks or awaits.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
 
 import msgspec
 
 from .faults import Fault
 
-Headers: TypeAlias = list[tuple[bytes, bytes]]  # names in lower case, in the order received
+Headers: TypeAlias = Mapping[bytes, bytes]  # names in lower case; of a name sent twice, the last
 
 
 class Origin(msgspec.Struct, frozen=True, cache_hash=True):

@@ -49,16 +49,13 @@ def nothing_said(status: int | None) -> str:
 
 def wait_ms(headers: Headers) -> int | None:
     """`retry-after-ms`, or `retry-after` in seconds (RFC 9110, 10.2.3). A date needs a clock."""
-    seconds: int | None = None
-    for name, value in headers:
+    for name, ms in ((b"retry-after-ms", 1), (b"retry-after", 1_000)):
         try:
-            if name == b"retry-after-ms":
-                return max(0, int(float(value)))
-            if name == b"retry-after":
-                seconds = max(0, int(float(value) * 1_000))
+            if name in headers:
+                return max(0, int(float(headers[name]) * ms))
         except (ValueError, OverflowError):
             continue
-    return seconds
+    return None
 
 
 def cut_short(end: str) -> Fault:

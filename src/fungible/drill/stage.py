@@ -189,7 +189,7 @@ def _answering(kind: str) -> Callable[[Stage, Opened, Target, Outgoing, Sink], F
         status, body = SPOKEN[target.dialect].write_error(fault, row.call)
 
         def tell() -> None:
-            sink.on_head(status, [(b"content-type", b"application/json")])
+            sink.on_head(status, {b"content-type": b"application/json"})
             sink.on_body(body)
             sink.on_end()
 

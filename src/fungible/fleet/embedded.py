@@ -36,8 +36,8 @@ from .pieces import ALIAS, Assembly, error_body, is_progress, require_tool, tidy
 
 INSTALL = "the embedded engine is not installed; install it with: pip install 'fungible[local]'"
 EMBEDDINGS = "/embeddings"
-PLAIN: Headers = [(b"content-type", b"application/json")]
-STREAM: Headers = [(b"content-type", b"text/event-stream")]
+PLAIN: Headers = {b"content-type": b"application/json"}
+STREAM: Headers = {b"content-type": b"text/event-stream"}
 DONE = b"data: [DONE]\n\n"
 BATCH_TOKENS = 512  # a prompt is taken in such steps, and a cancel is noticed between two
 SMALL_BYTES = 64 * 1024 * 1024  # below this, threads cost more in waiting for each other than they bring

@@ -17,7 +17,6 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Iterable, Mapping
-from operator import itemgetter
 from typing import Final
 
 import httptools
@@ -33,7 +32,6 @@ from .turn import Turn
 
 COPY_BYTES_MAX: Final = 16 * 1024  # above this a body is written beside its head rather than joined to it
 STALE_TICKS: Final = 1
-NAME: Final = itemgetter(0)
 
 
 class Site:
@@ -150,7 +148,7 @@ class Wire(asyncio.BufferedProtocol):
         self._view = pool.view
         self._spellings = pool.spellings
         self._status = 0  # of the answer; 0 until its head is whole
-        self._headers: Headers = []
+        self._headers: Headers = {}
         self._fields: dict[bytes, bytes] = {}  # of the head under way, as spelled; of a name, the last
         self.on_header = self._fields.__setitem__  # as `on_body`
         self._pieces: list[bytes] = []  # this very list, always
@@ -265,7 +263,7 @@ class Wire(asyncio.BufferedProtocol):
         if status >= 200:
             self._status = status
             names, self._usual = self._spellings[tuple(fields)]
-            self._headers = list(zip(names, fields.values(), strict=True))
+            self._headers = dict(zip(names, fields.values(), strict=True))
         fields.clear()  # after a 1xx another head follows; what follows this one are trailers
 
     def on_message_begin(self) -> None:
@@ -319,11 +317,8 @@ class Wire(asyncio.BufferedProtocol):
             return None
         if len(self._headers) > limits.header_count_max:
             return Fault("provider_answer", f"{self.site} sent over {limits.header_count_max} headers.")
-        if b"content-encoding" in map(NAME, self._headers):
-            coding = dict(self._headers)[b"content-encoding"].lower()
-            if coding not in (b"", b"identity"):
-                return self._decode(coding)
-        return None
+        coding = self._headers.get(b"content-encoding", b"").lower()
+        return self._decode(coding) if coding not in (b"", b"identity") else None
 
     def _decode(self, coding: bytes) -> Fault | None:
         try:
@@ -331,7 +326,7 @@ class Wire(asyncio.BufferedProtocol):
         except Fault as fault:
             return fault
         gone = (b"content-encoding", b"content-length")  # neither is true of what the sink is told
-        self._headers = [field for field in self._headers if field[0] not in gone]
+        self._headers = {n: v for n, v in self._headers.items() if n not in gone}
         return None
 
     # --- the end of an answer ---
@@ -380,7 +375,7 @@ class Wire(asyncio.BufferedProtocol):
         """RFC 9112 section 6.3: neither a length nor chunks."""
         if self._inflate is not None:
             return True  # its own end mark is looked at
-        return not any(name in (b"content-length", b"transfer-encoding") for name, _ in self._headers)
+        return b"content-length" not in self._headers and b"transfer-encoding" not in self._headers
 
     def _lose(self, fetch: Fetch, fault: Fault) -> None:
         self._let_go(fetch)
@@ -391,7 +386,7 @@ class Wire(asyncio.BufferedProtocol):
         fetch.wire = self.fetch = None
         self._status = self._read = 0
         self._complete = self._large = False
-        self._headers = []
+        self._headers = {}
         self._pieces.clear()
         self._inflate = None
 

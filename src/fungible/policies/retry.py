@@ -48,15 +48,12 @@ class Again(NamedTuple):
 
 def until(headers: Headers, wall_ms: int) -> int | None:
     """Milliseconds to wait where `retry-after` is a date (RFC 9110, section 10.2.3), otherwise None."""
-    for name, value in headers:
-        if name == b"retry-after":
-            try:
-                when = parsedate_to_datetime(value.decode("latin-1"))
-            except ValueError:
-                return None
-            when = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
-            return max(int(when.timestamp() * 1000) - wall_ms, 0)
-    return None
+    try:
+        when = parsedate_to_datetime(headers.get(b"retry-after", b"").decode("latin-1"))
+    except ValueError:
+        return None
+    when = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
+    return max(int(when.timestamp() * 1000) - wall_ms, 0)
 
 
 def balance(local: Local, now: float) -> float:

@@ -91,7 +91,7 @@ class Unwrapped:
 
 
 def _is_framed(headers: Headers) -> bool:
-    return any(name == b"content-type" and value.startswith(MEDIA_TYPE) for name, value in headers)
+    return headers.get(b"content-type", b"").startswith(MEDIA_TYPE)
 
 
 def _unwrapped(frame: Frame) -> bytes:

@@ -69,7 +69,7 @@ def _made(entry: dict[str, Json], dialect: Dialect, located: Located | None, n: 
     if status == 0:
         status, fault, reply = 502, "unreachable", None
     elif status != 200:
-        fault = dialect.read_error(status, [], wire).kind
+        fault = dialect.read_error(status, {}, wire).kind
         reply = wire if not isinstance(decoded(wire), Fault) else None
     elif not wire:
         raise Fault("bad_request", "The answer's body is not in the file.")

@@ -91,8 +91,8 @@ STREAMED = frozenset(
 
 def read_error(status: int, headers: Headers, body: bytes) -> Fault:
     """The fault an upstream's answer stands for: by the exception's name, else by the status."""
-    told, value = dict(headers), said_object(body, status)
-    word = bare(told.get(b"x-amzn-errortype", b"").decode("latin-1"))
+    value = said_object(body, status)
+    word = bare(headers.get(b"x-amzn-errortype", b"").decode("latin-1"))
     for name in ("__type", "code", "Code"):
         if not word and type(value.get(name)) is str:
             word = bare(value[name])
