@@ -17,6 +17,8 @@ import msgspec
 
 from fungible.recording import Recording
 from fungible.recordings import Recordings
+from fungible.switch.agenda import planned
+from fungible.switch.runs import Run, Settings
 from tests.upstream import JSON, Seen, Step, Upstream, answer, stream
 
 CONFIG = """
@@ -63,6 +65,12 @@ NUMBER = re.compile(r"(chat|json|tool)[^#]*#(\d+)")
 
 Fails = Callable[[str, int], str | None]
 """(kind, number) -> how this answer goes wrong: `error`, `schema`, `tool`, `refuse`, `short`, `slow`; None: not."""
+
+
+def begun(state: Path, recordings: Sequence[Recording], wanted: Settings, most: int | None = None) -> Run:
+    """A run of recordings that are put on the shelf for it."""
+    Recordings(state).append(recordings)
+    return Run.begun(state, *planned(Recordings(state), wanted, most))
 
 
 def asked(kind: str, n: int, streams: bool) -> dict[str, Any]:

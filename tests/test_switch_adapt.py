@@ -10,14 +10,13 @@ import pytest
 from fungible.faults import Fault
 from fungible.recording import Recording
 from fungible.switch.adaptation import LEAST, mark, parted, proposed, seed, spoken_anew
-from fungible.switch.agenda import planned
 from fungible.switch.findings import said
 from fungible.switch.pairing import Pairing
 from fungible.switch.reading import question
 from fungible.switch.rehearsal import Rehearsal
 from fungible.switch.runs import Answer, Run, Settings
 from fungible.variants import system_of
-from tests.rehearsing import Stage, measure, never, recorded, said_by_candidate
+from tests.rehearsing import Stage, begun, measure, never, recorded, said_by_candidate
 from tests.test_switch_judges import Outside, answering
 from tests.upstream import JSON, Seen, Upstream, answer
 
@@ -72,22 +71,23 @@ def test_a_mark_counts_what_the_candidate_fell_behind_by() -> None:
 def test_a_proposal_mends_what_failed_and_is_judged_on_the_unseen(tmp_path: Path) -> None:
     pytest.importorskip("gepa")
     recordings = [told(recorded(n, "json"), "You answer in JSON.") for n in range(120)]
-    settings, asked = planned(recordings, SETTINGS, 120)
-    parts, outside = parted(asked, 0), Outside(says)
+    first = begun(tmp_path / "first", recordings, SETTINGS)
+    settings = first.settings
+    parts, outside = parted(list(first.recordings(120)), 0), Outside(says)
     proposal = asyncio.run(
         proposed(outside, settings, "new/two", parts, reflect="wise/one", calls=len(parts.choose) * 4)
     )
     assert RULE in proposal.prompt and proposal.before < proposal.mark == 1.0
     seen = {one.id for one in (*parts.learn, *parts.choose)}
     after = msgspec.structs.replace(settings, prompt=proposal.prompt)
-    run = Run.begun(tmp_path, after, parts.unseen)
+    run = Run.of(tmp_path, after, parts.unseen)
     rehearsal = Rehearsal(run, outside)
     asyncio.run(rehearsal.go())
     run.close()
     document = said(rehearsal.standing)
     row = next(row for row in document["candidates"][0]["measures"] if row["measure"] == "schema")
     assert (row["incumbent"], row["candidate"], row["pairs"]) == (1.0, 1.0, len(parts.unseen))
-    assert not seen & {one.id for one in run.recordings()}
+    assert not seen & {one.id for one in run.recordings(120)}
     assert any("prompt variant" in remark for remark in document["judged"]["remarks"])
 
 

@@ -16,7 +16,6 @@ import pytest
 from fungible.faults import Fault
 from fungible.money import Price
 from fungible.recording import Recording
-from fungible.switch.agenda import planned
 from fungible.switch.checks import passes, read_checks
 from fungible.switch.findings import said
 from fungible.switch.jury import akin, read_labels, trusted
@@ -24,11 +23,11 @@ from fungible.switch.page import page
 from fungible.switch.probes import KINDS, decision, twins
 from fungible.switch.reading import question
 from fungible.switch.rehearsal import Ending, Rehearsal
-from fungible.switch.runs import Control, Run, Settings
+from fungible.switch.runs import Control, Settings
 from fungible.switch.scorers import Own, cosine, scorers_of
 from fungible.switch.swaps import swapped, twin
 from fungible.switch.world import Replayed
-from tests.rehearsing import recorded
+from tests.rehearsing import begun, recorded
 
 PRICE = Price(id="p", source="test", input=1_000_000_000, output=5_000_000_000)
 Says = Callable[[str, Recording], str]
@@ -78,9 +77,8 @@ def settings(**fields: object) -> Settings:
 
 
 def rehearsed(tmp_path: Path, outside: Outside, n: int, **fields: object) -> tuple[dict[str, Any], Ending]:
-    chosen, asked = planned([recorded(i, "chat") for i in range(n)], settings(**fields), n)
-    run = Run.begun(tmp_path, chosen, asked)
-    rehearsal = Rehearsal(run, outside, scorers=scorers_of(chosen, outside))
+    run = begun(tmp_path, [recorded(i, "chat") for i in range(n)], settings(**fields))
+    rehearsal = Rehearsal(run, outside, scorers=scorers_of(run.settings, outside))
     ending = asyncio.run(rehearsal.go())
     run.close()
     document = said(rehearsal.standing)
@@ -192,10 +190,9 @@ def test_families() -> None:
 
 
 def test_the_forecast_counts_the_judge(tmp_path: Path) -> None:
-    chosen, asked = planned([recorded(i, "chat") for i in range(10)], settings(judge="judge/big"), 10)
     outside = Outside(honest)
-    run = Run.begun(tmp_path, chosen, asked)
-    made = Rehearsal(run, outside, scorers=scorers_of(chosen, outside)).forecast()
+    run = begun(tmp_path, [recorded(i, "chat") for i in range(10)], settings(judge="judge/big"))
+    made = Rehearsal(run, outside, scorers=scorers_of(run.settings, outside)).forecast()
     assert made.calls == 30 and made.by["judge/big"] == 10 * 2 * ((100 + 40 + 250) * 1000 + 60 * 5000)
     assert made.total == sum(made.by.values())
 
@@ -293,15 +290,14 @@ def test_closeness_is_told_and_decides_nothing(tmp_path: Path) -> None:
 
 
 def test_what_was_scored_is_not_scored_again(tmp_path: Path) -> None:
-    chosen, asked = planned([recorded(i, "chat") for i in range(8)], settings(judge="judge/big"), 8)
-    run = Run.begun(tmp_path, chosen, asked)
+    run = begun(tmp_path, [recorded(i, "chat") for i in range(8)], settings(judge="judge/big"))
     first, second = Outside(honest), Outside(honest)
-    asyncio.run(Rehearsal(run, first, scorers=scorers_of(chosen, first)).go())
+    asyncio.run(Rehearsal(run, first, scorers=scorers_of(run.settings, first)).go())
     lines = (run.folder / "answers.jsonl").read_text().splitlines(keepends=True)
     run.close()
-    kept = [line for line in lines if '"type":"score"' not in line]
+    kept = [line for line in lines if '"type":"score"' not in line and '"type":"measured"' not in line]
     (run.folder / "answers.jsonl").write_text("".join(kept))
-    asyncio.run(Rehearsal(run, second, scorers=scorers_of(chosen, second)).go())
+    asyncio.run(Rehearsal(run, second, scorers=scorers_of(run.settings, second)).go())
     run.close()
     assert second.asked == ["judge/big"] * 16, "answers and controls were there"
 
@@ -378,8 +374,7 @@ def test_twins_of_recordings_are_compared_by_what_was_decided(tmp_path: Path) ->
         asked = question(recording.asked())
         return "No." if target == "new/two" and "Yilmaz" in asked else "Yes, of course."
 
-    chosen, asked = planned([about(n) for n in range(40)], settings(own_probes=80), 40)
-    run = Run.begun(tmp_path, chosen, asked)
+    run = begun(tmp_path, [about(n) for n in range(40)], settings(own_probes=80))
     rehearsal = Rehearsal(run, Outside(says))
     asyncio.run(rehearsal.go())
     run.close()

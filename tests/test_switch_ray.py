@@ -8,15 +8,13 @@ from typing import Any
 
 import pytest
 
-from fungible.asker import Asker
-from fungible.engine import Cluster
+from fungible.engine import Cluster, asker_of
 from fungible.faults import Fault
 from fungible.store import Store
-from fungible.switch.agenda import planned
 from fungible.switch.findings import said
 from fungible.switch.rehearsal import Rehearsal
-from fungible.switch.runs import Run, Settings
-from tests.rehearsing import Stage, recorded
+from fungible.switch.runs import Settings
+from tests.rehearsing import Stage, begun, recorded
 
 KINDS = ("chat", "json", "tool")
 
@@ -36,12 +34,11 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
 async def go(stage: Stage, name: str, made: Any, killing: bool = False) -> dict[str, Any]:
     wanted = Settings(run=name, route="assistant", targets=("new/two",), begun_ms=1, until="all")
     recordings = [recorded(n, KINDS[n % 3], streams=n % 4 == 0, group=f"g{n // 6}") for n in range(240)]
-    chosen, asked = planned(recordings, wanted, 240)
-    run = Run.begun(stage.state, chosen, asked)
-    asker = made()
-    rehearsal = Rehearsal(run, asker, concurrency=16)
+    run = begun(stage.state / name, recordings, wanted)
+    asker = made(run.settings)
+    rehearsal = Rehearsal(run, asker, hands=asker if isinstance(asker, Cluster) else None, concurrency=16)
     if killing:
-        one = asker._hands[0]
+        one = asker._workers[0]
         asyncio.get_running_loop().call_later(1.0, lambda: asker._ray.kill(one, no_restart=False))
     try:
         await rehearsal.go()
@@ -61,7 +58,7 @@ def judged(document: dict[str, Any]) -> Any:
 def test_without_ray_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fungible.engine.find_spec", lambda name: None)
     with pytest.raises(Fault, match=r"pip install 'fungible\[ray\]'"):
-        Cluster(None, 2)
+        Cluster(asker_of(None), Settings(run="r", route="r", targets=(), begun_ms=1), 2)
 
 
 @pytest.mark.long
@@ -73,8 +70,8 @@ def test_two_workers_reach_the_verdict_of_one_machine(stage: Stage) -> None:
     nodes.add_node(num_cpus=1)
     try:
         config = str(stage.config)
-        here = asyncio.run(go(stage, "here", lambda: Asker(config)))
-        spread = asyncio.run(go(stage, "spread", lambda: Cluster(config, 2, nodes.address)))
+        here = asyncio.run(go(stage, "here", lambda _: asker_of(config)()))
+        spread = asyncio.run(go(stage, "spread", lambda s: Cluster(asker_of(config), s, 2, nodes.address)))
         store = Store(stage.state)
         store.fold()
         attempts = list(store.attempts())
@@ -84,7 +81,9 @@ def test_two_workers_reach_the_verdict_of_one_machine(stage: Stage) -> None:
         assert judged(here)["recordings"] == 240
         assert spread["spent_nanousd"] == here["spent_nanousd"]
         assert len(attempts) == 480 and len(boots) >= 3, "one process, and two workers, wrote the ledger"
-        killed = asyncio.run(go(stage, "killed", lambda: Cluster(config, 2, nodes.address), killing=True))
+        killed = asyncio.run(
+            go(stage, "killed", lambda s: Cluster(asker_of(config), s, 2, nodes.address), killing=True)
+        )
         assert judged(killed) == judged(here)
     finally:
         nodes.shutdown()

@@ -13,8 +13,10 @@ import pytest
 
 from fungible.faults import Fault
 from fungible.switch.findings import findings, overall
+from fungible.switch.hand import measured
 from fungible.switch.page import page, why
-from fungible.switch.runs import Answer, Run, Settings, fresh_name, runs
+from fungible.switch.pairing import Pairing
+from fungible.switch.runs import Answer, Control, Run, Settings, fresh_name, runs
 from tests.rehearsing import Stage, recorded
 
 EVIL = '<script>alert(1)</script><img src="http://127.0.0.1:9/x">'
@@ -50,18 +52,21 @@ def made(state: Path, answers: int, text: str = "fine", *, targets: tuple[str, .
         targets=targets,
         begun_ms=1_700_000_000_000,
         deciding={"answered": 0.01},
+        until="all",
     )
-    run = Run.begun(state, settings, asked)
+    run = Run.of(state, settings, asked)
     for n, recording in enumerate(asked):
         reply = json.loads(bytes(recording.reply or b""))
         reply["choices"][0]["message"]["content"] = "" if n % 2 else text
-        said = msgspec.Raw(json.dumps(reply).encode())
+        body = msgspec.Raw(json.dumps(reply).encode())
         answer = msgspec.structs.replace(
-            recording, reply=said, provider="new", model="two", cost_nanousd=1000
+            recording, reply=body, provider="new", model="two", cost_nanousd=1000
         )
         lost = (("messages[3].cache_control", "dropped"), ("messages[5].cache_control", "dropped"))
         for target in targets:
-            run.add(Answer(n=n, by=target, recording=answer, lost=lost))
+            said = Answer(n=n, by=target, recording=answer, lost=lost)
+            told = measured(Pairing(n, recording, said), settings)
+            run.add(msgspec.structs.replace(told, at=run.add(said)))
     run.close()
     return run
 
@@ -103,7 +108,7 @@ def test_a_run_with_a_cut_last_line_is_read(tmp_path: Path) -> None:
 def test_a_run_is_read_in_order_up_to_the_first_gap(tmp_path: Path) -> None:
     run = made(tmp_path, 6)
     lines = (run.folder / "answers.jsonl").read_bytes().splitlines(keepends=True)
-    (run.folder / "answers.jsonl").write_bytes(b"".join(lines[:3] + lines[4:]))
+    (run.folder / "answers.jsonl").write_bytes(b"".join(lines[:6] + lines[8:]))
     assert findings(run)["candidates"][0]["recordings"] == 3
 
 
@@ -155,16 +160,16 @@ def test_what_is_no_findings_is_told(stage: Stage, tmp_path: Path, content: str,
 
 def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = made(tmp_path, 3)
-    line = next(iter(run.lines()))
-    write = os.write
+    line = Control(n=1, kind="same", expected=0.5, said=0.5)
+    write = os.pwrite
 
-    def full(fd: int, data: bytes) -> int:
-        return write(fd, data[: len(data) // 2])
+    def full(fd: int, data: bytes, at: int) -> int:
+        return write(fd, data[: len(data) // 2], at)
 
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "pwrite", full)
     with pytest.raises(Fault, match=r"No space left on device\. It can be resumed"):
         run.add(line)
-    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(os, "pwrite", write)
     run.add(line)
     run.close()
-    assert len(list(run.lines())) == 4 and list(run.lines())[3] == line
+    assert len(list(run.lines())) == 7 and list(run.lines())[6][1] == line

@@ -101,10 +101,11 @@ class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Block(msgspec.Struct, frozen=True):
-    """A block as found: its entry, and how to read what it holds."""
+    """A block as found: its entry, where it begins in its file, and how to read what it holds."""
 
     entry: Entry
     data: bytes  # compressed
+    at: int
 
     def kept(self) -> list[Kept]:
         """Raises one of `BROKEN` for a block that is not what its entry says."""
@@ -114,9 +115,20 @@ class Block(msgspec.Struct, frozen=True):
 
 
 _KEPT = msgspec.msgpack.Decoder(list[Kept])
+_ONE = msgspec.msgpack.Decoder(Kept)
 _ENTRY = msgspec.msgpack.Decoder(Entry)
 _ENCODE = msgspec.msgpack.Encoder().encode
 BROKEN = (ValueError, zstd.ZstdError, msgspec.MsgspecError)
+
+
+def packed(k: Kept) -> bytes:
+    """One exchange by itself, compressed: to be sent elsewhere, or to lie in another order."""
+    return zstd.compress(_ENCODE(k), LEVEL)
+
+
+def unpacked(data: bytes) -> Kept:
+    """What `packed` made. Raises one of `BROKEN`."""
+    return _ONE.decode(zstd.decompress(data))
 
 
 def kept(recording: Recording) -> Kept:
@@ -244,8 +256,21 @@ def blocks(path: Path, wanted: Callable[[Entry], bool], damaged: Callable[[int],
                 continue
             entry, body = found
             if wanted(entry):
-                yield Block(entry, os.pread(fd, entry.size, body))
+                yield Block(entry, os.pread(fd, entry.size, body), at)
             at = body + entry.size
+    finally:
+        os.close(fd)
+
+
+def block_at(path: Path, at: int) -> Block | None:
+    """The block that begins there; None: the file is gone, or no block begins there."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        found = _entry(fd, at, os.fstat(fd).st_size)
+        return Block(found[0], os.pread(fd, found[0].size, found[1]), at) if found is not None else None
     finally:
         os.close(fd)
 

@@ -16,12 +16,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from hashlib import sha256
 from heapq import heappop, heappush
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 import msgspec
 
 from ..recording import Recording
-from .segments import BROKEN, Block, Entry, Kept, Writer, blocks, kept, opened, rewrite, rows
+from .segments import BROKEN, Block, Entry, Kept, Writer, block_at, blocks, kept, opened, rewrite, rows
 
 FOLDER = "recordings"
 SUFFIX = ".seg"
@@ -43,6 +44,15 @@ class Found(msgspec.Struct, frozen=True):
     bytes: int
     segments: int
     damaged: int
+
+
+class Placed(NamedTuple):
+    """A row and where it lies: its segment, where its block begins, its place in that."""
+
+    segment: Path
+    at: int
+    row: int
+    kept: Kept
 
 
 class Recordings:
@@ -96,12 +106,33 @@ class Recordings:
 
     def rows(self, route: str | None, since_ms: int | None, until_ms: int | None) -> Iterator[Kept]:
         """The same as written, streams not made plain."""
+        return (placed.kept for placed in self.placed(route, since_ms, until_ms))
+
+    def placed(self, route: str | None, since_ms: int | None, until_ms: int | None) -> Iterator[Placed]:
+        """The same with where each lies, a segment after another."""
         low = since_ms if since_ms is not None else -(2**63)
         high = until_ms if until_ms is not None else 2**63
         for path in self.segments(route):
-            for row in rows(path, lambda e: e.to_ms >= low and e.from_ms < high, self._passed):
-                if low <= row.at_ms < high and (route is None or row.route == route):
-                    yield row
+            for block in blocks(path, lambda e: e.to_ms >= low and e.from_ms < high, self._passed):
+                for n, row in enumerate(self._kept(block)):
+                    if low <= row.at_ms < high and (route is None or row.route == route):
+                        yield Placed(path, block.at, n, row)
+
+    def at(self, path: Path, at: int) -> list[Kept]:
+        """What the block holds that begins there; nothing where none does."""
+        block = block_at(path, at)
+        return self._kept(block) if block is not None else []
+
+    def of_segment(self, path: Path) -> Iterator[Kept]:
+        """All that a segment holds; nothing where it is gone."""
+        return rows(path, lambda _: True, self._passed)
+
+    def _kept(self, block: Block) -> list[Kept]:
+        try:
+            return block.kept()
+        except BROKEN:
+            self._passed(len(block.data))
+            return []
 
     def segments(self, route: str | None = None) -> list[Path]:
         """The files of a route, or of all, oldest first."""

@@ -38,6 +38,7 @@ LEARN, CHOOSE = (
     0.3,
     0.5,
 )  # up to the first share of the conversations is learnt from, up to the second chosen by
+RECORDINGS_MAX = 10_000  # of a run that are parted
 LEAST = 4  # conversations in each part
 CHARS_MAX = 3000  # of a text that the reflecting model reads
 TOKENS_MAX = 4000  # of what it writes

@@ -21,8 +21,7 @@ import msgspec
 from ..evidence import Pair, Ratios, Trial, Verdict, combined
 from ..evidence.verdict import Answer as Word
 from .measures import MEASURES
-from .pairing import Pairing
-from .runs import Settings
+from .runs import Measured, Settings
 
 INFORMING_MARGIN = 0.05  # of measures that decide nothing: an interval needs some guard's margin
 RATIOS: Mapping[str, str] = {
@@ -32,7 +31,10 @@ RATIOS: Mapping[str, str] = {
     "input tokens": "input_tokens",
     "output tokens": "output_tokens",
 }
-"""What is compared as a ratio -> the field of a recording."""
+"""What is compared as a ratio -> the field of a recording. Measures have their numbers in this order."""
+
+CONCURRENT = frozenset({"duration", "first"})
+"""Those that are the hour's: of the incumbent's answer anew, where there is one."""
 
 
 class Means(msgspec.Struct):
@@ -61,13 +63,13 @@ class Balance:
         for name in settings.deciding:
             self._trial(name)
 
-    def take(self, block: Sequence[Pairing]) -> None:
+    def take(self, block: Sequence[Measured]) -> None:
         """One conversation, or a request by itself."""
         self.blocks += 1
         self.pairings += len(block)
         by_measure: dict[str, list[Pair]] = {}
-        for pairing in block:
-            for name, (incumbent, candidate) in pairing.scores(self.settings).items():
+        for measured in block:
+            for name, (incumbent, candidate) in measured.scores.items():
                 by_measure.setdefault(name, []).append(Pair(incumbent, candidate))
         for name, pairs in by_measure.items():
             self._trial(name).take(pairs)
@@ -76,8 +78,9 @@ class Balance:
             means.blocks += 1
             means.incumbent += sum([pair.incumbent for pair in pairs]) / len(pairs)
             means.candidate += sum([pair.candidate for pair in pairs]) / len(pairs)
-        for name, field in RATIOS.items():
-            self._ratio(name, field, block)
+        for place, name in enumerate(RATIOS):
+            known = [one for measured in block if (one := measured.numbers[place]) is not None]
+            self._ratio(name, known)
 
     def _trial(self, name: str) -> Trial:
         if name not in self._trials:
@@ -86,19 +89,12 @@ class Balance:
             self._trials[name] = Trial(margin, self.level, measures=max(1, len(deciding)))
         return self._trials[name]
 
-    def _ratio(self, name: str, field: str, block: Sequence[Pairing]) -> None:
-        now = name in ("duration", "first")
-        sums = [0.0, 0.0, 0]
-        for pairing in block:
-            one = getattr(pairing.concurrent if now else pairing.recording, field)
-            other = getattr(pairing.answer.recording, field)
-            failed = pairing.answer.recording.status != 200 or pairing.recording.status != 200
-            if one is not None and other is not None and not failed:
-                sums = [sums[0] + one, sums[1] + other, sums[2] + 1]
-        if sums[0] > 0.0 and sums[1] > 0.0:
-            self.ratios[name].take(incumbent=sums[0], candidate=sums[1])
+    def _ratio(self, name: str, known: Sequence[tuple[float, float]]) -> None:
+        incumbent, candidate = sum([one for one, _ in known]), sum([other for _, other in known])
+        if incumbent > 0.0 and candidate > 0.0:
+            self.ratios[name].take(incumbent=incumbent, candidate=candidate)
         have = self.totals[name]
-        self.totals[name] = [a + b for a, b in zip(have, sums, strict=True)]
+        self.totals[name] = [have[0] + incumbent, have[1] + candidate, have[2] + len(known)]
 
     # --- what is known by now
 

@@ -6,28 +6,24 @@ losses        what translation lost on the way to each candidate, by path
 judged        how: settings, levels, remarks on what was not measured and why
 """
 
-import re
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from ..evidence.verdict import Answer as Word
 from ..faults import Fault
 from ..ir import Reply, Request, ToolCall
+from .gathered import DIFFERENCES_MAX, Behind
+from .hand import pairing_of
 from .jury import akin, reliability
 from .measures import MEASURES
-from .pairing import Pairing
 from .probes import told
 from .reading import calls, question, text
 from .runs import Run
 from .sample import LEFT_OUT
 from .standing import Standing
 
-DIFFERENCES_MAX = 8
 TEXT_CHARS_MAX = 4000
 LOSSES_MAX = 20
-ENOUGH = 0.05  # a difference below this is not worth a reader's time
-PLACES = re.compile(r"\[\d+\]")
 
 
 def findings(run: Run) -> dict[str, Any]:
@@ -36,17 +32,16 @@ def findings(run: Run) -> dict[str, Any]:
 
 
 def said(standing: Standing) -> dict[str, Any]:
-    standing.withhold()
     settings = standing.settings
-    incumbents = Counter(recording.target for recording in standing.recordings)
+    incumbents = sorted(settings.incumbents.items(), key=lambda row: -row[1])
     return {
         "run": settings.run,
         "route": settings.route,
         "begun_ms": settings.begun_ms,
         "verdict": overall([balance.word for balance in standing.balances.values()]),
-        "incumbents": dict(incumbents.most_common()),
-        "recordings": len(standing.recordings),
-        "conversations": len(standing.blocks),
+        "incumbents": {name: count for name, count in incumbents if count},
+        "recordings": settings.recordings,
+        "conversations": settings.conversations,
         "spent_nanousd": standing.spent,
         "cost_unknown": standing.unpriced,
         "candidates": [_candidate(standing, target) for target in settings.targets],
@@ -78,42 +73,23 @@ def _candidate(standing: Standing, target: str) -> dict[str, Any]:
 
 def differences(standing: Standing, target: str, most: int = DIFFERENCES_MAX) -> list[dict[str, Any]]:
     """The worst first: by how much the candidate fell behind, over the measures that decide."""
-    ranked = []
-    for pairing in standing.pairings(target):
-        scores = pairing.scores(standing.settings)
-        behind = {name: one - other for name, (one, other) in scores.items() if one - other > ENOUGH}
-        weight = sum([gap for name, gap in behind.items() if name in standing.settings.deciding])
-        if weight > 0:
-            ranked.append((weight, pairing, behind))
-    ranked.sort(key=lambda row: (-row[0], row[1].n))
-    return [_shown(pairing, behind, standing) for _, pairing, behind in _varied(ranked)[:most]]
+    return [_shown(standing, behind) for behind in standing.gathered[target].worst(most)]
 
 
-def _varied(
-    ranked: list[tuple[float, Pairing, dict[str, float]]],
-) -> list[tuple[float, Pairing, dict[str, float]]]:
-    """The same, those first that fail in a way not yet seen: eight alike teach less than one of each."""
-    first: list[tuple[float, Pairing, dict[str, float]]] = []
-    more: list[tuple[float, Pairing, dict[str, float]]] = []
-    seen = Counter[tuple[str, ...]]()
-    for row in ranked:
-        way = tuple(sorted(row[2]))
-        (first if seen[way] < 2 else more).append(row)
-        seen[way] += 1
-    return [*first, *more]
-
-
-def _shown(pairing: Pairing, behind: Mapping[str, float], standing: Standing) -> dict[str, Any]:
-    scores = standing.scores.get((pairing.n, pairing.answer.by), {})
+def _shown(standing: Standing, behind: Behind) -> dict[str, Any]:
+    measured, run = behind.measured, standing.run
+    row = run.asked.packed(measured.n)
+    assert row is not None, "it was asked"
+    pairing = pairing_of(measured.n, row, run.written(measured.at))
     return {
-        "recording": pairing.recording.id,
+        "recording": measured.id,
         "group": pairing.recording.group or None,
-        "behind": {name: round(gap, 4) for name, gap in behind.items()},
-        "titles": [MEASURES[name].title for name in behind if name in standing.settings.deciding],
+        "behind": {name: round(gap, 4) for name, gap in behind.by.items()},
+        "titles": [MEASURES[name].title for name in behind.by if name in standing.settings.deciding],
         "asked": _cut(_question(pairing.request)),
         "incumbent": _answer(pairing.recorded),
         "candidate": _answer(pairing.answered),
-        "notes": {name: score.note for name, score in scores.items() if score.note and name in behind},
+        "notes": {name: note for name, note in measured.notes.items() if name in behind.by},
     }
 
 
@@ -154,9 +130,7 @@ def _cut(said: str) -> str:
 
 def _losses(standing: Standing, target: str) -> list[dict[str, Any]]:
     """The commonest; `messages[3]` and `messages[7]` are one place."""
-    count: Counter[tuple[str, str]] = Counter()
-    for pairing in standing.pairings(target):
-        count.update({(PLACES.sub("[]", path), kind) for path, kind in pairing.answer.lost})
+    count = standing.gathered[target].losses
     return [
         {"path": path, "kind": kind, "recordings": n} for (path, kind), n in count.most_common(LOSSES_MAX)
     ]
@@ -164,8 +138,7 @@ def _losses(standing: Standing, target: str) -> list[dict[str, Any]]:
 
 def _failures(standing: Standing, target: str) -> dict[str, int]:
     """Fault -> how many answers were that."""
-    kinds = Counter(p.answer.recording.fault for p in standing.pairings(target) if p.answer.recording.fault)
-    return dict(kinds.most_common())
+    return dict(standing.gathered[target].failures.most_common())
 
 
 def _jury(standing: Standing, target: str) -> dict[str, Any] | None:
@@ -173,7 +146,7 @@ def _jury(standing: Standing, target: str) -> dict[str, Any] | None:
     if judge is None:
         return None
     kin = akin(judge, [target, standing.incumbent])
-    return {"model": judge, "akin": kin, **reliability(standing.judged(), list(standing.pairings(target)))}
+    return {"model": judge, "akin": kin, **reliability(standing.judged(), standing.gathered[target].heard)}
 
 
 def _noise(standing: Standing) -> dict[str, float]:
@@ -219,7 +192,7 @@ def _remarks(standing: Standing) -> Iterator[str]:
             yield f"The judge {settings.judge} is of one family with {name}, and may favour it."
     for name, count in settings.rare.items():
         yield (
-            f"{MEASURES[name].title} applies to only {count:,} of {len(standing.recordings):,} recordings: "
+            f"{MEASURES[name].title} applies to only {count:,} of {settings.looked:,} recordings: "
             f"shown, and decides nothing. --margin {name}=0.01 lets it decide."
         )
     if "tools" in settings.deciding and not settings.anew:

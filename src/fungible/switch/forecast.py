@@ -11,7 +11,7 @@ import msgspec
 
 from ..ir import Usage
 from ..money import Price, cost
-from ..recording import Recording
+from ..recordings import Kept
 
 BYTES_PER_TOKEN = 4  # of text, for estimates only
 
@@ -25,29 +25,28 @@ class Forecast(msgspec.Struct, frozen=True):
     unknown: tuple[str, ...] = ()
 
 
-def usage_of(recording: Recording) -> Usage:
+def usage_of(k: Kept) -> Usage:
     """What the recording took, or is likely to have taken."""
-    asked, said = len(bytes(recording.request)), len(bytes(recording.reply or b""))
-    read = recording.input_tokens
-    wrote = recording.output_tokens
+    read = k.row.input_tokens if k.row is not None else None
+    wrote = k.row.output_tokens if k.row is not None else None
     return Usage(
-        input_tokens=read if read is not None else -(-asked // BYTES_PER_TOKEN),
-        output_tokens=wrote if wrote is not None else -(-said // BYTES_PER_TOKEN),
+        input_tokens=read if read is not None else -(-len(k.request) // BYTES_PER_TOKEN),
+        output_tokens=wrote if wrote is not None else -(-len(k.answer) // BYTES_PER_TOKEN),
     )
 
 
-def priced(recording: Recording, price: Price | None) -> int | None:
+def priced(usage: Usage, price: Price | None) -> int | None:
     """What it would cost at this price, in nano-dollars."""
-    return cost(price, usage_of(recording)) if price is not None else None
+    return cost(price, usage) if price is not None else None
 
 
-def forecast(asked: Iterable[tuple[Recording, str]], prices: Mapping[str, Price | None]) -> Forecast:
-    """Of replays, each a recording and who is asked."""
+def forecast(asked: Iterable[tuple[Usage, str]], prices: Mapping[str, Price | None]) -> Forecast:
+    """Of replays, each what its recording took and who is asked."""
     by: dict[str, int] = {}
     unknown: dict[str, None] = {}
     calls = 0
-    for recording, target in asked:
-        amount = priced(recording, prices.get(target))
+    for usage, target in asked:
+        amount = priced(usage, prices.get(target))
         calls += 1
         if amount is None:
             unknown[target] = None
@@ -60,13 +59,10 @@ JUDGING_TOKENS = (250, 60)
 """What a judge reads and writes beside the request and the answers."""
 
 
-def judging(recordings: Iterable[Recording], price: Price | None, share: float) -> int | None:
+def judging(asked: Iterable[Usage], price: Price, share: float) -> int:
     """What judging these will cost: both orders, each with the request and two answers."""
-    if price is None:
-        return None
     total = 0
-    for recording in recordings:
-        usage = usage_of(recording)
+    for usage in asked:
         read = (usage.input_tokens or 0) + 2 * (usage.output_tokens or 0) + JUDGING_TOKENS[0]
         total += 2 * (cost(price, Usage(input_tokens=read, output_tokens=JUDGING_TOKENS[1])) or 0)
     return round(total * share)

@@ -31,7 +31,7 @@ from ..recording import Recording
 from .pairing import Pairing
 from .posing import posed
 from .reading import calls, text, text_of
-from .runs import Control, Score, Settings
+from .runs import Control, Measured, Score, Settings
 from .sample import drawn
 from .shapes import ABSENT, read
 from .world import Asker
@@ -79,7 +79,7 @@ class Said(NamedTuple):
 
 
 class Jury:
-    """One judging model. Implements `rehearsal.Scorer`."""
+    """One judging model. Implements `hand.Scorer`."""
 
     measure = "judge"
 
@@ -224,35 +224,51 @@ def read_labels(lines: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def labelled(scores: Iterable[tuple[str, Score]], labels: Mapping[str, str]) -> list[Control]:
-    """The judge beside the user's labels, of (recording's id, score)."""
-    return [
-        Control(n=score.n, kind="label", expected=LABELS[labels[id]], said=score.candidate)
-        for id, score in scores
-        if id in labels and score.candidate is not None
-    ]
+class Heard(msgspec.Struct):
+    """What a judge said of a candidate's answers, counted."""
+
+    pairs: int = 0
+    disagree: int = 0
+    won: int = 0
+    lost: int = 0
+    like: int = 0
+    like_sum: float = 0.0
+
+    def take(self, measured: Measured) -> None:
+        if Jury.measure not in measured.scores:
+            return
+        score = measured.scores[Jury.measure][1]
+        self.pairs += 1
+        self.disagree += measured.notes.get(Jury.measure) == DISAGREE
+        self.won += score == 1.0
+        self.lost += score == 0.0
+        if measured.like:
+            self.like += 1
+            self.like_sum += score
 
 
-def reliability(controls: Sequence[Control], pairings: Sequence[Pairing]) -> dict[str, Any]:
+def labelled(measured: Measured, labels: Mapping[str, str]) -> Control | None:
+    """The judge beside the user's label; None: there is none, or no judgement."""
+    if measured.id not in labels or Jury.measure not in measured.scores:
+        return None
+    said = measured.scores[Jury.measure][1]
+    return Control(n=measured.n, kind="label", expected=LABELS[labels[measured.id]], said=said)
+
+
+def reliability(controls: Sequence[Control], heard: Heard) -> dict[str, Any]:
     """For the report: the controls, the two orders, and the score where the texts are of like length."""
-    heard = [p.asked_scores["judge"] for p in pairings if "judge" in p.asked_scores]
-    heard = [score for score in heard if score.candidate is not None]
-    like = [p.asked_scores["judge"].candidate for p in pairings if _like_length(p)]
-    told = [score for score in like if score is not None]
     return {
         "trusted": trusted(controls),
         "controls": {kind: {"right": r, "of": n} for kind, (r, n) in _rates(controls).items()},
-        "pairs": len(heard),
-        "orders_disagree": sum(score.note == DISAGREE for score in heard) / len(heard) if heard else None,
-        "won": sum(score.candidate == 1.0 for score in heard),
-        "lost": sum(score.candidate == 0.0 for score in heard),
-        "like_length": {"pairs": len(told), "score": sum(told) / len(told) if told else None},
+        "pairs": heard.pairs,
+        "orders_disagree": heard.disagree / heard.pairs if heard.pairs else None,
+        "won": heard.won,
+        "lost": heard.lost,
+        "like_length": {"pairs": heard.like, "score": heard.like_sum / heard.like if heard.like else None},
     }
 
 
-def _like_length(pairing: Pairing) -> bool:
-    if "judge" not in pairing.asked_scores:
-        return False
+def like_length(pairing: Pairing) -> bool:
     one, other = pairing.recorded, pairing.answered
     if isinstance(one, Fault) or isinstance(other, Fault):
         return False

@@ -25,10 +25,10 @@ from ..faults import Fault
 from ..ir import Reply
 from ..recording import Recording
 from .checks import check_of, passes
+from .hand import Scorer
 from .jury import Jury
 from .pairing import Pairing
 from .reading import calls, question, text
-from .rehearsal import Scorer
 from .runs import Score, Settings
 from .world import Asker
 

@@ -1,18 +1,23 @@
-"""How a run stands: its recordings, what came back so far, and the balances of the candidates.
+"""How a run stands: what came back so far, and the balances of the candidates.
 
 Read from the run's folder alone, so that a rehearsal at work, one that goes on, and a report of an old one
-see the same. A block is taken into the balances when all of it is there, in the run's order (`balance`).
+see the same. Measures arrive in any order and are taken in the run's: a recording when all that was to be
+asked of it is there, a block when its last recording is (`balance`). What is held is what came too early:
+the run's size does not matter, only how far ahead of the first gap somebody has asked.
+
+A candidate that has its verdict takes no more blocks, unless all recordings are wanted: what was on its way
+then came by chance, and the same run would read otherwise on another day.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from .balance import Balance
+from .gathered import Gathered
 from .jury import labelled, trusted
-from .pairing import Pairing
-from .runs import Answer, Control, Line, Probe, Run, Score
-from .sample import blocks, drawn
+from .order import Row
+from .runs import Answered, Control, Line, Measured, Probe, Run, Score
+from .sample import drawn
 
 
 class Item(NamedTuple):
@@ -29,64 +34,89 @@ class Standing:
     def __init__(self, run: Run, measures: Sequence[str] = ()) -> None:
         self.run = run
         self.settings = run.settings
-        self.recordings = list(run.recordings())
-        self.blocks = blocks(self.recordings)
         self.balances = {target: Balance(run.settings, target) for target in run.settings.targets}
-        self.answers: dict[Item, Answer] = {}
-        self.scores: dict[tuple[int, str], dict[str, Score]] = {}
+        self.gathered = {target: Gathered(run.settings) for target in run.settings.targets}
+        self.answered: dict[Item, int] = {}  # not measured yet -> where its answer begins
+        self.scores: dict[tuple[int, str], dict[str, Score]] = {}  # of those
+        self.measured: dict[int, dict[Item, Measured]] = {}  # not taken yet
         self.controls: list[Control] = []
+        self.labelled: list[Control] = []
         self.probes: list[Probe] = []
+        self.answering: set[str] = set()  # targets that have given an answer
         self.spent = 0  # nano-dollars
         self.unpriced = 0  # things asked whose cost is not known
+        self.done = 0  # items
+        self.next = 0  # the first recording that is not taken
         self._measures = measures
-        self._next = 0  # the first block that is in no balance
-        self.items = [item for block in self.blocks for item in self.of(block)]
-        for line in run.lines():
-            self.hear(line)
-        self.withhold()
-        self.take_whole_blocks()
+        self._incumbents = tuple(run.settings.incumbents)
+        self._rows = run.order.rows()
+        self._row = next(self._rows, None)
+        self._block: dict[str, list[Measured]] = {target: [] for target in run.settings.targets}
+        self._length = 0  # of the block that is being made
+        for at, line in run.lines():
+            self.hear(line, at)
+            if isinstance(line, Measured):
+                self.take()
+        self.take()
 
-    def of(self, block: list[int]) -> Iterator[Item]:
-        """The items of a conversation."""
-        first = self.recordings[block[0]]
-        again = drawn(self.settings.seed, f"anew\0{first.group or first.id}") < self.settings.anew * 2**64
-        for n in block:
-            yield from (Item(n, target) for target in self.settings.targets)
-            if again and self.recordings[n].target:
-                yield Item(n, self.recordings[n].target, True)
+    def of(self, n: int, row: Row) -> Iterator[Item]:
+        """What is to be asked of a recording; the incumbent anew comes first."""
+        if self.is_again(row):
+            yield Item(n, self._incumbents[row.who], True)
+        yield from (Item(n, target) for target in self.settings.targets)
 
-    def hear(self, line: Line) -> None:
-        """One line of the run's file."""
-        amount = line.recording.cost_nanousd if isinstance(line, Answer) else line.cost_nanousd
-        self.spent += amount or 0
-        self.unpriced += amount is None
+    def is_again(self, row: Row) -> bool:
+        """Whether the incumbent is asked again: chance has it for a conversation."""
+        share = self.settings.anew
+        if not share or not self._incumbents[row.who]:
+            return False
+        return share >= 1.0 or drawn(self.settings.seed, f"anew\0{row.place}") < share * 2**64
+
+    def hear(self, line: Line, at: int) -> None:
+        """One line of the run's file, and where it begins."""
+        amount: int | None = 0
         match line:
-            case Answer():
-                self.answers[Item(line.n, line.by, line.anew)] = line
+            case Answered():
+                self.answered[Item(line.n, line.by, line.anew)] = at
+                amount = line.recording.cost_nanousd
+                if line.recording.status == 200:
+                    self.answering.add(line.by)
             case Score():
                 self.scores.setdefault((line.n, line.by), {})[line.measure] = line
+                amount = line.cost_nanousd
+            case Measured():
+                self._hear(line)
             case Control():
                 self.controls.append(line)
+                amount = line.cost_nanousd
+                self.withhold()
             case Probe():
                 self.probes.append(line)
+                amount = line.cost_nanousd
+        self.spent += amount or 0
+        self.unpriced += amount is None
 
-    def keep(self, line: Line) -> None:
+    def keep(self, line: Control | Probe) -> None:
         """Write it, then look at it. Raises Fault (`Run.add`)."""
-        self.run.add(line)
-        self.hear(line)
+        self.hear(line, self.run.add(line))
+
+    def _hear(self, measured: Measured) -> None:
+        item = Item(measured.n, measured.by, measured.anew)
+        self.answered.pop(item, None)
+        if not item.anew:
+            self.scores.pop((item.n, item.by), None)
+        self.done += 1
+        if item.n >= self.next:
+            self.measured.setdefault(item.n, {})[item] = measured
 
     @property
     def incumbent(self) -> str:
         """Who answered most of what was recorded, '' where nobody is known."""
-        names = Counter(recording.target for recording in self.recordings).most_common(1)
-        return names[0][0] if names else ""
+        return max(self.settings.incumbents.items(), key=lambda row: row[1], default=("", 0))[0]
 
     def judged(self) -> list[Control]:
         """The judge's controls, with what it said of the pairs that the user has labelled."""
-        scores = [
-            (self.recordings[n].id, told["judge"]) for (n, _), told in self.scores.items() if "judge" in told
-        ]
-        return [*self.controls, *labelled(scores, self.settings.labels)]
+        return [*self.controls, *self.labelled]
 
     def withhold(self) -> None:
         """A judge that is not to be believed decides nothing (`jury`)."""
@@ -95,10 +125,12 @@ class Standing:
             balance.withheld = frozenset({"judge"} if bad else ())
 
     def is_done(self, item: Item) -> bool:
-        if item not in self.answers:
-            return False
+        return item.n < self.next or item in self.measured.get(item.n, ())
+
+    def unscored(self, item: Item) -> list[str]:
+        """The measures that are still to be scored."""
         have = self.scores.get((item.n, item.by), ())
-        return item.anew or all(measure in have for measure in self._measures)
+        return [] if item.anew else [measure for measure in self._measures if measure not in have]
 
     def is_needless(self, item: Item) -> bool:
         """Whether the verdict that it would help to is there already."""
@@ -109,29 +141,40 @@ class Standing:
     def all_decided(self) -> bool:
         return all(balance.decided for balance in self.balances.values())
 
-    def take_whole_blocks(self) -> None:
-        """Into the balances, in order, as far as there are answers."""
-        while self._next < len(self.blocks):
-            block = self.blocks[self._next]
-            if not all(self.is_done(item) or self.is_needless(item) for item in self.of(block)):
-                return
-            for target, balance in self.balances.items():
-                pairings = [pairing for n in block if (pairing := self.pairing(n, target)) is not None]
-                if len(pairings) == len(block):
-                    balance.take(pairings)
-            self._next += 1
+    def take(self) -> bool:
+        """Take what has come, in order, as far as there are no gaps: whether there was any."""
+        first = self.next
+        while self._row is not None and self.next < self.run.asked.drawn:
+            row, n = self._row[1], self.next
+            if self.run.asked.there(n):
+                items = list(self.of(n, row))
+                have = self.measured.get(n, {})
+                if not all(item in have or self.is_needless(item) for item in items):
+                    break
+                self._length += 1
+                for item in items:
+                    if item in have and not item.anew:
+                        self._block[item.by].append(have[item])
+            self.measured.pop(n, None)
+            self.next += 1
+            self._row = next(self._rows, None)
+            if self._row is None or self._row[1].place != row.place:
+                self._end_block()
+        return self.next > first
 
-    def pairing(self, n: int, target: str) -> Pairing | None:
-        """None: not answered yet."""
-        answer = self.answers.get(Item(n, target))
-        if answer is None:
-            return None
-        recording = self.recordings[n]
-        anew = self.answers.get(Item(n, recording.target, True))
-        return Pairing(n, recording, answer, anew, self.scores.get((n, target)))
+    def _end_block(self) -> None:
+        for target, block in self._block.items():
+            balance = self.balances[target]
+            if block and len(block) == self._length and (self.settings.until == "all" or not balance.decided):
+                balance.take(block)
+                for measured in block:
+                    self._gather(target, measured)
+            block.clear()
+        self._length = 0
 
-    def pairings(self, target: str) -> Iterator[Pairing]:
-        """All that have an answer, in order."""
-        for n in range(len(self.recordings)):
-            if (pairing := self.pairing(n, target)) is not None:
-                yield pairing
+    def _gather(self, target: str, measured: Measured) -> None:
+        self.gathered[target].take(measured)
+        control = labelled(measured, self.settings.labels)
+        if control is not None:
+            self.labelled.append(control)
+            self.withhold()

@@ -10,7 +10,7 @@ import msgspec
 
 from ...asker import Asker
 from ...faults import Fault
-from ...switch.adaptation import Proposal, parted, proposed
+from ...switch.adaptation import RECORDINGS_MAX, Proposal, parted, proposed
 from ...switch.findings import said
 from ...switch.rehearsal import Rehearsal
 from ...switch.runs import Run, fresh_name
@@ -69,7 +69,10 @@ def adapt(
 async def _adapt(
     state: str, before: Run, target: str, reflect: str, calls: int, config_path: str | None
 ) -> tuple[Proposal, dict[str, object]]:
-    parts = parted(list(before.recordings()), before.settings.seed)
+    try:
+        parts = parted(list(before.recordings(RECORDINGS_MAX)), before.settings.seed)
+    finally:
+        before.close()
     asker = Asker(config_path)
     try:
         proposal = await proposed(asker, before.settings, target, parts, reflect=reflect, calls=calls)
@@ -82,7 +85,7 @@ async def _adapt(
             prompt=proposal.prompt,
             probes=0,
         )
-        after = Run.begun(state, settings, parts.unseen)
+        after = Run.of(state, settings, parts.unseen)
         try:
             rehearsal = Rehearsal(after, asker, scorers=scorers_of(settings, asker))
             await rehearsal.go()

@@ -12,12 +12,12 @@ from typing import Any
 import click
 
 from ...asker import Asker
-from ...engine import ENGINES, Cluster
+from ...engine import ENGINES, Cluster, asker_of
 from ...faults import Fault
 from ...money import NANO, usd
 from ...recordings import Recordings
 from ...statement import moment_ms
-from ...switch.agenda import RECORDINGS_MAX, planned
+from ...switch.agenda import planned
 from ...switch.checks import read_checks
 from ...switch.findings import said
 from ...switch.forecast import Forecast
@@ -38,9 +38,7 @@ DECIDED = "decided"
     "--to", "targets", multiple=True, metavar="TARGET", help="A candidate, provider/model; repeatable."
 )
 @click.option("--from", "incumbent", metavar="TARGET", help="Only what this target answered; any by default.")
-@click.option(
-    "--n", "count", type=click.IntRange(1, RECORDINGS_MAX), help="Replay this many recordings, all of them."
-)
+@click.option("--n", "count", type=click.IntRange(1), help="Replay this many recordings, all of them.")
 @click.option(
     "--until", type=click.Choice([DECIDED]), help="Replay until the verdict is reached; so by default."
 )
@@ -107,12 +105,13 @@ def rehearse(
             raise click.UsageError("--route is missing: the name that applications ask for.")
         settings = _settings(state, route, budget, count, **wanted)
         since_ms = moment_ms(since, time.time()) if since is not None else None
-        recordings = Recordings(state).read(route, since_ms=since_ms)
-        run = Run.begun(state, *planned(recordings, settings, count or RECORDINGS_MAX, incumbent))
+        run = Run.begun(state, *planned(Recordings(state), settings, count, incumbent, since_ms))
     pace = {"concurrency": concurrency, "per_minute": per_minute, "budget_nanousd": budget}
 
     def asker() -> Asker | Cluster:
-        return Asker(config_path) if engine == "here" else Cluster(config_path, workers, ray_address)
+        if engine == "here":
+            return Asker(config_path)
+        return Cluster(asker_of(config_path), run.settings, workers, ray_address)
 
     asyncio.run(_rehearse(run, asker, pace, as_json))
 
@@ -144,7 +143,9 @@ async def _rehearse(
     asker = made()
     try:
         with _bar() as told:
-            rehearsal = Rehearsal(run, asker, scorers=scorers_of(run.settings, asker), told=told, **pace)
+            hands = asker if isinstance(asker, Cluster) else None
+            scorers = scorers_of(run.settings, asker)
+            rehearsal = Rehearsal(run, asker, scorers=scorers, hands=hands, told=told, **pace)
             _foretell(run, rehearsal.forecast(), rehearsal.purse.limit)
             ending = await rehearsal.go()
     except asyncio.CancelledError:

@@ -46,6 +46,7 @@ def report(
             click.echo(f"{opened.settings.run} is deleted.", err=True)
             return
         document = findings(opened)
+        opened.close()
     if path is not None:
         _write(path, page(document))
     if as_json:
