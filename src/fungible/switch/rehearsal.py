@@ -139,7 +139,7 @@ class Rehearsal:
 
     def _unasked(self) -> Iterator[tuple[Usage, str]]:
         for item, row in self._items():
-            if item not in self.standing.answered:
+            if not self.standing.is_answered(item):
                 yield _usage(row), item.by
 
     def _unscored(self) -> Iterator[Usage]:
@@ -238,7 +238,7 @@ class Rehearsal:
             for measure in standing.unscored(item):
                 line_of = self.run.written(standing.answered[item])
                 score = await self.hands.score(item.n, row, line_of, measure)
-                standing.hear(score, self.run.add(score))
+                standing.keep(score)
                 self.purse.spent += score.cost_nanousd or 0
         finally:
             self.purse.settle(item.by, held, foreseen, came)
@@ -260,8 +260,7 @@ class Rehearsal:
             anew = self.run.written(own[0].at) if own and not item.anew else None
             told = await self.hands.measured(item.n, row, self.run.written(at), anew)
         told = scored(told, standing.scores.get((item.n, item.by), {}) if not item.anew else {})
-        told = msgspec.structs.replace(told, at=at)
-        standing.hear(told, self.run.add(told))
+        standing.keep(msgspec.structs.replace(told, at=at))
         standing.take()
 
     def _spent_out(self) -> bool:

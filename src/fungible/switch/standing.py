@@ -16,8 +16,14 @@ from .balance import Balance
 from .gathered import Gathered
 from .jury import labelled, trusted
 from .order import Row
-from .runs import Answered, Control, Line, Measured, Probe, Run, Score
+from .runs import Answer, Answered, Control, Line, Measured, Probe, Run, Score
 from .sample import drawn
+
+
+def brief(answer: Answer) -> Answered:
+    """What a run needs to know of an answer that lies in its file."""
+    said = Answered.Brief(answer.recording.status, answer.recording.cost_nanousd)
+    return Answered(n=answer.n, by=answer.by, anew=answer.anew, recording=said)
 
 
 class Item(NamedTuple):
@@ -96,9 +102,10 @@ class Standing:
         self.spent += amount or 0
         self.unpriced += amount is None
 
-    def keep(self, line: Control | Probe) -> None:
+    def keep(self, line: Answer | Score | Measured | Control | Probe) -> None:
         """Write it, then look at it. Raises Fault (`Run.add`)."""
-        self.hear(line, self.run.add(line))
+        at = self.run.add(line)
+        self.hear(line if not isinstance(line, Answer) else brief(line), at)
 
     def _hear(self, measured: Measured) -> None:
         item = Item(measured.n, measured.by, measured.anew)
@@ -123,6 +130,10 @@ class Standing:
         bad = self.settings.judge is not None and bool(self.controls) and not trusted(self.judged())
         for balance in self.balances.values():
             balance.withheld = frozenset({"judge"} if bad else ())
+
+    def is_answered(self, item: Item) -> bool:
+        """Whether it need not be asked any more; it may still be to be measured."""
+        return item in self.answered or self.is_done(item)
 
     def is_done(self, item: Item) -> bool:
         return item.n < self.next or item in self.measured.get(item.n, ())
