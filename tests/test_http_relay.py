@@ -19,7 +19,7 @@ from fungible.http.connection import Connection
 from fungible.http.gate import Gate
 from fungible.http.limits import Limits
 from fungible.http.server import Request, Responder
-from fungible.world import Flow, Origin, Outgoing
+from fungible.world import Flow, Headers, Origin, Outgoing
 
 from .edge_rig import OK, Pipe, Provider, Runner, answering, both_loops, raw, serving, statuses, until
 
