@@ -61,6 +61,7 @@ SHARED = (
     "blockwise",
     "checked",
     "failures",
+    "media",
     "error_objects",
     "moved",
     "runs",

@@ -166,6 +166,20 @@ def a_list(value: Json, at: str) -> list[Any]:
     return value
 
 
+def check_schema(value: Json, at: str) -> None:
+    """Raises `Fault` for what cannot be the JSON Schema of a tool's arguments, which are an object."""
+    schema = an_object(value, at)
+    if schema.get("type", "object") != "object":
+        raise Fault(
+            "bad_request",
+            f"{at} is no JSON Schema of an object: its type is {schema['type']!r:.40}. "
+            'Send {"type": "object", "properties": {...}}.',
+            path=f"{at}.type",
+        )
+    if "properties" in schema and type(schema["properties"]) is not dict:
+        raise wrong(f"{at}.properties", "an object", schema["properties"])
+
+
 def strings(value: Json, at: str) -> list[str]:
     for i, text in enumerate(a_list(value, at)):
         if type(text) is not str:

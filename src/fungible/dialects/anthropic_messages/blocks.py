@@ -29,8 +29,9 @@ from ...ir import (
 )
 from ...losses import Report
 from ..base import Quirks, is_plain
+from ..media import IMAGES, kind_of
 from .names import NAME
-from .parts import IMAGE_TYPES, LIFETIMES, kind_of
+from .parts import LIFETIMES
 
 Block = dict[str, Json]
 
@@ -202,7 +203,7 @@ class Blocks:
         source = part.source
         if source.data is not None:
             kind = (source.media_type or kind_of(source.data) or "").replace("image/jpg", "image/jpeg")
-            if kind not in IMAGE_TYPES:
+            if kind not in IMAGES:
                 return self._lost(part, "image")
             wire: Block = {"type": "base64", "media_type": kind, "data": source.data}
             if kind != source.media_type:

@@ -26,6 +26,7 @@ from ...ir import (
     ToolResult,
 )
 from ..checked import BROKEN, an_object, may, need, under, wrong
+from ..media import CHECKED_CHARS_MAX, IMAGES, kind_of
 from .names import NAME
 from .shape import rest
 
@@ -33,30 +34,8 @@ encode = msgspec.json.encode
 
 LIFETIMES: dict[str, int] = {"5m": 300, "1h": 3600}
 
-MAGIC: tuple[tuple[str, str], ...] = (
-    ("iVBORw0KGgo", "image/png"),
-    ("/9j/", "image/jpeg"),
-    ("R0lGOD", "image/gif"),
-    ("UklGR", "image/webp"),
-    ("JVBERi", "application/pdf"),
-)
-"""How base64 of a kind of file begins -> its media type (each from the format's own first bytes)."""
-
-_BASE64_CHECKED_MAX = 1 << 20  # characters; beyond it only the first of them are looked at
-
 
 _PDF_HEAD = 1368  # base64 of the 1,024 bytes within which a PDF begins (ISO 32000, annex H)
-
-IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
-"""What an image's media type may be (API reference, Base64ImageSource)."""
-
-
-def kind_of(data: str) -> str | None:
-    """The media type that base64 data shows by its first bytes, None where it shows none of ours."""
-    for head, media_type in MAGIC:
-        if data.startswith(head):
-            return media_type
-    return None
 
 
 def check_base64(data: str, media_type: str | None, at: str) -> None:
@@ -64,7 +43,7 @@ def check_base64(data: str, media_type: str | None, at: str) -> None:
 
     A JPEG called a PNG is let pass: the API takes it.
     """
-    head = data if len(data) <= _BASE64_CHECKED_MAX else data[:_BASE64_CHECKED_MAX]
+    head = data[:CHECKED_CHARS_MAX]
     try:
         binascii.a2b_base64(head.replace("\n", "").replace("\r", ""), strict_mode=True)
     except ValueError:
@@ -75,7 +54,7 @@ def check_base64(data: str, media_type: str | None, at: str) -> None:
         ) from None
     if not data:
         raise Fault("bad_request", f"{at} is empty. Send the file's bytes in base64.", path=at)
-    if media_type is not None and media_type.startswith("image/") and kind_of(data) not in IMAGE_TYPES:
+    if media_type is not None and media_type.startswith("image/") and kind_of(data) not in IMAGES:
         raise Fault("bad_request", f"{at} is no PNG, JPEG, GIF or WebP file. Send one in base64.", path=at)
     if media_type == "application/pdf" and b"%PDF" not in binascii.a2b_base64(head[:_PDF_HEAD]):
         raise Fault("bad_request", f"{at} is no PDF file. Send one in base64.", path=at)

@@ -35,7 +35,8 @@ from ...ir import (
 from ...losses import Report
 from ..base import Quirks
 from ..checked import BROKEN
-from .names import DOCUMENTS, IMAGES, LIFETIMES, NAME, SIGNERS, SOUNDS, kind_of
+from ..media import kind_of
+from .names import DOCUMENTS, IMAGES, LIFETIMES, NAME, SIGNERS, SOUNDS
 from .parts import GUARDED, Block, is_base64
 
 _TTL = {seconds: word for word, seconds in LIFETIMES.items()}

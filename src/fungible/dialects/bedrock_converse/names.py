@@ -151,20 +151,3 @@ SOUNDS = frozenset(
 )
 
 LIFETIMES: dict[str, int] = {"5m": 300, "1h": 3600}
-
-MAGIC: tuple[tuple[str, str], ...] = (
-    ("iVBORw0KGgo", "image/png"),
-    ("/9j/", "image/jpeg"),
-    ("R0lGOD", "image/gif"),
-    ("UklGR", "image/webp"),
-    ("JVBERi", "application/pdf"),
-)
-"""How base64 of a kind of file begins -> its media type (each from the format's own first bytes)."""
-
-
-def kind_of(data: str) -> str | None:
-    """The media type that base64 data shows by its first bytes, None where it shows none of ours."""
-    for head, media_type in MAGIC:
-        if data.startswith(head):
-            return media_type
-    return None

@@ -32,6 +32,7 @@ from ...ir import (
     ToolResult,
 )
 from ..checked import BROKEN, an_object, may, need, wrong
+from ..media import CHECKED_CHARS_MAX
 from .names import DOCUMENTS, IMAGES, LIFETIMES, NAME, SOUNDS, rest
 
 encode = msgspec.json.encode
@@ -47,8 +48,6 @@ dialect misses nothing: it has the same JSON as text."""
 
 GUARDED = "guardContent.text.qualifiers"
 """The extra field of a text that a guardrail is to look at: what for, a list that may be empty."""
-
-_BASE64_CHECKED_MAX = 1 << 20  # characters; beyond it only the first of them are looked at
 
 
 # --- lists of blocks -----------------------------------------------------------------------------
@@ -121,8 +120,7 @@ _TEXT = frozenset({"text"})
 
 def check_base64(data: str, at: str) -> None:
     """Raises `Fault`: no base64, or none at all."""
-    head = data if len(data) <= _BASE64_CHECKED_MAX else data[:_BASE64_CHECKED_MAX]
-    if not is_base64(head):
+    if not is_base64(data[:CHECKED_CHARS_MAX]):
         raise Fault("bad_request", f"{at} is not base64. Send the file's bytes in base64.", path=at)
 
 

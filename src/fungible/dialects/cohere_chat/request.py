@@ -8,9 +8,8 @@ from typing import Any
 
 import msgspec
 
-from ...faults import Fault
 from ...ir import Extras, Json, Native, Output, Reasoning, Request, Tool, ToolChoice
-from ..checked import KINDS, Wire, a_list, an_object, may, need, others, parse, strings, wrong
+from ..checked import KINDS, Wire, a_list, an_object, check_schema, may, need, others, parse, strings, wrong
 from .names import CHOICES, NAME, OURS, SCALARS, ours
 from .parts import message
 
@@ -79,13 +78,8 @@ def _tool(value: Json, at: str, unknown: Wire) -> Tool | Native:
     inner = f"{at}.function"
     function = an_object(node.get("function"), inner)
     parameters = may(function, "parameters", dict, inner)
-    if parameters is not None and parameters.get("type", "object") != "object":
-        raise Fault(
-            "bad_request",
-            f"{inner}.parameters is no JSON Schema of an object: its type is {parameters['type']!r:.40}. "
-            'Send {"type": "object", "properties": {...}}.',
-            path=f"{inner}.parameters.type",
-        )
+    if parameters is not None:
+        check_schema(parameters, f"{inner}.parameters")
     unknown |= others(node, _TOOL, f"{at}.")
     return Tool(
         name=need(function, "name", str, inner),

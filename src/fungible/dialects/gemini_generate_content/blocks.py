@@ -25,19 +25,11 @@ from ...ir import (
 )
 from ...losses import Report
 from ..base import Quirks
+from ..media import kind_of
 from .names import NAME
 from .parts import AUDIO, UNSIGNED, is_response
 
 Block = dict[str, Json]
-
-MAGIC: tuple[tuple[str, str], ...] = (
-    ("iVBORw0KGgo", "image/png"),
-    ("/9j/", "image/jpeg"),
-    ("R0lGOD", "image/gif"),
-    ("UklGR", "image/webp"),
-    ("JVBERi", "application/pdf"),
-)
-"""How base64 of a kind of file begins -> its media type (each from the format's own first bytes)."""
 
 ENDINGS: dict[str, str] = {
     "png": "image/png",
@@ -312,10 +304,8 @@ def sign_first_call(blocks: list[Block]) -> None:
 
 
 def _kind_of(data: str, fallback: str) -> str:
-    for head, kind in MAGIC:
-        if data.startswith(head) and kind.partition("/")[0] == fallback.partition("/")[0]:
-            return kind
-    return fallback
+    kind = kind_of(data)
+    return kind if kind is not None and kind.partition("/")[0] == fallback.partition("/")[0] else fallback
 
 
 def is_taken(part: Thinking) -> bool:

@@ -8,27 +8,18 @@ conversation: the n-th call is `call_n`, and a result is that of the first call 
 tool that it names. The writer leaves out exactly what this would make up.
 """
 
-import binascii
 from hashlib import blake2b
 
 import msgspec
 
 from ...faults import Fault
 from ...ir import Extras, Image, Json, Message, Part, Role, Source, Text, Thinking, ToolCall, ToolResult
+from .. import media
 from ..checked import BROKEN, Wire, a_list, an_object, encode, may, need, others, strings, wrong
 from .names import NAME, ours
 
 ROLES: dict[str, Role] = {"system": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
 
-MAGIC: tuple[tuple[str, str], ...] = (
-    ("iVBORw0KGgo", "image/png"),
-    ("/9j/", "image/jpeg"),
-    ("R0lGOD", "image/gif"),
-    ("UklGR", "image/webp"),
-)
-"""How base64 of a kind of image begins -> its media type (each from the format's own first bytes)."""
-
-_BASE64_CHECKED_MAX = 1 << 20  # characters; beyond it only the first of them are looked at
 _SAID = frozenset({"role", "content", "images", "thinking", "tool_calls"})
 _RESULT = _SAID | {"tool_name", "tool_call_id"}
 _CALL = frozenset({"id", "type", "function"})
@@ -140,20 +131,18 @@ def shown(node: Wire, at: str, asked: bool = True) -> list[Part]:
 
 
 def kind_of(data: str) -> str | None:
-    """The media type that base64 shows by its first bytes, None where it shows none of ours."""
-    return next((kind for head, kind in MAGIC if data.startswith(head)), None)
+    """The media type of an image, by its first bytes; None where they show none."""
+    kind = media.kind_of(data)
+    return kind if kind in media.IMAGES else None
 
 
 def _check_image(data: str, at: str) -> None:
-    head = data if len(data) <= _BASE64_CHECKED_MAX else data[:4_096]
-    try:
-        binascii.a2b_base64(head, strict_mode=True)
-    except ValueError:
+    if media.flaw(data) is not None:
         raise Fault(
             "bad_request",
             f"{at} is not base64. Send the image's bytes in base64, without a data: prefix or an address.",
             path=at,
-        ) from None
+        )
     if not data:
         raise Fault("bad_request", f"{at} is empty. Send the image's bytes in base64.", path=at)
 

@@ -4,7 +4,6 @@ One reader for requests and answers: `asked` says which, for an answer is taken 
 would be refused.
 """
 
-import binascii
 from collections.abc import Callable
 
 from ...faults import Fault
@@ -24,20 +23,11 @@ from ...ir import (
     ToolCall,
 )
 from ..checked import Wire, a_list, an_object, encode, may, need, others, wrong
+from ..media import check
 from .names import NAME, OURS, UNNAMED_FILE, ours
-
-MAGIC: tuple[tuple[str, str], ...] = (
-    ("iVBORw0KGgo", "image/png"),
-    ("/9j/", "image/jpeg"),
-    ("R0lGOD", "image/gif"),
-    ("UklGR", "image/webp"),
-)
-"""How base64 of a kind of image begins -> its media type (each from the format's own first bytes)."""
 
 MEDIA = frozenset({Image, Document, Audio})
 
-_SHOWN = frozenset(kind for _, kind in MAGIC)
-_BASE64_CHECKED_MAX = 1 << 20  # characters; beyond it only the first of them are looked at
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _MARKS = frozenset({"type", "prompt_cache_breakpoint", "cache_control"})
 _TEXT = _MARKS | {"text"}
@@ -129,24 +119,9 @@ def _elsewhere(url: str, at: str, extras: Extras | None) -> Source:
         head, comma, data = url.partition(",")
         if comma and head.endswith(";base64"):
             kind = head[5:-7] or None
-            checked(data, kind, f"{at}.url")
+            check(data, kind, f"{at}.url")
             return Source(media_type=kind, data=data, extras=extras, at=at)
     return Source(url=url, extras=extras, at=at)
-
-
-def checked(data: str, kind: str | None, at: str) -> None:
-    """Raises `Fault` for what is no base64, or shows itself as another image than it is said to be."""
-    shown = next((media for head, media in MAGIC if data.startswith(head)), None)
-    if kind in _SHOWN and shown != kind:
-        found = f"it begins as {shown}" if shown else f"it does not begin as {kind} does"
-        raise Fault("bad_request", f"{at} is said to be {kind}, but {found}. Send what it says.", path=at)
-    head = data if len(data) <= _BASE64_CHECKED_MAX else data[:4_096]
-    try:
-        binascii.a2b_base64(head, strict_mode=True)
-    except ValueError as error:
-        raise Fault(
-            "bad_request", f"{at} is no base64: {error}. Send the file's bytes in base64.", path=at
-        ) from None
 
 
 def _audio(node: Wire, at: str) -> Part:
@@ -157,7 +132,7 @@ def _audio(node: Wire, at: str) -> Part:
         return Audio(source=Source(data=held, extras=OURS, at=inner), extras=extras, at=at)
     audio = an_object(held, inner)
     data = need(audio, "data", str, inner)
-    checked(data.partition(";base64,")[2] if data.startswith("data:") else data, None, f"{inner}.data")
+    check(data.partition(";base64,")[2] if data.startswith("data:") else data, None, f"{inner}.data")
     return Audio(
         source=Source(data=data, extras=ours(others(audio, frozenset({"data", "format"}))), at=inner),
         format=may(audio, "format", str, inner),
@@ -213,7 +188,7 @@ def _file_data(data: str, at: str, extras: Extras | None) -> Source:
         if source.data is not None or not data.startswith("data:"):
             return source
         raise Fault("bad_request", f"{at}.file_data is no data URL in base64.", path=f"{at}.file_data")
-    checked(data, None, f"{at}.file_data")
+    check(data, None, f"{at}.file_data")
     return Source(data=data, extras=extras or OURS, at=at)
 
 

@@ -3,24 +3,14 @@
 A part of a type that is not in `PARTS` rides whole, as `Native`.
 """
 
-import binascii
 from collections.abc import Callable
 
 from ...faults import Fault
 from ...ir import Cache, Document, Extras, Image, Json, Native, Part, Source, Text
 from ..checked import Wire, an_object, may, need, others, wrong
+from ..media import check
 from .names import NAME, OURS, UNNAMED_FILE, ours
 
-MAGIC: tuple[tuple[str, str], ...] = (
-    ("iVBORw0KGgo", "image/png"),
-    ("/9j/", "image/jpeg"),
-    ("R0lGOD", "image/gif"),
-    ("UklGR", "image/webp"),
-)
-"""How base64 of a kind of image begins -> its media type (each from the format's own first bytes)."""
-
-_SHOWN = frozenset(kind for _, kind in MAGIC)
-_BASE64_CHECKED_MAX = 1 << 20  # characters; beyond it only the first of them are looked at
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _TEXT = frozenset({"type", "text", "prompt_cache_breakpoint"})
 _IMAGE = frozenset({"type", "image_url", "file_id", "detail", "prompt_cache_breakpoint"})
@@ -91,24 +81,9 @@ def data_url(url: str, at: str) -> Source | None:
         head, comma, data = url.partition(",")
         if comma and head.endswith(";base64"):
             kind = head[5:-7] or None
-            checked(data, kind, at)
+            check(data, kind, at)
             return Source(media_type=kind, data=data, at=at)
     return None
-
-
-def checked(data: str, kind: str | None, at: str) -> None:
-    """Raises `Fault` for what is no base64, or shows itself as another image than it is said to be."""
-    shown = next((media for head, media in MAGIC if data.startswith(head)), None)
-    if kind in _SHOWN and shown != kind:
-        found = f"it begins as {shown}" if shown else f"it does not begin as {kind} does"
-        raise Fault("bad_request", f"{at} is said to be {kind}, but {found}. Send what it says.", path=at)
-    head = data if len(data) <= _BASE64_CHECKED_MAX else data[:4_096]
-    try:
-        binascii.a2b_base64(head, strict_mode=True)
-    except ValueError as error:
-        raise Fault(
-            "bad_request", f"{at} is no base64: {error}. Send the file's bytes in base64.", path=at
-        ) from None
 
 
 def _file(node: Wire, at: str) -> Part:
@@ -118,7 +93,7 @@ def _file(node: Wire, at: str) -> Part:
     if data is not None:
         found = data_url(data, f"{at}.file_data")
         if found is None:
-            checked(data, None, f"{at}.file_data")
+            check(data, None, f"{at}.file_data")
             found, bare = Source(data=data, extras=OURS, at=f"{at}.file_data"), OURS
         source = found
         unknown |= {k: v for k, v in (("file_id", file_id), ("file_url", url)) if v is not None}
