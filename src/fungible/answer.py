@@ -31,7 +31,7 @@ from .losses import Loss, Report
 from .models import Target
 from .money import usd
 from .policies import retry
-from .thoughts import Overhearing, maker_of, signed_by
+from .thoughts import Overhearing, maker_of, signed_by, thinks
 from .translate import tidy
 from .world import Headers
 
@@ -209,10 +209,11 @@ def retold(
         reply: Any = msgspec.structs.replace(read, model=model, form=form)
     else:
         reply = completed(read, call, target, created)
-        if call.thoughts is not None and reply.choices:
-            call.thoughts.keep(call.owner, target, reply.choices[0].parts, call.dialect.keeping is None)
-        maker = maker_of(source, call.dialect)
-        reply = signed_by(reply, maker) if maker else reply
+        if thinks(reply):
+            if call.thoughts is not None:
+                call.thoughts.keep(call.owner, target, reply.choices[0].parts, call.dialect.keeping is None)
+            maker = maker_of(source, call.dialect)
+            reply = signed_by(reply, maker) if maker else reply
     report = Report(source.names)
     written = _speaking(call).write_reply(reply, report)
     return written, reply.usage, tidy(report.losses) if report.losses else ()

@@ -281,7 +281,7 @@ class Shelf:
     def bare(self) -> bool:
         """As others left it; what this process puts there it remembers itself."""
         memory = self._memory
-        if memory.days == 0 or (not memory.opened and not os.path.exists(self._file)):  # each call asks
+        if memory.days == 0 or (not memory.opened and not os.access(self._file, os.F_OK)):  # each call asks
             return True
         try:
             version = memory.answers.version()

@@ -455,7 +455,7 @@ def _spoken_to(
     else:
         path, stream_path = addressed(here.path, model), addressed(here.stream or here.path, model)
         counting = addressed(here.counting, model)
-    quirks = provider.quirks & dialect.quirks.keys()
+    quirks = provider.quirks.intersection(dialect.quirks)
     return Target(
         provider=provider.name,
         model=model,

@@ -95,7 +95,7 @@ class Thoughts:
     def given_back(self, request: Request, owner: str, target: Target) -> Request:
         """The request with the thoughts that this target's provider has had before."""
         shelf = self.shelf
-        if not any(message.role == "assistant" for message in request.messages):
+        if "assistant" not in [message.role for message in request.messages]:
             return request
         if not self._kept and (shelf is None or shelf.bare):
             return request
@@ -136,6 +136,11 @@ class Thoughts:
 
 def ascribed(request: Request, dialect: Dialect) -> Request:
     """A client's request with the maker of each signature: its dialect's own, unless it says another."""
+    for message in request.messages:
+        if message.role == "assistant" and Thinking in map(type, message.parts):
+            break
+    else:
+        return request
     if not any(m.role == "assistant" and any(map(_is_anonymous, m.parts)) for m in request.messages):
         return request
     messages = [
@@ -156,6 +161,10 @@ def _ascribed(part: Part, dialect: Dialect) -> Part:
         return part
     signature, maker = unsealed(part.signature)
     return msgspec.structs.replace(part, signature=signature, signer=maker or dialect.signs or None)
+
+
+def thinks(reply: Reply) -> bool:
+    return any(Thinking in map(type, choice.parts) for choice in reply.choices)
 
 
 def maker_of(source: Dialect, client: Dialect) -> str:

@@ -28,6 +28,7 @@ from ..ir import (
     Image,
     Input,
     Json,
+    Message,
     Part,
     Reply,
     Request,
@@ -333,6 +334,16 @@ def embeddings(owner: Dialect, **fields: Any) -> Dialect:
 def is_plain(part: Part) -> TypeGuard[Text]:
     """A text with nothing but its text, as most are; a wire may write it as a string."""
     return type(part) is Text and part.extras is None and part.cache is None and not part.citations
+
+
+def plain_text(message: Message) -> str | None:
+    """What a message says that is one plain text and nothing else, as most are; None for any other."""
+    parts = message.parts
+    if len(parts) == 1 and message.extras is None and message.name is None:
+        part = parts[0]
+        if type(part) is Text and part.extras is None and part.cache is None and not part.citations:
+            return part.text
+    return None
 
 
 class UnplacedCounts:

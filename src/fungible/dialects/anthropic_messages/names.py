@@ -5,6 +5,7 @@ guides. A row of `MODELS` is removed when the last model it names is retired.
 """
 
 import re
+from functools import lru_cache
 
 from ..base import Quirks
 
@@ -90,6 +91,7 @@ MODELS: tuple[tuple[int, int, frozenset[str], Quirks], ...] = (
 """From and to a version (4.8 is 48), of these families (none: of all) -> the quirks a model adds."""
 
 
+@lru_cache(maxsize=256)  # asked for each request, and the models in use are few
 def quirks_of(model: str, quirks: Quirks) -> Quirks:
     """The provider's quirks and the model's. A name that is no Claude's adds none."""
     found = _MODEL.search(model) if "claude" in model else None

@@ -43,21 +43,18 @@ encode = msgspec.json.encode
 def read_reply(body: bytes) -> Reply:
     """Raises `Fault`: not JSON, not a message, or the fault of an error inside a 200."""
     wire = parse_answer(body)
-    refuse_error(wire)
+    if "error" in wire or wire.get("type") == "error":
+        refuse_error(wire)
     try:
-        content = need(wire, "content", list, "")
+        content, usage = need(wire, "content", list, ""), may(wire, "usage", dict, "")
         if b'"tool_use"' in body:
             keep_inputs(body, [content])
-        usage = may(wire, "usage", dict, "")
-        choice = Choice(
-            parts=read_content(content, "content"),
-            stop=read_stop(wire, ""),
-            extras=late(others(wire, _KNOWN)) if not wire.keys() <= _KNOWN else None,
-        )
+        known = wire.keys() <= _KNOWN
+        parts, stop = read_content(content, "content"), read_stop(wire, "")
         return Reply(
             id=need(wire, "id", str, ""),
             model=need(wire, "model", str, ""),
-            choices=(choice,),
+            choices=(Choice(parts=parts, stop=stop, extras=None if known else late(others(wire, _KNOWN))),),
             usage=read_usage_object(usage) if usage is not None else None,
             service_tier=may(usage, "service_tier", str, "usage") if usage else None,
         )
@@ -88,12 +85,9 @@ def read_stop(node: dict[str, Json], at: str) -> Stop | None:
     if word is None:
         return None
     reason = REASONS.get(word, "other")
-    return Stop(
-        reason=reason,  # type: ignore[arg-type]
-        sequence=may(node, "stop_sequence", str, at),
-        raw=word if reason == "other" else None,
-        at="stop_reason",
-    )
+    sequence = may(node, "stop_sequence", str, at)
+    raw = word if reason == "other" else None
+    return Stop(reason=reason, sequence=sequence, raw=raw, at="stop_reason")  # type: ignore[arg-type]
 
 
 _ABSENT = msgspec.Raw(b"")

@@ -317,8 +317,8 @@ def write_request(request: Request, report: Report, quirks: Quirks) -> bytes:
         quirks = quirks_of(request.model, quirks)
     blocks = Blocks(report, quirks)
     wire: Block = {"model": request.model}
-    for quirk in quirks & VERSIONS.keys():
-        wire = {"anthropic_version": VERSIONS[quirk]}
+    if not quirks.isdisjoint(VERSIONS):
+        wire = {"anthropic_version": next(VERSIONS[quirk] for quirk in quirks if quirk in VERSIONS)}
     if request.max_output_tokens is not None:
         wire["max_tokens"] = request.max_output_tokens
     else:
@@ -489,28 +489,34 @@ def _write_effort(reasoning: Reasoning, thinking: Block, wire: Block, report: Re
 
 def _write_sampling(request: Request, wire: Block, report: Report, quirks: Quirks) -> None:
     """Temperature runs from 0 to 1 here (API reference)."""
-    for field in ("temperature", "top_p", "top_k"):
-        value = getattr(request, field)
-        if value is None:
-            continue
-        if "no_sampling" in quirks or (
-            field == "top_p" and "one_sampler" in quirks and "temperature" in wire
-        ):
-            report.lose(request, field, "dropped", "sampling")
-            continue
-        if field == "temperature" and value > 1:
-            report.lose(request, field, "approximated", "sampling")
-            value = 1.0
-        wire[field] = value
+    temperature, top_p, top_k = request.temperature, request.top_p, request.top_k
+    if "no_sampling" in quirks:
+        for field in ("temperature", "top_p", "top_k"):
+            if getattr(request, field) is not None:
+                report.lose(request, field, "dropped", "sampling")
+        return
+    if temperature is not None:
+        if temperature > 1:
+            report.lose(request, "temperature", "approximated", "sampling")
+            temperature = 1.0
+        wire["temperature"] = temperature
+    if top_p is not None:
+        if temperature is not None and "one_sampler" in quirks:
+            report.lose(request, "top_p", "dropped", "sampling")
+        else:
+            wire["top_p"] = top_p
+    if top_k is not None:
+        wire["top_k"] = top_k
 
 
 def _write_rest(request: Request, wire: Block, blocks: Blocks) -> None:
     report = blocks.report
-    stops = [stop for stop in request.stop if stop.strip()]
-    if stops:
-        wire["stop_sequences"] = stops
-    if len(stops) != len(request.stop):  # the API refuses one without a visible character
-        report.lose(request, "stop", "approximated" if stops else "dropped", "stop_sequences")
+    if request.stop:
+        stops = [stop for stop in request.stop if stop.strip()]
+        if stops:
+            wire["stop_sequences"] = stops
+        if len(stops) != len(request.stop):  # the API refuses one without a visible character
+            report.lose(request, "stop", "approximated" if stops else "dropped", "stop_sequences")
     tier = request.service_tier
     if tier is not None:
         nearest = NEAREST_TIER.get(tier, tier)
@@ -527,7 +533,7 @@ def _write_rest(request: Request, wire: Block, blocks: Blocks) -> None:
     if request.stream:
         wire["stream"] = True
     NOT_HERE.tell(request, report)
-    for name, value in report.extras(request, NAME).items():
+    for name, value in report.extras(request, NAME).items() if request.extras is not None else ():
         outer, dot, inner = name.partition(".")
         if dot and outer in _DOTTED:
             wire.setdefault(outer, {})[inner] = value

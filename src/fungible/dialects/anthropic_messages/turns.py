@@ -13,7 +13,7 @@ A system message with fields of its own (a directive) is taken anywhere and stay
 from typing import NamedTuple
 
 from ...ir import Json, Message
-from ..base import is_plain
+from ..base import is_plain, plain_text
 from .blocks import Block, Blocks
 from .names import NAME
 
@@ -34,6 +34,26 @@ def has_own_fields(message: Message) -> bool:
     return extras is not None and extras.dialect == NAME
 
 
+def _usual(messages: tuple[Message, ...]) -> tuple[Json, list[Block]] | None:
+    """What most conversations are: texts of users and assistants, perhaps behind one system text.
+
+    None for any other, and where a text has no visible character.
+    """
+    system: str | None = None
+    wire: list[Block] = []
+    for message in messages:
+        text, role = plain_text(message), message.role
+        if not text or text.isspace():
+            return None
+        if role in ("user", "assistant"):
+            wire.append({"role": role, "content": text})
+        elif role == "system" and system is None and not wire:
+            system = text
+        else:
+            return None
+    return system, wire
+
+
 class Turns:
     """Writes the messages of one request."""
 
@@ -47,6 +67,9 @@ class Turns:
 
     def write(self, messages: tuple[Message, ...]) -> tuple[Json, list[Block]]:
         """(the top-level system, None for none; the messages)."""
+        usual = _usual(messages)
+        if usual is not None:
+            return usual
         turns: list[Turn] = []
         head, plain = 0, True  # the leading system texts; whether only users and assistants follow
         for message in messages:

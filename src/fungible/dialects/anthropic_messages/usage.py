@@ -11,7 +11,7 @@ import msgspec
 
 from ...ir import Extras, Json, Usage
 from ...losses import Report
-from ..checked import may
+from ..checked import counts, may
 from .names import NAME
 from .shape import others
 
@@ -26,14 +26,20 @@ _KNOWN = frozenset(
         "service_tier",
     }
 )
+_COUNTS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
+_TOTALS = frozenset({*_COUNTS, "service_tier"})
 _LIFETIMES = {"ephemeral_1h_input_tokens", "ephemeral_5m_input_tokens"}
 
 
 def read_usage_object(usage: dict[str, Json], at: str = "usage") -> Usage:
     """Raises `Fault` for counts that are no whole numbers."""
-    fresh = may(usage, "input_tokens", int, at)
-    read = may(usage, "cache_read_input_tokens", int, at)
-    write = may(usage, "cache_creation_input_tokens", int, at)
+    fresh, read, write, said = counts(usage, _COUNTS, at)
+    if fresh is not None:
+        fresh += (read or 0) + (write or 0)
+    if usage.keys() <= _TOTALS:
+        return Usage(
+            input_tokens=fresh, output_tokens=said, cache_read_tokens=read, cache_write_tokens=write, at=at
+        )
     fields = others(usage, _KNOWN)
     lifetimes = may(usage, "cache_creation", dict, at)
     hour = None
@@ -51,8 +57,8 @@ def read_usage_object(usage: dict[str, Json], at: str = "usage") -> Usage:
             fields["output_tokens_details"] = details
     seen = Usage(
         at=at,
-        input_tokens=None if fresh is None else fresh + (read or 0) + (write or 0),
-        output_tokens=may(usage, "output_tokens", int, at),
+        input_tokens=fresh,
+        output_tokens=said,
         cache_read_tokens=read,
         cache_write_tokens=write,
         cache_write_1h_tokens=hour,
@@ -80,9 +86,6 @@ def _with_compactions(usage: Usage, sign: int) -> Usage:
 def _count(told: dict[str, Json], name: str) -> int:
     count = told.get(name)
     return count if type(count) is int and count > 0 else 0
-
-
-_COUNTS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
 
 
 def _adds_up(lifetimes: dict[str, Json], write: int | None) -> bool:

@@ -18,6 +18,7 @@ ROLES: dict[str, Role] = {
     "assistant": "assistant",
     "tool": "tool",
 }
+_SPEAKERS: tuple[Role, ...] = ("user", "assistant", "system", "developer")
 _SPOKEN = frozenset({"role", "content", "name"})
 _TOOL = _SPOKEN | {"tool_call_id"}
 _ASSISTANT = _SPOKEN | thoughts.FIELDS | {"refusal", "audio", "tool_calls", "function_call"}
@@ -52,11 +53,18 @@ class Calls:
         return found
 
 
+def plain_message(value: Json, at: str) -> Message | None:
+    """A message that is one text, as nearly every one is; None for any other."""
+    if type(value) is dict and len(value) == 2:
+        said, text = value.get("role"), value.get("content")
+        if type(text) is str and said in _SPEAKERS:
+            return Message(role=said, parts=(Text(text=text, at=at + ".content"),), at=at)
+    return None
+
+
 def message(value: Json, at: str, calls: Calls) -> Message:
     node = an_object(value, at)
-    said, text = node.get("role"), node.get("content")
-    if len(node) == 2 and type(text) is str and (said in ("user", "assistant", "system", "developer")):
-        return Message(role=ROLES[said], parts=(Text(text=text, at=f"{at}.content"),), at=at)
+    said = node.get("role")
     if said == "function":
         return Message(role="user", parts=(Native(dialect=NAME, body=node, at=at),), at=at)
     role = ROLES.get(said) if type(said) is str else None

@@ -28,6 +28,7 @@ from ...ir import (
     Usage,
 )
 from ...losses import Report
+from ..base import is_plain
 from ..checked import BROKEN, Wire, decode, encode, merge, others, parse_answer
 from . import thoughts
 from .asking import as_call, service_tier
@@ -195,9 +196,10 @@ def read_stop(word: Json, parts: Sequence[Part], at: str) -> Stop | None:
 
 def _meaning(word: str, parts: Sequence[Part]) -> StopReason:
     if word == "stop":
-        if any(type(p) is ToolCall for p in parts):
+        kinds = {*map(type, parts)}
+        if ToolCall in kinds:
             return "tool"
-        if any(type(p) is Refusal for p in parts):
+        if Refusal in kinds:
             return "refusal"
     return FINISH.get(word, "other")
 
@@ -210,6 +212,8 @@ def write_stop(stop: Stop | None, parts: Sequence[Part], report: Report) -> str 
     if is_ours(stop) and stop.reason == "other" and stop.raw is not None:
         return stop.raw
     word = NEAREST_FINISH[stop.reason]
+    if stop.extras is None and stop.raw is None and _meaning(word, parts) == stop.reason:
+        return word
     if (stop.reason == "refusal" and _meaning("stop", parts) == "refusal") or (
         is_ours(stop) and stop.reason == "tool" and _meaning("stop", parts) == "tool"
     ):
@@ -232,12 +236,14 @@ def write_reply(reply: Reply, report: Report) -> bytes:
         "object": "chat.completion",
         "created": reply.created or 0,
         "model": reply.model,
-        "choices": [_written(c, i, report) for i, c in enumerate(reply.choices)],
+        "choices": [_written(choice, i, report) for i, choice in enumerate(reply.choices)],
     }
     if reply.usage is not None:
         body["usage"] = write_usage(reply.usage, report)
     if reply.service_tier is not None:
         body["service_tier"] = service_tier(reply, reply.service_tier, report)
+    if reply.extras is None:
+        return encode(body)
     fields = report.extras(reply, NAME)
     if "object" in fields:
         body["object"] = fields["object"]
@@ -268,8 +274,7 @@ class _Answer(Blocks):
     __slots__ = ()
 
     def message(self, parts: tuple[Part, ...]) -> Wire:
-        if len(parts) == 1 and type(parts[0]) is Text and not (parts[0].extras or parts[0].citations):
-            self._unmarked(parts[0])
+        if len(parts) == 1 and is_plain(parts[0]):
             return {"role": "assistant", "content": parts[0].text, "refusal": None}
         listed = any(_needs_list(p) for p in parts)
         groups: dict[int, list[Part]] = {0: [], 1: [], 2: [], 3: [], 4: []}

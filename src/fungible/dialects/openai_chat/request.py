@@ -20,7 +20,7 @@ from ...ir import (
     ToolChoice,
 )
 from ..checked import KINDS, Wire, a_list, an_object, may, need, others, parse, wrong
-from .messages import Calls, message
+from .messages import Calls, message, plain_message
 from .names import EFFORTS, NAME, OURS, OWN_TIERS, UNNAMED_SCHEMA, ours
 from .parts import cache
 
@@ -39,12 +39,14 @@ _SCALARS: dict[str, tuple[type, ...]] = {
     "service_tier": (str,),
     "user": (str,),
     "stream": (bool,),
+    "max_tokens": (int,),
+    "max_completion_tokens": (int,),
 }
-"""Fields that are called the same in the canonical form, and their types."""
+"""Fields of one value, and their types. All but the two limits are called the same in the canonical form."""
 
 _READ = frozenset({
-    "messages", "tools", "tool_choice", "response_format", "reasoning_effort", "reasoning", "thinking",
-    "max_completion_tokens", "max_tokens", "stop", "metadata", "stream_options",
+    "tools", "tool_choice", "response_format", "reasoning_effort", "reasoning", "thinking",
+    "stop", "metadata", "stream_options",
 })  # fmt: skip
 _TOOL = frozenset({"type", "function", "cache_control"})
 _FUNCTION = frozenset({"name", "description", "parameters", "strict"})
@@ -59,17 +61,22 @@ def read_request(body: bytes) -> Request:
     unknown: Wire = {}
     structured = False
     for name, value in node.items():
-        kinds = _SCALARS.get(name)
-        if value is None:
+        if value is None or name == "messages":
             continue
+        kinds = _SCALARS.get(name)
         if kinds is not None:
             if type(value) not in kinds:
                 raise wrong(name, KINDS[kinds[0]], value)
             fields[name] = value
-        elif name not in _READ:
-            unknown[name] = value
-        elif name != "messages":
+        elif name in _READ:
             structured = True
+        else:
+            unknown[name] = value
+    if "max_tokens" in fields or "max_completion_tokens" in fields:
+        limit, older = fields.pop("max_completion_tokens", None), fields.pop("max_tokens", None)
+        fields["max_output_tokens"] = older if limit is None else limit
+        if limit is not None and older is not None:
+            unknown["max_tokens"] = older
     if "random_seed" in unknown and "seed" not in fields:
         fields["seed"] = _seed(unknown)
     if structured:
@@ -77,7 +84,7 @@ def read_request(body: bytes) -> Request:
     fields["messages"] = _messages(node.get("messages"))
     if unknown:
         fields["extras"] = Extras(dialect=NAME, fields=unknown)
-    elif "top_k" in fields or fields.get("service_tier", "auto") not in OWN_TIERS:
+    elif "top_k" in fields or ("service_tier" in fields and fields["service_tier"] not in OWN_TIERS):
         fields["extras"] = OURS
     return Request(**fields)
 
@@ -91,12 +98,7 @@ def _seed(unknown: Wire) -> int:
 
 
 def _structured(node: Wire, fields: dict[str, Any], unknown: Wire) -> None:
-    """The fields that are more than one value, or have more than one name."""
-    limit = may(node, "max_completion_tokens", int, "")
-    older = may(node, "max_tokens", int, "")
-    if limit is not None and older is not None:
-        unknown["max_tokens"] = older
-    fields["max_output_tokens"] = older if limit is None else limit
+    """The fields that are more than one value."""
     options = node.get("stream_options")
     if options is not None:
         options = an_object(options, "stream_options")
@@ -111,8 +113,11 @@ def _structured(node: Wire, fields: dict[str, Any], unknown: Wire) -> None:
 
 
 def _messages(value: Json) -> tuple[Message, ...]:
-    calls = Calls()
-    return tuple(message(m, f"messages[{i}]", calls) for i, m in enumerate(a_list(value, "messages")))
+    calls, read = Calls(), []
+    for i, said in enumerate(a_list(value, "messages")):
+        at = f"messages[{i}]"
+        read.append(plain_message(said, at) or message(said, at, calls))
+    return tuple(read)
 
 
 def _stop(value: Json) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ xAI leaves reasoning out of `completion_tokens`, Mistral sound out of `prompt_to
 Servers that tell the cached tokens under a name of their own are read too, where the usual one is missing.
 """
 
+from operator import attrgetter
+
 from ...ir import Json, Usage
 from ...losses import Report
 from ..checked import Wire, merge
@@ -16,6 +18,7 @@ _DETAILS: dict[str, str] = {
     "reasoning_tokens": "completion_tokens_details.reasoning_tokens",
     "output_audio_tokens": "completion_tokens_details.audio_tokens",
 }
+_details_of = attrgetter(*_DETAILS, "cache_write_1h_tokens")
 _ELSEWHERE: dict[str, tuple[str, ...]] = {
     "cache_read_tokens": ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"),
     "reasoning_tokens": ("reasoning_tokens",),
@@ -74,6 +77,10 @@ def _count(node: Wire, name: str, fields: Wire) -> int | None:
 
 def write_usage(usage: Usage, report: Report) -> Wire:
     tokens_in, out = usage.input_tokens, usage.output_tokens
+    details = _details_of(usage)
+    bare = usage.extras is None and details.count(None) == len(details)
+    if bare and tokens_in is not None and out is not None:
+        return {"prompt_tokens": tokens_in, "completion_tokens": out, "total_tokens": tokens_in + out}
     fields = report.extras(usage, NAME)
     node: Wire = {}
     if tokens_in is not None:
@@ -82,8 +89,7 @@ def write_usage(usage: Usage, report: Report) -> Wire:
         node["completion_tokens"] = out
     if tokens_in is not None or out is not None:
         node["total_tokens"] = fields.get("total_tokens", (tokens_in or 0) + (out or 0))
-    for field, path in _DETAILS.items():
-        value = getattr(usage, field)
+    for value, path in zip(details, _DETAILS.values(), strict=False):
         if value is not None:
             outer, _, name = path.partition(".")
             node.setdefault(outer, {})[name] = value
