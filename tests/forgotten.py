@@ -4,7 +4,7 @@ The target makes it up unasked, or says the same in a second place, or a loss al
 thing is written. `test_silence` demands that every other leaf is missed.
 """
 
-from .forgotten_more import AGAIN, COUNTED, DERIVES, MORE, NEAR, OWN, STAYS, TOTALS, TWICE, USED
+from .forgotten_more import AGAIN, COUNTED, DERIVES, FIELD, MORE, NEAR, OWN, STAYS, TOTALS, TWICE, USED
 
 ANSWER = {
     "id": OWN,
@@ -86,7 +86,8 @@ MISSED: dict[tuple[str, str], dict[str, str]] = {
         "url": NEAR,
     },
     ("cache-marks-at-every-level", "openai.responses"): {"mode": OWN, "ttl": NEAR, "strict": OWN},
-    ("custom-tools-called-and-answered", "anthropic.messages"): {"max_tokens": OWN},
+    ("custom-tools-called-and-answered", "anthropic.messages"): {"max_tokens": OWN, "name": STAYS, **FIELD},
+    ("custom-tools-called-and-answered", "cohere.chat"): {"name": STAYS, **FIELD},
     ("everything-a-response-can-be-asked", "anthropic.messages"): {
         "ttl": NEAR,
         "name": TWICE,  # of the one tool that may be called
@@ -159,7 +160,7 @@ MISSED: dict[tuple[str, str], dict[str, str]] = {
     },
     ("built-in-tools-and-their-items", "cohere.chat"): {**USED, "finish_reason": OWN},
     ("calls-and-results-without-ids", "openai.responses"): {"call_id": AGAIN, "name": AGAIN, "strict": OWN},
-    ("custom-tools-called-and-answered", "ollama.chat"): CALLED,
+    ("custom-tools-called-and-answered", "ollama.chat"): {**CALLED, **FIELD},
     ("documents-given-and-cited", "openai.responses"): {"effort": NEAR, "text": TWICE},
     ("everything-a-response-can-be-asked", "cohere.chat"): {
         "name": TWICE,
@@ -317,7 +318,7 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
             "thoughtsTokenCount": DERIVES,
         },
         "built-in-tools-and-their-items": {**COUNTED, "finishReason": OWN, "thoughtsTokenCount": DERIVES},
-        "custom-tools-called-and-answered": {"id": STAYS, "name": STAYS},
+        "custom-tools-called-and-answered": {"id": STAYS, "name": STAYS, **FIELD},
         "calls-and-results-without-ids": {
             "id": STAYS,
             "name": STAYS,
@@ -434,11 +435,7 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
             "cacheReadInputTokens": TWICE,
             "cacheWriteInputTokens": TWICE,
         },
-        "custom-tools-called-and-answered": {
-            "name": STANDS_IN,
-            "description": STANDS_IN,
-            "properties": STANDS_IN,
-        },
+        "custom-tools-called-and-answered": {"name": STAYS, **FIELD},
         "everything-a-response-can-be-asked": {
             "ttl": NEAR,
             "format": "the bytes show it",

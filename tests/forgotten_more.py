@@ -25,7 +25,33 @@ METERED = {"inputTokens": TWICE, "outputTokens": TWICE, "totalTokens": OWN}
 COUNTED = {"promptTokenCount": DERIVES, "candidatesTokenCount": DERIVES, "totalTokenCount": OWN}
 USED = {"input_tokens": TWICE, "output_tokens": TWICE}
 
+FIELD = dict.fromkeys(
+    ("description", "required", "additionalProperties"), "of the field that holds free text"
+)
+"""What the function of a tool of free text says of itself; the loss says that it only stands in."""
+
 MORE: dict[str, dict[str, dict[str, str]]] = {
+    "a-grammar-that-a-call-must-follow": {
+        "anthropic.messages": {"max_tokens": OWN, "name": STAYS, **FIELD},
+        "bedrock.converse": {"name": STAYS, **FIELD},
+        "cohere.chat": {"name": STAYS, "tool_choice": NEAR, **FIELD},
+        "gemini.generate_content": {"id": STAYS, "name": STAYS, "mode": TWICE, **FIELD},
+        "ollama.chat": {
+            "content": OWN,
+            "id": AGAIN,
+            "name": AGAIN,
+            "stream": OWN,
+            "tool_name": AGAIN,
+            **FIELD,
+        },
+        "openai.responses": {"call_id": STAYS, "name": STAYS},
+    },
+    "an-answer-that-calls-with-free-text": {
+        "bedrock.converse": METERED,
+        "cohere.chat": USED,
+        "gemini.generate_content": COUNTED,
+        "openai.responses": {**RESPONSE, "cached_tokens": OWN, "id": OWN},
+    },
     "a-plan-cut-at-the-limit": {
         "anthropic.messages": {"model": OWN, "signature": OWN},
         "bedrock.converse": METERED,

@@ -233,14 +233,29 @@ messages = st.one_of(
     message("assistant", said, calls),
     message("tool", results, least=1, most=1),
 )
-tools = st.builds(
-    ir.Tool,
-    name=names,
-    description=maybe(texts),
-    parameters=maybe(schemas),
-    strict=rarely(st.booleans()),
-    cache=caches,
-    extras=extras,
+grammars = st.one_of(
+    st.builds(ir.Grammar, extras=extras),
+    st.builds(ir.Grammar, syntax=st.sampled_from(["lark", "regex"]), definition=some_texts, extras=extras),
+)
+tools = st.one_of(
+    st.builds(
+        ir.Tool,
+        name=names,
+        description=maybe(texts),
+        parameters=maybe(schemas),
+        strict=rarely(st.booleans()),
+        cache=caches,
+        extras=extras,
+    ),
+    st.builds(
+        ir.Tool,
+        name=names,
+        description=maybe(texts),
+        custom=st.just(True),
+        grammar=maybe(grammars),
+        cache=caches,
+        extras=extras,
+    ),
 )
 choices_of_tool = st.one_of(
     st.builds(ir.ToolChoice, mode=st.sampled_from(["auto", "none", "required"]), extras=extras),

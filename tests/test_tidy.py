@@ -61,6 +61,7 @@ SHARED = (
     "blockwise",
     "checked",
     "failures",
+    "freetext",
     "media",
     "error_objects",
     "moved",

@@ -13,6 +13,7 @@ from .attempt import BYTES_PER_TOKEN
 from .call import Call
 from .dialects import SPOKEN
 from .dialects.base import Dialect, sealed
+from .dialects.freetext import Freeing, freed
 from .events import (
     Begin,
     Failed,
@@ -122,6 +123,7 @@ class Translating:
     __slots__ = (
         "_call",
         "_created",
+        "_freeing",
         "_heard",
         "_maker",
         "_reader",
@@ -140,6 +142,7 @@ class Translating:
         self._writer = _speaking(call).stream_writer(self._report, call.peek.stream_usage)
         self._call, self._target, self._created = call, target, created
         self._maker = maker_of(source, call.dialect)
+        self._freeing = Freeing(call.freetext, self._report) if call.freetext else None
         self._heard = Overhearing() if call.thoughts is not None else None
         self.began = False
         self.done = False
@@ -179,6 +182,8 @@ class Translating:
             elif not began:
                 began = has_content(event)
         self.began = began
+        if self._freeing is not None:
+            events = self._freeing.all(events)
         if self._heard is not None and self._call.thoughts is not None:
             parts = self._heard.hear(events)
             if parts:
@@ -203,18 +208,20 @@ def retold(
     `created`: Unix seconds, for a wire that tells none.
     """
     source = SPOKEN[target.dialect]
+    report = Report(source.names)
     read: Reply | EmbeddingReply = source.read_reply(body)
     if isinstance(read, EmbeddingReply):
         model, form = read.model or target.model, call.peek.form
         reply: Any = msgspec.structs.replace(read, model=model, form=form)
     else:
         reply = completed(read, call, target, created)
+        if call.freetext:
+            reply = freed(reply, call.freetext, report)
         if thinks(reply):
             if call.thoughts is not None:
                 call.thoughts.keep(call.owner, target, reply.choices[0].parts, call.dialect.keeping is None)
             maker = maker_of(source, call.dialect)
             reply = signed_by(reply, maker) if maker else reply
-    report = Report(source.names)
     written = _speaking(call).write_reply(reply, report)
     return written, reply.usage, tidy(report.losses) if report.losses else ()
 

@@ -12,6 +12,7 @@ import msgspec
 
 from .account import Key, Opened, Settled
 from .dialects.base import Dialect, Located, Peek
+from .dialects.freetext import NONE, Names
 from .faults import Fault
 from .models import Catalogue, Route, Target
 from .money import Price
@@ -89,6 +90,7 @@ class Call(msgspec.Struct, eq=False):
     key: Key | None = None  # set by policies.auth
     route: Route | None = None  # set by policies.route
     thoughts: Thoughts | None = None  # where the call is translated, from then on
+    freetext: Names = NONE  # likewise: its tools of free text, for which a function may have stood
     twins: str = ""  # set by policies.share: the sides that are asked the same, unserved
 
     @property

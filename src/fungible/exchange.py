@@ -45,6 +45,7 @@ from .attempt import Ending, close, estimated, is_bill, special
 from .call import Call, Local, World
 from .dialects import SPOKEN
 from .dialects.base import Watch
+from .dialects.freetext import NONE
 from .faults import Fault
 from .foresight import nobody_takes, unsent
 from .ir import Request, Usage
@@ -208,7 +209,7 @@ class Exchange:
         call, peek = self.call, self.call.peek
         alike = target.dialect == call.dialect.name
         if alike and not (target.rewrites and any(mark in call.body for mark in target.rewrites)):
-            self.losses = ()
+            self.losses, call.freetext = (), NONE
             ask = peek.stream and not peek.stream_usage and target.tells_usage
             if peek.model == target.model and not ask:
                 return call.body
@@ -258,7 +259,7 @@ class Exchange:
             self._headers = headers
             return
         if self.call.peek.stream:
-            if dialect is client:
+            if dialect is client and not self.call.freetext:
                 self._watch = dialect.watch(self.call.peek.stream_usage)
             else:
                 now_s = self._world.wall_ms() // 1000
@@ -326,7 +327,7 @@ class Exchange:
             usage: Usage | None
             if call.asking.operation == "count":
                 usage = NOTHING
-            elif target.dialect == call.dialect.name:
+            elif target.dialect == call.dialect.name and not call.freetext:
                 usage = call.dialect.read_usage(body)
             else:
                 body, usage, lost = retold(body, call, target, self._world.wall_ms() // 1000)

@@ -192,13 +192,25 @@ class Message(Node, frozen=True, kw_only=True):
 # --- what may be asked for -----------------------------------------------------------------------
 
 
+class Grammar(Node, frozen=True, kw_only=True):
+    """What a text must follow: a definition in the notation `syntax` (lark, regex). None: said to be free."""
+
+    syntax: str | None = None
+    definition: str = ""
+
+
 class Tool(Node, frozen=True, kw_only=True, tag="tool"):
-    """A function the caller can run. `parameters` is a JSON Schema, None where none was given."""
+    """A function the caller can run. `parameters` is a JSON Schema, None where none was given.
+
+    `custom`: it takes free text instead, by a grammar where one is given; then it has no parameters.
+    """
 
     name: str
     description: str | None = None
     parameters: Json = None
     strict: bool | None = None
+    custom: bool = False
+    grammar: Grammar | None = None
     cache: Cache | None = None
 
 

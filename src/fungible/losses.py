@@ -38,6 +38,7 @@ WHY: dict[str, str] = {
     "tool_choice": "The target cannot restrict tools in this way; the nearest is used.",
     "tool_schema": "The target wants an object schema for every tool; the nearest is written.",
     "tool_strict": "The target does not promise arguments that follow the schema.",
+    "custom_tool": "The target has no tools of free text; a function with one field of text stands for it.",
     "tool_result_error": "The target has no mark for a failed tool; the text is prefixed instead.",
     "tool_result_media": "The target takes only text as a tool's result; the media follow it as a user's.",
     "tool_arguments": "The arguments are not a JSON object; they are carried as text.",

@@ -10,6 +10,7 @@ import msgspec
 
 from .call import Call
 from .dialects import SPOKEN
+from .dialects.freetext import names_of
 from .faults import Fault
 from .ir import Reasoning
 from .losses import Loss, Report
@@ -26,6 +27,7 @@ def rewritten(call: Call, read: Any, target: Target) -> tuple[bytes, tuple[Loss,
     """
     spoken, report = SPOKEN[target.dialect], Report(call.dialect.names)
     if call.dialect.subject == "chat":
+        call.freetext = names_of(read.tools)
         if target.prompt is not None:
             read, report.losses[:] = varied(read, target.prompt)
         stream = call.peek.stream

@@ -75,6 +75,16 @@ FEATURES: dict[str, dict[str, str]] = {
         OLLAMA: "(it has none)",
         COHERE: "documents-given-and-cited",
     },
+    "tools of free text": {
+        CHAT: "a-grammar-that-a-call-must-follow",
+        RESPONSES: "custom-tools-called-and-answered",
+        **dict.fromkeys((CLAUDE, GEMINI, CONVERSE, OLLAMA, COHERE), "(it has none)"),
+    },
+    "an answer with free text": {
+        CHAT: "an-answer-that-calls-with-free-text",
+        RESPONSES: "a-stream-that-calls-with-free-text",
+        **dict.fromkeys((CLAUDE, GEMINI, CONVERSE, OLLAMA, COHERE), "(it has none)"),
+    },
     "a conversation that is kept": {
         RESPONSES: "a-conversation-the-provider-keeps",
         **dict.fromkeys((CHAT, CLAUDE, GEMINI, CONVERSE, OLLAMA, COHERE), "(it keeps none)"),

@@ -38,6 +38,7 @@ from ..ir import Choice, Extras, Json, Part, Refusal, Text, Thinking, ToolCall, 
 from ..losses import Report
 from . import runs
 from .checked import Wire, encode
+from .freetext import HEAD, TAIL, as_function_call, escaped
 
 _replace = msgspec.structs.replace
 _LISTED = re.compile(r"\w+\[\d+\]")  # a choice in the list of them
@@ -55,8 +56,8 @@ class BlockWriter(ABC):
     """What all such wires have in common."""
 
     __slots__ = (
-        "_begin", "_blocks", "_end", "_foreign", "_hot", "_hot_head", "_hot_tail", "_number", "_open",
-        "_over", "_report", "_said", "_skipped", "_started", "_usage", "_waiting",
+        "_begin", "_blocks", "_end", "_foreign", "_free", "_hot", "_hot_head", "_hot_tail", "_number",
+        "_open", "_over", "_report", "_said", "_skipped", "_started", "_usage", "_waiting",
     )  # fmt: skip
 
     name: ClassVar[str]  # of the dialect
@@ -73,6 +74,7 @@ class BlockWriter(ABC):
         self._hot: int | None = None  # the same, where it is a text
         self._hot_head = self._hot_tail = b""  # what stands around its deltas
         self._foreign: Thinking | None = None  # the open thought, where its signature is not for this wire
+        self._free = False  # the open block stands for a call of free text
         self._waiting: dict[int, list[PartEvent]] = {}
         self._skipped: set[int] = set()
         self._said: set[str] = set()
@@ -194,9 +196,8 @@ class BlockWriter(ABC):
             case Thinking(redacted=None):
                 begun = _replace(part, text="", signature=None)
             case ToolCall():
-                begun = _replace(part, arguments="{}", custom=False)
-                if part.custom:
-                    self._report.lose(part, None, "changed", "tool_arguments")
+                begun = as_function_call(part, self._report) if part.custom else part
+                begun = _replace(begun, arguments="{}")
             case _:
                 pass
         block = self._blocks.one(begun)
@@ -206,7 +207,10 @@ class BlockWriter(ABC):
         self._number += 1
         self._open = index
         self._foreign = part if type(part) is Thinking and part.signer not in (None, self.name) else None
+        self._free = type(part) is ToolCall and part.custom
         self._open_block(begun, block, out)
+        if self._free:
+            self._put(ArgumentsDelta(HEAD, index), out)
         for delta in _held(part, index):
             self._delta(delta, out)
 
@@ -214,6 +218,8 @@ class BlockWriter(ABC):
         match event:
             case PartEnd():
                 self._close(out)
+            case ArgumentsDelta() if self._free:
+                self._put(_replace(event, text=escaped(event.text)), out)
             case SignatureDelta() if self._foreign is not None:
                 self._report.lose(self._foreign, "signature", "dropped", "thinking_signature")
             case CitationDelta(citation=citation) if citation.dialect != self.name:
@@ -223,6 +229,9 @@ class BlockWriter(ABC):
 
     def _close(self, out: list[bytes]) -> None:
         """End the open block, and let out what waited for that."""
+        if self._free:
+            self._free = False
+            self._put(ArgumentsDelta(TAIL, self._open or 0), out)
         self._stop_block(out)
         self._open = self._hot = None
         while self._waiting and self._open is None:
@@ -276,7 +285,7 @@ def _held(part: Part, index: int) -> list[PartEvent]:
         case Thinking(redacted=None, text=text, signature=signature):
             told = [ThinkingDelta(text, index)] if text else []
             return told + ([SignatureDelta(signature, index)] if signature else [])
-        case ToolCall(arguments=arguments):
-            return [ArgumentsDelta(arguments, index)] if arguments not in ("", "{}") else []
+        case ToolCall(arguments=arguments, custom=custom):
+            return [ArgumentsDelta(arguments, index)] if arguments not in ("", "" if custom else "{}") else []
         case _:
             return []

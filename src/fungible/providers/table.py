@@ -28,7 +28,7 @@ SIGNER_OF: dict[str, str] = {  # dialect -> how its owner takes a key, for provi
     "cohere.chat": "bearer",
 }
 
-COMPATIBLE = frozenset({"max_tokens", "no_developer_role", "no_cache_marks"})
+COMPATIBLE = frozenset({"max_tokens", "no_developer_role", "no_cache_marks", "no_custom_tools"})
 """What every server that calls itself compatible with `openai.chat` takes. A row has less of it, or more of
 other quirks, where its provider was seen to."""
 
@@ -156,7 +156,7 @@ ROWS: tuple[Provider, ...] = (
         base_url="https://api.x.ai/v1",
         env=("XAI_API_KEY",),
         prices="x-ai",
-        quirks=frozenset({"no_developer_role", "no_cache_marks", "checks_ids"}),
+        quirks=frozenset({"no_developer_role", "no_cache_marks", "no_custom_tools", "checks_ids"}),
         site="https://docs.x.ai/docs/api-reference",
     ),
     Provider(
@@ -166,7 +166,15 @@ ROWS: tuple[Provider, ...] = (
         base_url="https://openrouter.ai/api/v1",
         env=("OPENROUTER_API_KEY",),
         quirks=frozenset(
-            {"max_tokens", "cache_control", "reasoning_details", "reasoning_object", "file_url", "top_k"}
+            {
+                "max_tokens",
+                "cache_control",
+                "no_custom_tools",
+                "reasoning_details",
+                "reasoning_object",
+                "file_url",
+                "top_k",
+            }
         ),
         site="https://openrouter.ai/docs/api-reference/overview",
     ),
@@ -480,7 +488,7 @@ ROWS: tuple[Provider, ...] = (
         base_url="http://127.0.0.1:8000/v1",
         env=("VLLM_API_KEY",),
         local=True,
-        quirks=frozenset({"no_developer_role", "no_cache_marks", "top_k"}),
+        quirks=frozenset({"no_developer_role", "no_cache_marks", "no_custom_tools", "top_k"}),
         site="https://docs.vllm.ai/en/stable/serving/openai_compatible_server.html",
     ),
     Provider(
@@ -488,7 +496,7 @@ ROWS: tuple[Provider, ...] = (
         dialect="openai.chat",
         base_url="http://127.0.0.1:30000/v1",
         local=True,
-        quirks=frozenset({"no_developer_role", "no_cache_marks", "top_k"}),
+        quirks=frozenset({"no_developer_role", "no_cache_marks", "no_custom_tools", "top_k"}),
         site="https://docs.sglang.ai/basic_usage/openai_api_completions.html",
     ),
     Provider(

@@ -29,6 +29,7 @@ from ...ir import (
 )
 from ...losses import Report
 from ..base import Quirks, is_plain
+from ..freetext import as_function_call
 from ..media import IMAGES, kind_of
 from .names import NAME
 from .parts import LIFETIMES
@@ -138,9 +139,8 @@ class Blocks:
     def _tool_call(self, part: ToolCall) -> Block:
         arguments: Json
         if part.custom:
-            self.report.lose(part, None, "changed", "tool_arguments")
-            arguments = {"_text": part.arguments}
-        elif is_object(part.arguments):
+            part = as_function_call(part, self.report)
+        if is_object(part.arguments):
             arguments = msgspec.Raw(part.arguments.encode())
         else:
             self.report.lose(part, "arguments", "changed", "tool_arguments")

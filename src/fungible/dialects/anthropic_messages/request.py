@@ -27,6 +27,7 @@ from ...ir import (
 from ...losses import Report
 from ..base import Quirks, Unplaced
 from ..checked import an_object, may, need, parse, wrong
+from ..freetext import as_function
 from .blocks import Block, Blocks
 from .names import NAME, VERSIONS, quirks_of
 from .parts import keep_inputs, read_cache, read_content
@@ -381,6 +382,8 @@ def _write_tools(request: Request, wire: Block, blocks: Blocks) -> None:
 
 
 def _tool(tool: Tool, blocks: Blocks) -> Block:
+    if tool.custom:
+        tool = as_function(tool, blocks.report)
     written: Block = {"name": tool.name}
     if tool.description is not None:
         written["description"] = tool.description

@@ -10,6 +10,7 @@ import msgspec
 from ...ir import Json, Native, Output, Reasoning, Request, Tool
 from ...losses import Report
 from ..base import Quirks, Unplaced
+from ..freetext import as_function
 from .blocks import Blocks
 from .names import NAME, quirks_of
 from .parts import Block
@@ -142,6 +143,8 @@ def _stand_in(name: str) -> Block:
 
 
 def _tool(tool: Tool, report: Report) -> Block:
+    if tool.custom:
+        tool = as_function(tool, report)
     written: Block = {"name": tool.name}
     if tool.description:
         written["description"] = tool.description

@@ -35,6 +35,7 @@ from ...ir import (
 from ...losses import Report
 from ..base import Quirks
 from ..checked import BROKEN
+from ..freetext import as_function_call
 from ..media import kind_of
 from .names import DOCUMENTS, IMAGES, LIFETIMES, NAME, SIGNERS, SOUNDS
 from .parts import GUARDED, Block, is_base64
@@ -220,10 +221,8 @@ class Blocks:
     def _tool_call(self, part: ToolCall) -> Block:
         arguments: Json
         if part.custom:
-            for field in ("custom", "arguments"):
-                self.report.lose(part, field, "changed", "tool_arguments")
-            arguments = {"_text": part.arguments}
-        elif is_object(part.arguments):
+            part = as_function_call(part, self.report)
+        if is_object(part.arguments):
             arguments = msgspec.Raw(part.arguments.encode())
         else:
             self.report.lose(part, "arguments", "changed", "tool_arguments")

@@ -21,6 +21,7 @@ from ...ir import (
 from ...losses import Report
 from ..base import Quirks, is_plain
 from ..checked import Wire, encode, merge
+from ..freetext import as_function
 from .blocks import ASKED, RETURNED, SPOKEN, Blocks, is_plan
 from .names import NAME, NOT_HERE, SCALARS, is_ours
 
@@ -245,6 +246,8 @@ def _tools(request: Request, body: Wire, report: Report) -> list[Json]:
 
 
 def _tool(tool: Tool, report: Report) -> Wire:
+    if tool.custom:
+        tool = as_function(tool, report)
     function: Wire = {"name": tool.name}
     if tool.description is not None:
         function["description"] = tool.description

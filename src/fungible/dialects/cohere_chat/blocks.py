@@ -4,7 +4,8 @@ from collections.abc import Collection, Sequence
 
 from ...ir import Audio, Document, Image, Json, Native, Node, Part, Refusal, Text, Thinking, ToolCall
 from ...losses import Report
-from ..checked import BROKEN, Wire, decode, encode, merge
+from ..checked import BROKEN, Wire, decode, merge
+from ..freetext import as_function_call
 from .names import NAME, is_ours
 
 SPOKEN: frozenset[type] = frozenset({Text, Thinking, Refusal, Document})
@@ -121,11 +122,10 @@ class Blocks:
 
     def call(self, part: ToolCall) -> Wire:
         if part.custom:
-            self.report.lose(part, None, "changed", "tool_arguments")
+            part = as_function_call(part, self.report)
         if part.cache is not None:
             self.report.lose(part.cache, None, "dropped", "cache_mark")
-        arguments = encode({"_text": part.arguments}).decode() if part.custom else part.arguments
-        function = {"name": part.name, "arguments": arguments}
+        function = {"name": part.name, "arguments": part.arguments}
         call: Wire = {"id": part.id, "type": "function", "function": function}
         return merge(call, self.report.extras(part, NAME))
 

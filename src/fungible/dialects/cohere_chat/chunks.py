@@ -23,6 +23,7 @@ from ...ir import Choice, Json, Part, Refusal, Reply, Text, Thinking, ToolCall, 
 from ...losses import Report
 from .. import runs
 from ..checked import Wire, encode
+from ..freetext import HEAD, TAIL, escaped
 from .blocks import SPOKEN, Blocks, is_plan
 from .errors import write_stream_error
 from .names import NAME, is_ours
@@ -44,7 +45,10 @@ _TEXT, _THOUGHT, _CALL = Text(text=""), Thinking(), ToolCall(id="", name="", arg
 
 
 class _Part:
-    """A part under way. `kind`: the field of its deltas; "" where nothing of it is written."""
+    """A part under way. `kind`: the field of its deltas; "" where nothing of it is written.
+
+    `free`: a call that stands for one of free text.
+    """
 
     __slots__ = ("kind", "number", "part")
 
@@ -195,7 +199,11 @@ class Writer:
         made = self._blocks.call(part)
         made["function"]["arguments"] = ""
         out.append(frame("tool-call-start", {"index": number, "delta": {"message": {"tool_calls": made}}}))
-        self._grow(index, "" if part.arguments == "{}" else part.arguments, out, part)
+        if part.custom:
+            self._parts[index].kind = "free"
+            self._say_call(number, HEAD + escaped(part.arguments), out)
+        else:
+            self._grow(index, "" if part.arguments == "{}" else part.arguments, out, part)
 
     def _text(self, event: TextDelta, out: list[bytes]) -> None:
         if event.logprobs is not None:
@@ -221,10 +229,15 @@ class Writer:
             case "plan":
                 out.append(frame("tool-plan-delta", {"delta": {"message": {"tool_plan": text}}}))
             case "call":
-                body["delta"] = {"message": {"tool_calls": {"function": {"arguments": text}}}}
-                out.append(frame("tool-call-delta", body))
+                self._say_call(held.number, text, out)
+            case "free":
+                self._say_call(held.number, escaped(text), out)
             case _:
                 pass
+
+    def _say_call(self, number: int, text: str, out: list[bytes]) -> None:
+        delta = {"message": {"tool_calls": {"function": {"arguments": text}}}}
+        out.append(frame("tool-call-delta", {"index": number, "delta": delta}))
 
     def _cite(self, event: CitationDelta, out: list[bytes]) -> None:
         if event.citation.dialect != NAME:
@@ -239,7 +252,9 @@ class Writer:
         held = self._parts.get(index)
         if held is not None and held.kind in ("text", "thinking"):
             out.append(frame("content-end", {"index": held.number}))
-        elif held is not None and held.kind == "call":
+        elif held is not None and held.kind in ("call", "free"):
+            if held.kind == "free":
+                self._say_call(held.number, TAIL, out)
             out.append(frame("tool-call-end", {"index": held.number}))
 
     # --- the end

@@ -25,6 +25,7 @@ from ...ir import (
 )
 from ...losses import Report
 from ..base import Quirks
+from ..freetext import as_function_call
 from ..media import kind_of
 from .names import NAME
 from .parts import AUDIO, UNSIGNED, is_response
@@ -170,14 +171,12 @@ class Blocks:
         self._lose_marks(part)
         args: Json = {}
         if part.custom:
-            self.report.lose(part, None, "changed", "tool_arguments")
-            args = {"_text": part.arguments}
-        else:
-            try:
-                args = _an_object(part.arguments)
-            except (msgspec.DecodeError, UnicodeError, RecursionError):
-                self.report.lose(part, "arguments", "changed", "tool_arguments")
-                args = {"_text": part.arguments} if part.arguments else {}
+            part = as_function_call(part, self.report)
+        try:
+            args = _an_object(part.arguments)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            self.report.lose(part, "arguments", "changed", "tool_arguments")
+            args = {"_text": part.arguments} if part.arguments else {}
         self.names[part.id] = part.name
         return self._finish(part, {"functionCall": {"id": part.id, "name": part.name, "args": args}})
 

@@ -16,6 +16,7 @@ from ...losses import Report
 from .. import checked
 from ..base import Quirks, Unplaced
 from ..checked import may, need
+from ..freetext import as_function
 from .blocks import Block, Blocks
 from .config import AT as CONFIG
 from .config import read_config, write_config
@@ -210,6 +211,8 @@ def _write_tools(request: Request, wire: Block, report: Report) -> None:
 
 
 def _tool(tool: Tool, report: Report) -> Block:
+    if tool.custom:
+        tool = as_function(tool, report)
     written: Block = {"name": tool.name}
     if tool.description is not None:
         written["description"] = tool.description

@@ -4,6 +4,7 @@ from ...ir import Json, Message, Native, Output, Reasoning, Request, Tool, ToolC
 from ...losses import Report
 from ..base import Quirks
 from ..checked import Wire, encode, merge
+from ..freetext import as_function
 from .blocks import Fields, as_call
 from .names import LEVELS, NAME, NEAREST_LEVEL, NOT_HERE, OPTIONS, is_ours
 from .parts import Calls
@@ -180,6 +181,8 @@ def _tools(request: Request, report: Report) -> list[Json]:
 
 
 def _tool(tool: Tool, report: Report) -> Wire:
+    if tool.custom:
+        tool = as_function(tool, report)
     function: Wire = {"name": tool.name}
     if tool.description is not None:
         function["description"] = tool.description

@@ -25,6 +25,7 @@ from ...ir import (
 from ...losses import Report
 from ..base import is_plain
 from ..checked import BROKEN, Wire, merge
+from ..freetext import as_function_call
 from .names import NAME
 from .parts import kind_of
 
@@ -148,10 +149,9 @@ class Fields:
 def as_call(call: ToolCall, report: Report, index: int | None = None, made_id: str | None = None) -> Wire:
     """A call. `made_id`: the id that a reader makes up, which is left out. `index`: told in answers."""
     if call.custom:
-        report.lose(call, None, "changed", "tool_arguments")
-        arguments: Json = {"_text": call.arguments}
-    elif is_object(call.arguments):
-        arguments = msgspec.Raw(call.arguments.encode())
+        call = as_function_call(call, report)
+    if is_object(call.arguments):
+        arguments: Json = msgspec.Raw(call.arguments.encode())
     else:
         report.lose(call, "arguments", "changed", "tool_arguments")
         arguments = {"_text": call.arguments} if call.arguments else {}

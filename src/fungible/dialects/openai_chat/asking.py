@@ -28,11 +28,12 @@ from ...ir import (
 from ...losses import Report
 from ..base import Quirks
 from ..checked import Wire, encode, merge
+from ..freetext import NONE, Names, as_function, as_function_call, names_of
 from . import thoughts
 from .blocks import Blocks, as_ttl
 from .names import EFFORT_OF_BUDGET, NAME, SERVICE_TIERS, UNNAMED_SCHEMA, is_ours
 from .parts import MEDIA
-from .request import allowed_tools
+from .request import allowed_tools, kind_of
 
 _SCALARS = (
     "parallel_tool_calls", "temperature", "top_p", "frequency_penalty", "presence_penalty", "seed", "n",
@@ -53,7 +54,8 @@ def write_request(request: Request, report: Report, quirks: Quirks) -> bytes:
     if tools:
         body["tools"] = tools
     if request.tool_choice is not None:
-        body["tool_choice"] = _tool_choice(request.tool_choice, report)
+        customs = NONE if "no_custom_tools" in quirks else names_of(request.tools)
+        body["tool_choice"] = _tool_choice(request.tool_choice, customs, report)
     for name in _SCALARS:
         value = getattr(request, name)
         if value is not None:
@@ -261,6 +263,8 @@ class _Messages(Blocks):
     def call(self, part: ToolCall) -> Wire:
         if part.cache is not None:
             self.report.lose(part, "cache", "dropped", "cache_mark")
+        if part.custom and "no_custom_tools" in self.quirks:
+            part = as_function_call(part, self.report)
         return as_call(part, self.report)
 
     # --- tool results
@@ -354,9 +358,13 @@ def _tool(tool: Tool | Native, report: Report, quirks: Quirks) -> Json:
         report.lose(tool, None, "dropped", "native_block")
         return None
     assert type(tool) is Tool
+    if tool.custom and "no_custom_tools" in quirks:
+        tool = as_function(tool, report)
     function: Wire = {"name": tool.name}
     if tool.description is not None:
         function["description"] = tool.description
+    if tool.custom:
+        return _marked(tool, {"type": "custom", "custom": _custom(tool, function, report)}, report, quirks)
     if tool.parameters is not None:
         function["parameters"] = tool.parameters
     if tool.strict is not None:
@@ -365,7 +373,20 @@ def _tool(tool: Tool | Native, report: Report, quirks: Quirks) -> Json:
         else:
             function["strict"] = tool.strict
     merge(function, report.extras(tool, NAME))
-    made: Wire = {"type": "function", "function": function}
+    return _marked(tool, {"type": "function", "function": function}, report, quirks)
+
+
+def _custom(tool: Tool, custom: Wire, report: Report) -> Wire:
+    grammar = tool.grammar
+    if grammar is not None and grammar.syntax is not None:
+        held = {"syntax": grammar.syntax, "definition": grammar.definition} | report.extras(grammar, NAME)
+        custom["format"] = {"type": "grammar", "grammar": held}
+    elif grammar is not None:
+        custom["format"] = {"type": "text"} | report.extras(grammar, NAME)
+    return merge(custom, report.extras(tool, NAME), frozenset({"format"}))
+
+
+def _marked(tool: Tool, made: Wire, report: Report, quirks: Quirks) -> Wire:
     if tool.cache is not None:
         if is_ours(tool.cache) and "no_cache_marks" not in quirks:
             mark = {"type": "ephemeral"}
@@ -379,20 +400,20 @@ def _tool(tool: Tool | Native, report: Report, quirks: Quirks) -> Json:
     return made
 
 
-def _tool_choice(choice: ToolChoice, report: Report) -> Json:
+def _tool_choice(choice: ToolChoice, customs: Names, report: Report) -> Json:
     fields = report.extras(choice, NAME)
     if choice.mode == "named":
         if choice.allowed is not None:
             report.lose(choice, "allowed", "dropped", "tool_choice")
         if fields.get("name") == choice.name and "type" in fields and "function" not in fields:
             return fields  # read in the flat spelling of another API
-        kind = "custom" if fields.get("type") == "custom" else "function"
-        made: Wire = {kind: {"name": choice.name or ""}}
+        said = fields.get("type") or kind_of(choice.name or "", customs)
+        made: Wire = {"custom" if said == "custom" else "function": {"name": choice.name or ""}}
         if fields or not is_ours(choice):  # Hugging Face's clients leave the type out
-            made["type"] = fields.get("type", "function")
+            made["type"] = said
         return merge(made, fields)
     if choice.allowed is not None and choice.mode in ("auto", "required"):
-        tools = allowed_tools(choice.allowed)
+        tools = allowed_tools(choice.allowed, customs)
         made = {"type": "allowed_tools"}
         if "allowed_tools" not in fields:
             made["allowed_tools"] = {"mode": choice.mode, "tools": tools}

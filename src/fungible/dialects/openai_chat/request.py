@@ -10,6 +10,7 @@ from ...faults import Fault
 from ...ir import (
     Effort,
     Extras,
+    Grammar,
     Json,
     Message,
     Native,
@@ -20,6 +21,7 @@ from ...ir import (
     ToolChoice,
 )
 from ..checked import KINDS, Wire, a_list, an_object, may, need, others, parse, wrong
+from ..freetext import Names, names_of
 from .messages import Calls, message, plain_message
 from .names import EFFORTS, NAME, OURS, OWN_TIERS, UNNAMED_SCHEMA, ours
 from .parts import cache
@@ -50,6 +52,8 @@ _READ = frozenset({
 })  # fmt: skip
 _TOOL = frozenset({"type", "function", "cache_control"})
 _FUNCTION = frozenset({"name", "description", "parameters", "strict"})
+_CUSTOM_TOOL = frozenset({"type", "custom", "cache_control"})
+_CUSTOM = frozenset({"name", "description", "format"})
 _SCHEMA = frozenset({"name", "description", "schema", "strict"})
 _PLAIN_CHOICES = {"auto": "auto", "none": "none", "required": "required"}
 
@@ -105,7 +109,7 @@ def _structured(node: Wire, fields: dict[str, Any], unknown: Wire) -> None:
         fields["stream_usage"] = may(options, "include_usage", bool, "stream_options")
         unknown |= others(options, frozenset({"include_usage"}), "stream_options.")
     fields["tools"] = _tools(node.get("tools"), unknown)
-    fields["tool_choice"] = _tool_choice(node.get("tool_choice"))
+    fields["tool_choice"] = _tool_choice(node.get("tool_choice"), names_of(fields["tools"]))
     fields["output"] = _output(node.get("response_format"), unknown)
     fields["reasoning"] = _reasoning(node, unknown)
     fields["stop"] = _stop(node.get("stop"))
@@ -150,9 +154,12 @@ def _tools(value: Json, unknown: Wire) -> tuple[Tool | Native, ...]:
 
 
 def _tool(value: Json, at: str, unknown: Wire) -> Tool | Native:
-    """A function. A tool of another type (custom tools, server tools) rides whole."""
+    """A function, or a tool of free text. A tool of another type (server tools) rides whole."""
     node = an_object(value, at)
-    if node.get("type", "function") != "function":
+    kind = node.get("type", "function")
+    if kind == "custom":
+        return _custom(node, at, unknown)
+    if kind != "function":
         return Native(dialect=NAME, body=node, at=at)
     inner = f"{at}.function"
     function = an_object(node.get("function"), inner)
@@ -172,6 +179,42 @@ def _tool(value: Json, at: str, unknown: Wire) -> Tool | Native:
     )
 
 
+def _custom(node: Wire, at: str, unknown: Wire) -> Tool:
+    inner = f"{at}.custom"
+    custom = an_object(node.get("custom"), inner)
+    fields = others(custom, _CUSTOM)
+    unknown |= others(node, _CUSTOM_TOOL, f"{at}.")
+    return Tool(
+        name=need(custom, "name", str, inner),
+        description=may(custom, "description", str, inner),
+        custom=True,
+        grammar=_grammar(custom.get("format"), f"{inner}.format", fields),
+        cache=cache({"cache_control": node.get("cache_control")}, at),
+        extras=ours(fields),
+        at=inner,
+    )
+
+
+def _grammar(value: Json, at: str, fields: Wire) -> Grammar | None:
+    if value is None:
+        return None
+    form = an_object(value, at)
+    if form.get("type") == "text":
+        return Grammar(extras=ours(others(form, frozenset({"type"}))), at=at)
+    if form.get("type") == "grammar":
+        inner = f"{at}.grammar"
+        held = an_object(form.get("grammar"), inner)
+        fields |= others(form, frozenset({"type", "grammar"}), "format.")
+        return Grammar(
+            syntax=need(held, "syntax", str, inner),
+            definition=need(held, "definition", str, inner),
+            extras=ours(others(held, frozenset({"syntax", "definition"}))),
+            at=inner,
+        )
+    fields["format"] = form
+    return None
+
+
 def _check_schema(value: Json, at: str) -> None:
     schema = an_object(value, at)
     if schema.get("type", "object") != "object":
@@ -185,7 +228,8 @@ def _check_schema(value: Json, at: str) -> None:
         raise wrong(f"{at}.properties", "an object", schema["properties"])
 
 
-def _tool_choice(value: Json) -> ToolChoice | None:
+def _tool_choice(value: Json, customs: Names) -> ToolChoice | None:
+    """`customs`: the tools of free text. A choice names one by its kind, which is kept where it is wrong."""
     if value is None:
         return None
     at = "tool_choice"
@@ -199,7 +243,7 @@ def _tool_choice(value: Json) -> ToolChoice | None:
     node = an_object(value, at)
     kind = node.get("type", "function")
     if kind == "allowed_tools":
-        return _allowed(node, at)
+        return _allowed(node, at, customs)
     if kind not in ("function", "custom", "tool"):
         raise wrong(f"{at}.type", "function, custom or allowed_tools", kind)
     inner = "custom" if kind == "custom" else "function"
@@ -208,13 +252,18 @@ def _tool_choice(value: Json) -> ToolChoice | None:
         return ToolChoice(mode="named", name=node["name"], extras=Extras(dialect=NAME, fields=node), at=at)
     named = an_object(node.get(inner), f"{at}.{inner}")
     fields = others(node, frozenset({"type", inner})) | others(named, frozenset({"name"}), f"{inner}.")
-    if kind != "function":
+    name = need(named, "name", str, f"{at}.{inner}")
+    if kind != kind_of(name, customs):
         fields["type"] = kind
     extras = ours(fields) or (None if "type" in node else OURS)
-    return ToolChoice(mode="named", name=need(named, "name", str, f"{at}.{inner}"), extras=extras, at=at)
+    return ToolChoice(mode="named", name=name, extras=extras, at=at)
 
 
-def _allowed(node: Wire, at: str) -> ToolChoice:
+def kind_of(name: str, customs: Names) -> str:
+    return "custom" if name in customs else "function"
+
+
+def _allowed(node: Wire, at: str, customs: Names) -> ToolChoice:
     inner = f"{at}.allowed_tools"
     allowed = an_object(node.get("allowed_tools"), inner)
     mode: Any = need(allowed, "mode", str, inner)
@@ -228,13 +277,13 @@ def _allowed(node: Wire, at: str) -> ToolChoice:
         of = "custom" if held.get("type") == "custom" else "function"
         names.append(need(an_object(held.get(of), f"{where}.{of}"), "name", str, f"{where}.{of}"))
     fields = others(node, frozenset({"type", "allowed_tools"}))
-    if tools != allowed_tools(tuple(names)):
+    if tools != allowed_tools(tuple(names), customs):
         fields["allowed_tools"] = allowed
     return ToolChoice(mode=mode, allowed=tuple(names), extras=ours(fields), at=at)
 
 
-def allowed_tools(names: tuple[str, ...]) -> list[Wire]:
-    return [{"type": "function", "function": {"name": name}} for name in names]
+def allowed_tools(names: tuple[str, ...], customs: Names) -> list[Wire]:
+    return [{"type": (kind := kind_of(name, customs)), kind: {"name": name}} for name in names]
 
 
 # --- output and reasoning ------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from ...ir import (
 from ...losses import Report
 from ..base import Quirks, Unplaced
 from ..checked import Wire, encode, merge
+from ..freetext import Names, names_of
 from .blocks import Blocks, Items
 from .names import (
     EFFORT_OF_BUDGET,
@@ -39,7 +40,7 @@ from .names import (
     UNNAMED_SCHEMA,
     is_ours,
 )
-from .request import allowed_tools
+from .request import allowed_tools, kind_of
 
 _SCALARS = (
     "parallel_tool_calls", "max_output_tokens", "temperature", "top_p", "top_logprobs", "user", "metadata",
@@ -80,7 +81,7 @@ def write_request(request: Request, report: Report, quirks: Quirks) -> bytes:
     if tools:
         body["tools"] = tools
     if request.tool_choice is not None:
-        body["tool_choice"] = _tool_choice(request.tool_choice, report)
+        body["tool_choice"] = _tool_choice(request.tool_choice, names_of(request.tools), report)
     for name in _SCALARS:
         value = getattr(request, name)
         if value is not None:
@@ -265,28 +266,40 @@ def _tool(tool: Tool | Native, report: Report) -> Wire | None:
         report.lose(tool, None, "dropped", "native_block")
         return None
     assert type(tool) is Tool
-    made: Wire = {"type": "function", "name": tool.name}
+    made: Wire = {"type": "custom" if tool.custom else "function", "name": tool.name}
     if tool.description is not None:
         made["description"] = tool.description
+    if tool.cache is not None:
+        report.lose(tool.cache, None, "dropped", "cache_mark")
+    if tool.custom:
+        return _custom(tool, made, report)
     made["parameters"] = tool.parameters
     fields = report.extras(tool, NAME)
     if tool.strict is False:
         report.lose(tool, "strict", "changed", "tool_strict")  # said here, and silence elsewhere
     if tool.strict is not None or not is_ours(tool):
         made["strict"] = bool(tool.strict)
-    if tool.cache is not None:
-        report.lose(tool.cache, None, "dropped", "cache_mark")
     return made | fields
 
 
-def _tool_choice(choice: ToolChoice, report: Report) -> object:
+def _custom(tool: Tool, made: Wire, report: Report) -> Wire:
+    grammar = tool.grammar
+    if grammar is not None:
+        form: Wire = {"type": "text"}
+        if grammar.syntax is not None:
+            form = {"type": "grammar", "syntax": grammar.syntax, "definition": grammar.definition}
+        made["format"] = form | report.extras(grammar, NAME)
+    return made | report.extras(tool, NAME)
+
+
+def _tool_choice(choice: ToolChoice, customs: Names, report: Report) -> object:
     fields = report.extras(choice, NAME)
     if choice.mode == "named":
         if choice.allowed is not None:
             report.lose(choice, "allowed", "dropped", "tool_choice")
-        return {"type": "function", "name": choice.name or ""} | fields
+        return {"type": kind_of(choice.name or "", customs), "name": choice.name or ""} | fields
     if choice.allowed is not None and choice.mode in ("auto", "required"):
-        tools = allowed_tools(choice.allowed)
+        tools = allowed_tools(choice.allowed, customs)
         return {"type": "allowed_tools", "mode": choice.mode, "tools": tools} | fields
     if choice.allowed is not None:
         report.lose(choice, "allowed", "dropped", "tool_choice")

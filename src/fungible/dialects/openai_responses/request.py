@@ -14,6 +14,7 @@ import msgspec
 from ...faults import Fault
 from ...ir import (
     Extras,
+    Grammar,
     Json,
     Message,
     Native,
@@ -27,6 +28,7 @@ from ...ir import (
     ToolChoice,
 )
 from ..checked import KINDS, Wire, a_list, an_object, may, need, others, parse, wrong
+from ..freetext import Names, names_of
 from .items import Said, assistant, call, reasoning, result
 from .names import CALLS, EFFORTS, LOGPROBS, NAME, OURS, OWN_TIERS, SEALS, SHOWN, UNNAMED_SCHEMA, ours
 from .parts import content
@@ -48,6 +50,7 @@ _READ = frozenset(
 )
 _MESSAGE = frozenset({"type", "role", "content"})
 _FUNCTION = frozenset({"type", "name", "description", "parameters", "strict"})
+_CUSTOM = frozenset({"type", "name", "description", "format"})
 _SCHEMA = frozenset({"type", "name", "description", "schema", "strict"})
 _REASONING = frozenset({"effort", "summary"})
 ROLES: dict[str, Role] = {
@@ -78,7 +81,7 @@ def read_request(body: bytes) -> Request:
         fields["tools"] = tuple(
             [_tool(t, f"tools[{i}]") for i, t in enumerate(a_list(node["tools"], "tools"))]
         )
-    fields["tool_choice"] = _tool_choice(node.get("tool_choice"), unknown)
+    fields["tool_choice"] = _tool_choice(node.get("tool_choice"), names_of(fields.get("tools", ())), unknown)
     fields["output"] = _text(node.get("text"), unknown)
     fields["reasoning"] = _reasoning(node.get("reasoning"), unknown)
     fields["metadata"] = _metadata(node.get("metadata"))
@@ -198,7 +201,7 @@ def _with_odds(said: Said) -> list[Part]:
 
 
 def _tool(value: Json, at: str) -> Tool | Native:
-    """A function. A tool of another type (custom tools, built-in tools) rides whole.
+    """A function, or a tool of free text. A tool of another type (built-in tools) rides whole.
 
     Where `strict` is not said, the API is as strict as the schema allows (guide, Function calling); other
     dialects are not, so that is marked as ours, and their silence is written as `false`.
@@ -207,6 +210,8 @@ def _tool(value: Json, at: str) -> Tool | Native:
     if node.get("type") != "function":
         if type(node.get("type")) is not str:
             raise wrong(f"{at}.type", "the tool's type, such as function", node.get("type"))
+        if node["type"] == "custom":
+            return _custom(node, at)
         return Native(dialect=NAME, body=node, at=at)
     parameters = node.get("parameters")
     if parameters is not None:
@@ -225,6 +230,35 @@ def _tool(value: Json, at: str) -> Tool | Native:
     )
 
 
+def _custom(node: Wire, at: str) -> Tool:
+    fields = others(node, _CUSTOM)
+    return Tool(
+        name=need(node, "name", str, at),
+        description=may(node, "description", str, at),
+        custom=True,
+        grammar=_grammar(node.get("format"), f"{at}.format", fields),
+        extras=ours(fields),
+        at=at,
+    )
+
+
+def _grammar(value: Json, at: str, fields: Wire) -> Grammar | None:
+    if value is None:
+        return None
+    form = an_object(value, at)
+    if form.get("type") == "text":
+        return Grammar(extras=ours(others(form, frozenset({"type"}))), at=at)
+    if form.get("type") == "grammar":
+        return Grammar(
+            syntax=need(form, "syntax", str, at),
+            definition=need(form, "definition", str, at),
+            extras=ours(others(form, frozenset({"type", "syntax", "definition"}))),
+            at=at,
+        )
+    fields["format"] = form
+    return None
+
+
 def _check_schema(value: Json, at: str) -> None:
     schema = an_object(value, at)
     if schema.get("type", "object") != "object":
@@ -238,7 +272,8 @@ def _check_schema(value: Json, at: str) -> None:
         raise wrong(f"{at}.properties", "an object", schema["properties"])
 
 
-def _tool_choice(value: Json, unknown: Wire) -> ToolChoice | None:
+def _tool_choice(value: Json, customs: Names, unknown: Wire) -> ToolChoice | None:
+    """`customs`: the tools of free text. A choice names one by its kind, which is kept where it is wrong."""
     if value is None:
         return None
     at = "tool_choice"
@@ -249,30 +284,34 @@ def _tool_choice(value: Json, unknown: Wire) -> ToolChoice | None:
     node = an_object(value, at)
     kind = node.get("type")
     if kind == "allowed_tools":
-        return _allowed(node, at)
+        return _allowed(node, at, customs)
     if kind not in ("function", "custom") or type(node.get("name")) is not str:
         unknown[at] = node  # a built-in tool
         return None
     fields = others(node, frozenset({"type", "name"}))
-    if kind == "custom":
+    if kind != kind_of(node["name"], customs):
         fields["type"] = kind
     return ToolChoice(mode="named", name=node["name"], extras=ours(fields), at=at)
 
 
-def _allowed(node: Wire, at: str) -> ToolChoice:
+def kind_of(name: str, customs: Names) -> str:
+    return "custom" if name in customs else "function"
+
+
+def _allowed(node: Wire, at: str, customs: Names) -> ToolChoice:
     mode: Any = need(node, "mode", str, at)
     if mode not in ("auto", "required"):
         raise wrong(f"{at}.mode", "auto or required", mode)
     tools = a_list(node.get("tools"), f"{at}.tools")
     names = [t["name"] for t in tools if type(t) is dict and type(t.get("name")) is str]
     fields = others(node, frozenset({"type", "mode", "tools"}))
-    if tools != allowed_tools(tuple(names)):
+    if tools != allowed_tools(tuple(names), customs):
         fields["tools"] = tools
     return ToolChoice(mode=mode, allowed=tuple(names), extras=ours(fields), at=at)
 
 
-def allowed_tools(names: tuple[str, ...]) -> list[Wire]:
-    return [{"type": "function", "name": name} for name in names]
+def allowed_tools(names: tuple[str, ...], customs: Names) -> list[Wire]:
+    return [{"type": kind_of(name, customs), "name": name} for name in names]
 
 
 # --- output, reasoning and the rest --------------------------------------------------------------
