@@ -168,7 +168,7 @@ def test_custom_tools_and_their_calls() -> None:
     assert request.messages[0].parts == (
         ir.ToolCall(id="call_1", name="sql", arguments="select 1", custom=True),
     )
-    assert request.tools == (ir.Native(dialect=NAME, body=tool),)
+    assert request.tools == (ir.Tool(name="sql", custom=True, grammar=ir.Grammar()),)
     body, losses = write(request)
     assert (body["tools"], body["messages"][0]["tool_calls"], losses) == ([tool], [made], [])
 
