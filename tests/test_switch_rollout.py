@@ -99,9 +99,11 @@ def test_no_steps(text: str) -> None:
 
 
 def test_guards_said() -> None:
-    usual = {guard.name for guard in guards_of((), anew=True)}
+    usual = {guard.name for guard in guards_of((), anew=True, judge=True)}
     assert usual == {name for name, kind in GUARDS.items() if kind.default}
-    assert {guard.name for guard in guards_of(())} == usual - {"tools"}, "two answers are no matter of course"
+    assert {guard.name for guard in guards_of(())} == usual - {"tools", "judge"}, (
+        "two answers are no matter of course"
+    )
     with pytest.raises(Fault, match="compares two answers to one request"):
         guards_of(["tools"])
     said = {g.name: g for g in guards_of(["latency:over=2s,margin=0.2", "schema=off", "cost:over=1.5x"])}

@@ -35,6 +35,7 @@ from .prices import PriceBook, start_compiling
 from .providers.table import SHIPPED_MODELS
 from .recordings.recorder import Recorder
 from .retirement import Keeper
+from .sitting import Sitting
 from .store import Budgets, Store
 from .switch.looker import Looker
 from .switch.pilot import Autopilot
@@ -121,6 +122,7 @@ class App:
             Autopilot(state, self.gateway.wall_ms),
             Looker(state, self.gateway.wall_ms),
         )
+        self.sitting = Sitting(self.gateway, self.looker)
         self.local.catalogue = catalogue.splitting(self.autopilot.splits)
         self._watch()
         self.front = Front(self.gateway, self.gauges)
@@ -210,7 +212,11 @@ class App:
         if moved:
             self.local.catalogue = self.local.catalogue.splitting(self.autopilot.splits)
             self._watch()
-        self.said += self.autopilot.said()
+        if self.looker.pairs:
+            paying = {split.id for split in self.autopilot.splits.values() if split.anew}
+            self.sitting.tend(self.autopilot.judged, paying)
+        self.said += self.autopilot.said() + self.sitting.said
+        self.sitting.said = []
 
     def _watch(self) -> None:
         """Have the answers of switched routes looked at, where a guard wants that."""
@@ -342,6 +348,7 @@ class App:
         with suppress(RuntimeError):
             self.pool.close()
         self.embedded.close()
+        self.sitting.close()
         self.recorder.close()
         self.autopilot.close()
         self.watch.close()

@@ -186,7 +186,7 @@ class Gateway:
         except Fault as fault:
             refuse(client, dialect, fault, identity)
             return FINISHED
-        return self._begun(call, client)
+        return self.begun(call, client)
 
     def _called(self, request: Request, asking: Asking, identity: str, now: float) -> Call:
         """The call, where its head or its dialect asks for more than a look at the body. Raises `Fault`."""
@@ -211,7 +211,8 @@ class Gateway:
             return self._repeated(request.path, call, asking.repeat, client)
         return client
 
-    def _begun(self, call: Call, client: Client) -> Exchange:
+    def begun(self, call: Call, client: Client) -> Exchange:
+        """Sets a call going; one of fungible's own has passed already (`Asking.passed`)."""
         if self.recorder is not None:
             client = self.recorder.tap(call, client)
         exchange = Exchange(call, client, self.local, self)
@@ -222,7 +223,7 @@ class Gateway:
             self.over(call)
             raise
         for side in call.twins:
-            self._begun(twin(call, side, self.local), NOBODY)
+            self.begun(twin(call, side, self.local), NOBODY)
         return exchange
 
     # --- what is kept of earlier calls
@@ -240,7 +241,7 @@ class Gateway:
         return memory.take(call, keeping, owner, client, targets)
 
     def _run_behind(self, memory: Memory, call: Call, keeper: Keeper, client: Client) -> None:
-        exchange = self._begun(call, keeper)
+        exchange = self.begun(call, keeper)
         if not keeper.over or keeper.late is not None:
             memory.began(keeper, client, f"x-fungible-call: {call.id}\r\n".encode(), exchange)
 

@@ -47,8 +47,9 @@ SIDES = {
     "p": "the incumbent's, and the candidate is asked the same",
     "s": "the candidate's, asked for comparison and not served",
     "a": "the incumbent's, asked anew for comparison and not served",
+    "j": "the judging model's, about two answers",
 }
-FOR_COMPARISON = "a"  # no outcomes of their own: others are held against them
+FOR_COMPARISON = "aj"  # no outcomes of their own: others are held against them
 UNSERVED = {"s": "-shadow", "a": "-anew"}
 """Side of a twin -> what its call's id ends in, behind that of the call whose twin it is."""
 

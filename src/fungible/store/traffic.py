@@ -19,7 +19,7 @@ _TRAFFIC = """
         sum(a.input_tokens), sum(a.output_tokens), sum(a.cache_read_tokens), sum(a.cache_write_tokens),
         max(a.ended_ms) FILTER (WHERE a.fault IS NULL AND a.state IN ('settled', 'estimated'))
     FROM attempt AS a LEFT JOIN key AS k ON k.id = a.key
-    WHERE a.started_ms >= ? AND tags NOT LIKE 'rehearsal=%' AND tags NOT GLOB 'switch=*:[sa]:*'
+    WHERE a.started_ms >= ? AND tags NOT LIKE 'rehearsal=%' AND tags NOT GLOB 'switch=*:[saj]:*'
     GROUP BY a.route, a.key, a.provider, a.model
 """
 
@@ -38,7 +38,7 @@ _USED = """
         count(*), sum(cost_nanousd), sum(input_tokens), sum(output_tokens), sum(cache_read_tokens),
         sum(cache_write_tokens)
     FROM attempt
-    WHERE started_ms >= ? AND tags NOT LIKE 'rehearsal=%' AND tags NOT GLOB 'switch=*:[sa]:*'
+    WHERE started_ms >= ? AND tags NOT LIKE 'rehearsal=%' AND tags NOT GLOB 'switch=*:[saj]:*'
         AND price_id IS NOT NULL AND cost_nanousd IS NOT NULL
     GROUP BY route, provider, model, price_id, least
 """  # the least are where providers' prices of long contexts begin

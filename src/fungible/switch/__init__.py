@@ -12,6 +12,6 @@ findings   all that a rehearsal can tell; `page`, the same for people
 plan       what the user wants: the road, the guards
 rollout    a switch under way, as a table of states
 tally      outcomes folded into the evidence of its guards; `units`, who stays with one model
-looker     what the guards want to know of answers; `anew`, of two answers to one request
+looker     what the guards want to know of answers; `anew`, of two to one request; `hearing`, of a judge
 pilot      what a worker does for it, once a second
 """

@@ -17,6 +17,7 @@ SERVED = {
     "p": "incumbent_in_shadow",
     "s": "shadow",
     "a": "incumbent_anew",
+    "j": "judge",
 }
 
 

@@ -10,6 +10,8 @@ other tools, and says other words, when it is asked twice. A candidate that diff
 as the incumbent from itself is as good by these measures, and chance alone tells the two apart.
 """
 
+from typing import NamedTuple
+
 import msgspec
 
 from ..ir import Reply, Request
@@ -27,6 +29,13 @@ def added(plan: Plan, stage: Stage) -> float:
     return plan.anew * (stage.share + min(stage.share, 1.0 - stage.share))
 
 
+def judged(plan: Plan, stage: Stage) -> float:
+    """How many pairs a judge is asked about in a stage, as a share of the route's calls: the candidate's."""
+    if plan.judge is None:
+        return 0.0
+    return plan.judged * plan.anew * (plan.shadow_share if stage.state == "shadow" else stage.share)
+
+
 class Answered(msgspec.Struct, frozen=True, eq=False):
     """An answer that is one. `size`: bytes of it and its request on the wire."""
 
@@ -35,6 +44,14 @@ class Answered(msgspec.Struct, frozen=True, eq=False):
     request: Request
     reply: Reply
     size: int
+
+
+class Pair(NamedTuple):
+    """An answer, and the incumbent's new one to the same request, to be shown to a judge."""
+
+    answered: Answered
+    anew: Answered
+    at_ms: int  # Unix, when both were there
 
 
 class Awaited:

@@ -78,30 +78,11 @@ class Said(NamedTuple):
     cost: int | None
 
 
-class Jury:
-    """One judging model. Implements `hand.Scorer`."""
+class Judge:
+    """One judging model."""
 
-    measure = "judge"
-
-    def __init__(self, asker: Asker, settings: Settings, tags: str) -> None:
-        assert settings.judge is not None
-        self._asker, self._model, self._tags = asker, settings.judge, tags
-        self._share, self._seed = settings.judged, settings.seed
-
-    async def score(self, pairing: Pairing) -> Score:
-        """Nothing where one of the two is no answer, or chance has left the pair out."""
-        score = Score(n=pairing.n, by=pairing.answer.by, measure=self.measure)
-        first, second = pairing.recorded, pairing.answered
-        name = pairing.recording.group or pairing.recording.id
-        chosen = drawn(self._seed, f"judge\0{name}") < self._share * 2**64
-        if isinstance(first, Fault) or isinstance(second, Fault) or not chosen:
-            return score
-        said = await self.compare(pairing.request, shown(first), shown(second))
-        if said.score is None:
-            return msgspec.structs.replace(score, note=said.note, cost_nanousd=said.cost)
-        return msgspec.structs.replace(
-            score, incumbent=0.5, candidate=said.score, note=said.note, cost_nanousd=said.cost
-        )
+    def __init__(self, asker: Asker, model: str, tags: str) -> None:
+        self._asker, self._model, self._tags = asker, model, tags
 
     async def compare(self, request: Request, first: str, second: str) -> Said:
         """Both orders."""
@@ -128,21 +109,52 @@ class Jury:
             return Said(None, f"the judge failed: {said.kind}", answer.cost_nanousd)
         return _judgement(text(said), answer.cost_nanousd)
 
-    async def tried(self, recordings: Sequence[Recording]) -> list[Control]:
-        """The judge on pairs whose truth is known, of recorded answers."""
-        read = [(n, recording, recording.answered()) for n, recording in enumerate(recordings)]
-        texts = [(n, recording, shown(said)) for n, recording, said in read if isinstance(said, Reply)]
-        texts = [row for row in texts if row[2].strip()]
+    async def tried(self, answers: Sequence[tuple[int, Request, str]]) -> list[Control]:
+        """The judge on pairs whose truth is known, made of answers: (number, what was asked, the answer)."""
+        texts = [row for row in answers if row[2].strip()]
         found: list[Control] = []
-        for place, (n, recording, said) in enumerate(texts[:CONTROLS]):
+        for place, (n, request, said) in enumerate(texts[:CONTROLS]):
             other = next((s for _, _, s in texts[place + 1 :] + texts[:place] if s != said), None)
             trials = [("same", said, 0.5)] + ([("worse", other, 0.0)] if other is not None else [])
             for kind, second, expected in trials:
-                told = await self.compare(recording.asked(), said, second)
+                told = await self.compare(request, said, second)
                 found.append(
                     Control(n=n, kind=kind, expected=expected, said=told.score, cost_nanousd=told.cost)
                 )
         return found
+
+
+class Jury(Judge):
+    """The judge of a rehearsal. Implements `hand.Scorer`."""
+
+    measure = "judge"
+
+    def __init__(self, asker: Asker, settings: Settings, tags: str) -> None:
+        assert settings.judge is not None
+        super().__init__(asker, settings.judge, tags)
+        self._share, self._seed = settings.judged, settings.seed
+
+    async def score(self, pairing: Pairing) -> Score:
+        """Nothing where one of the two is no answer, or chance has left the pair out."""
+        score = Score(n=pairing.n, by=pairing.answer.by, measure=self.measure)
+        first, second = pairing.recorded, pairing.answered
+        name = pairing.recording.group or pairing.recording.id
+        chosen = drawn(self._seed, f"judge\0{name}") < self._share * 2**64
+        if isinstance(first, Fault) or isinstance(second, Fault) or not chosen:
+            return score
+        said = await self.compare(pairing.request, shown(first), shown(second))
+        if said.score is None:
+            return msgspec.structs.replace(score, note=said.note, cost_nanousd=said.cost)
+        return msgspec.structs.replace(
+            score, incumbent=0.5, candidate=said.score, note=said.note, cost_nanousd=said.cost
+        )
+
+    async def tried_on(self, recordings: Sequence[Recording]) -> list[Control]:
+        """The judge on pairs whose truth is known, of recorded answers."""
+        read = [(n, recording, recording.answered()) for n, recording in enumerate(recordings)]
+        return await self.tried(
+            [(n, recording.asked(), shown(said)) for n, recording, said in read if isinstance(said, Reply)]
+        )
 
 
 def _judgement(said: str, cost: int | None) -> Said:

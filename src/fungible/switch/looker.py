@@ -7,9 +7,11 @@ looked at, where it came to its end and was the one that its side is on trial fo
 `errors`, and what answered in another's stead says nothing.
 
 What cannot be looked at (the queue was full, a library is missing) is missing, which is not good. What the
-disk does not take waits, a while.
+disk does not take waits, a while. Pairs of answers that a judging model is to see are left in `pairs`, for
+whoever may ask one; what it said comes back in `heard`.
 """
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -20,12 +22,14 @@ from ..policies.share import FOR_COMPARISON, UNSERVED, Mark, compared, read_mark
 from ..recordings.segments import Kept, opened
 from ..store import Switches
 from .alone import alone
-from .anew import Answered, Awaited
+from .anew import Answered, Awaited, Pair
 from .beside import beside
 from .plan import GUARDS, Plan, Told, road
+from .sample import drawn
 
 WAITING_MAX = 10_000  # rows that the disk did not take
-LOOKER, ANEW = "looker", "anew"  # who has judged
+PAIRS_MAX = 1_000  # that no judge has been shown yet
+LOOKER, ANEW, JURY = "looker", "anew", "jury"  # who has judged
 Row = tuple[str, str, int, dict[str, float]]
 
 
@@ -39,6 +43,8 @@ class Looker:
         self._rows: list[tuple[str, Row]] = []  # (who, row)
         self._awaited = Awaited()
         self.plans: Mapping[str, Plan] = {}
+        self.pairs: deque[Pair] = deque(maxlen=PAIRS_MAX)
+        self.heard: deque[Row] = deque()
 
     def look(self, kept: Kept) -> None:
         mark = read_mark(kept.tags)
@@ -51,16 +57,19 @@ class Looker:
         if plan.anew and self._compared(mark, plan):
             name = kept.id.removesuffix(UNSERVED.get(mark.side, ""))
             for other, anew in self._awaited.take(name, mark.side, answered):
-                self._beside(other, anew, plan)
+                self._beside(name, other, anew, plan)
 
     def _alone(self, answered: Answered, plan: Plan) -> None:
         wanted = _named(plan, "one")
         if wanted:
             self._note(LOOKER, answered, alone(answered.request, answered.reply, names=wanted), wanted)
 
-    def _beside(self, answered: Answered, anew: Answered, plan: Plan) -> None:
+    def _beside(self, call: str, answered: Answered, anew: Answered, plan: Plan) -> None:
         wanted = _named(plan, "two")
         self._note(ANEW, answered, beside(answered.request, anew.reply, answered.reply), wanted)
+        asked = plan.judge is not None and _named(plan, "asked")
+        if asked and drawn(0, f"judge\0{call}") < plan.judged * 2**64:  # both of a shadow, or none
+            self.pairs.append(Pair(answered, anew, self._now_ms()))
 
     def _note(
         self, who: str, answered: Answered, told: Mapping[str, float | None], wanted: tuple[str, ...]
@@ -74,13 +83,15 @@ class Looker:
         return mark.side == "a" or compared(mark.unit, mark.side, road(plan)[mark.stage].share, plan.anew)
 
     def keep(self) -> None:
-        """Write what was seen."""
+        """Write what was seen, and what judges have said."""
+        for _ in range(len(self.heard)):
+            self._rows.append((JURY, self.heard.popleft()))
         if not self._rows:
             return
         try:
             if self._switches is None:
                 self._switches = Switches(self._state)
-            for who in (LOOKER, ANEW):
+            for who in (LOOKER, ANEW, JURY):
                 self._switches.judge([row for by, row in self._rows if by == who], who)
         except Fault:
             self._rows = self._rows[-WAITING_MAX:]

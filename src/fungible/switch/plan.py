@@ -67,7 +67,7 @@ GUARDS: Mapping[str, Kind] = {
     "exact": Kind(0.05, 0.1, False, "two", "another text than the incumbent's"),
     "format": Kind(0.02, 0.05, False, "two", "another form than the incumbent's: JSON, code, lists, a table"),
     "length": Kind(0.02, 0.05, False, "two", "thrice as long as the incumbent's, or a third of it"),
-    "judge": Kind(0.0, 0.05, False, "asked", "what `fungible switch score` is told of a sample of the calls"),
+    "judge": Kind(0.0, 0.05, True, "asked", "the judging model prefers the incumbent's; or as it is told"),
 }  # fmt: skip
 """Guard -> what it tolerates, its margin, whether it is on by itself, where it is told, what is bad.
 
@@ -83,6 +83,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     first      whether the first of them should answer every call (failover), so that another is a failure
     shadow     answers to compare before anything is served; 0: none
     anew       of how many the incumbent is asked anew, unserved, to compare answers with; `anew_nanousd`: cap
+    judge      the model that is shown two answers, and the share of the compared ones that it is shown
     holdback   what the incumbent keeps for `holdback_s` when the candidate has all else, for comparison
     auto       it promotes itself; else it waits for a person at every stage
     calls_min  answers of the candidate that a stage takes at least, beside `stage_s`
@@ -100,6 +101,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     shadow_nanousd: int | None = None
     anew: float = 0.0
     anew_nanousd: int | None = None
+    judge: str | None = None
+    judged: float = 1.0
     holdback: float = 0.0
     holdback_s: int = 0
     auto: bool = True
@@ -149,14 +152,15 @@ def steps_of(text: str) -> tuple[float, ...]:
     return steps
 
 
-def guards_of(said: Iterable[str], *, anew: bool = False) -> tuple[Guard, ...]:
+def guards_of(said: Iterable[str], *, anew: bool = False, judge: bool = False) -> tuple[Guard, ...]:
     """The guards that are on by themselves, as `said` changes them; `only` first: none but those said.
 
     Each is `NAME`, `NAME=off` or `NAME:tolerance=0.01,margin=0.02,over=2s`. Raises `Fault` for others.
-    `anew`: the incumbent is asked anew, so that there are two answers to compare.
+    `anew`: the incumbent is asked anew, so that there are two answers to compare; `judge`: by a model, too.
     """
     given = list(said)
-    usual = {name: kind for name, kind in GUARDS.items() if kind.default and (anew or kind.told != "two")}
+    on: Mapping[Told, bool] = {"ledger": True, "one": True, "two": anew, "asked": judge}
+    usual = {name: kind for name, kind in GUARDS.items() if kind.default and on[kind.told]}
     chosen = {name: Guard(name, kind.tolerance, kind.margin) for name, kind in usual.items()}
     if given[:1] == ["only"]:
         chosen = {}

@@ -274,7 +274,7 @@ class Rehearsal:
         few = [
             one for n in range(4 * CONTROLS) if n < self.run.asked.drawn and (one := self.run.asked.get(n))
         ]
-        for control in await juries[0].tried(few):
+        for control in await juries[0].tried_on(few):
             self.standing.keep(control)
             self.purse.spent += control.cost_nanousd or 0
 

@@ -202,7 +202,8 @@ def _at_work(watch: Watch, tallies: list[Tally]) -> bool:
     """Whether the traffic gives the guard something: of what is compared, a fiftieth of the comparisons."""
     told = GUARDS[watch.guard.name].told
     if told == "asked":
-        return watch.seen["b"][1] > 0
+        judged = tallies[0].plan.judge is not None and _counted(tallies, "a") > 0
+        return judged or watch.seen["b"][1] > 0
     if told == "two":
         return watch.seen["c"][1] + watch.seen["b"][1] >= max(1.0, AT_WORK * _counted(tallies, "a"))
     return watch.seen["b"][1] >= AT_WORK * _counted(tallies, "bp")

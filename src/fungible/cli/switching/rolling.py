@@ -19,8 +19,8 @@ from ... import config as configuration
 from ...config import Config
 from ...faults import Fault
 from ...gateway import Prices
-from ...models import Target
-from ...money import NANO
+from ...models import Catalogue, Target
+from ...money import NANO, Price
 from ...policies.share import read_mark
 from ...prices import PriceBook
 from ...store import Switches, has_switches
@@ -79,6 +79,14 @@ def _now_ms() -> int:
     help="Percent of the candidate's answers for which the incumbent is asked the same, to compare them.",
 )
 @click.option("--anew-budget-usd", type=click.FloatRange(0, min_open=True), help="What that may cost.")
+@click.option("--judge", metavar="MODEL", help="Let this model compare the answers, too, in both orders.")
+@click.option(
+    "--judge-share",
+    type=click.FloatRange(0, 100, min_open=True),
+    default=100.0,
+    show_default=True,
+    help="Percent of what is compared that it is shown.",
+)
 @click.option(
     "--by",
     type=click.Choice(list(BY)),
@@ -143,7 +151,8 @@ def start_switch(route: str, candidate: str, config_path: str | None, as_json: b
     switches = Switches(Path(config.server.state))
     _not_half_done(switches, plan)
     now = _now_ms()
-    foretell(plan, store_of(config_path).traffic(now - WEEK_DAYS * DAY_MS) if plan.anew else ())
+    if plan.anew:
+        foretell(plan, store_of(config_path).traffic(now - WEEK_DAYS * DAY_MS), _price(config, plan.judge))
     at = start(plan, now)
     move = row_of(Move(at, at, "start", "a person", f"From {plan.incumbents[0]} to {plan.candidate}.", {}))
     name = switches.begin(route, msgspec.json.encode(plan), secrets.token_bytes(SALT_BYTES), move, LIVE)
@@ -164,6 +173,8 @@ def planned(
     shadow_budget_usd: float | None,
     anew: float,
     anew_budget_usd: float | None,
+    judge: str | None,
+    judge_share: float,
     by: str,
     auto: bool,
     guards: tuple[str, ...],
@@ -187,7 +198,7 @@ def planned(
     if shadow_budget_usd is not None:
         _priced(config, target, "shadow-budget-usd")
     if anew_budget_usd is not None:
-        for each in asked.targets:
+        for each in (*asked.targets, *(catalogue.route(judge).targets if judge else ())):
             _priced(config, each, "anew-budget-usd")
     return Plan(
         route=route,
@@ -201,26 +212,55 @@ def planned(
         shadow_nanousd=None if shadow_budget_usd is None else round(shadow_budget_usd * NANO),
         anew=anew / 100,
         anew_nanousd=None if anew_budget_usd is None else round(anew_budget_usd * NANO),
+        judge=_judge(catalogue, judge, anew),
+        judged=judge_share / 100,
         holdback=holdback / 100,
         holdback_s=round(holdback_hours * 3600),
         auto=auto,
         calls_min=min_calls,
         stage_s=min_seconds,
         window_s=window_seconds,
-        guards=guards_of(guards, anew=anew > 0),
+        guards=guards_of(guards, anew=anew > 0, judge=judge is not None),
         alpha=alpha,
     )
 
 
+def _judge(catalogue: Catalogue, name: str | None, anew: float) -> str | None:
+    """The one model meant. Raises `Fault`."""
+    if name is None:
+        return None
+    if not anew:
+        raise Fault(
+            "bad_request",
+            "--judge compares a sample of the answers with new ones of the incumbent's: say how many percent,"
+            " such as --anew 20.",
+            path="judge",
+        )
+    targets = catalogue.route(name).targets
+    if len(targets) != 1:
+        raise Fault(
+            "bad_request", f"--judge must be one model, and {name!r} is a route of several.", path="judge"
+        )
+    return targets[0].name
+
+
 def _priced(config: Config, target: Target, budget: str) -> None:
-    book = PriceBook.load(config.server.state)
-    if Prices(config.catalogue.knowing(book), book.find)(target, _now_ms()) is None:
+    if _price(config, target.name) is None:
         raise Fault(
             "bad_request",
             f"The price of {target.name} is not known, so no budget can be kept: set it in"
             f' [model."{target.name}"], or start without --{budget}.',
             path=budget,
         )
+
+
+def _price(config: Config, target: str | None) -> Price | None:
+    """Now, of one model. None: not known, or nobody is meant."""
+    if target is None:
+        return None
+    book = PriceBook.load(config.server.state)
+    catalogue = config.catalogue.knowing(book)
+    return Prices(catalogue, book.find)(catalogue.route(target).targets[0], _now_ms())
 
 
 def _not_half_done(switches: Switches, plan: Plan) -> None:
