@@ -129,6 +129,12 @@ def test_one_that_is_not_to_be_believed_says_nothing_and_is_asked_no_more(
     assert heard(court, [pair(50, "c"), pair(51, "b")], hearing)[1] == [] and len(court.asked) == asked
 
 
+def test_the_other_answer_is_of_another_conversation() -> None:
+    """Two turns of one dialogue follow each other, and what was said in one may do in the other."""
+    pairs = [pair(n // 2, "c", anew=f"More about Question {n // 2}. Turn {n}.") for n in range(CONTROLS)]
+    assert heard(Court(better), pairs)[0].state == "believed"
+
+
 def test_where_all_answers_are_alike_nobody_can_be_tried() -> None:
     hearing, rows = heard(Court(better), [pair(n, "c", anew="Yes.") for n in range(CONTROLS)])
     assert hearing.state == "not believed" and not rows and "cannot be tried" in hearing.why

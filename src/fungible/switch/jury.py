@@ -9,7 +9,8 @@ MT-Bench and Chatbot Arena, NeurIPS 2023, section 3.3).
 Before a judge is heard it is tried on pairs whose truth is known:
 
     same     an answer beside itself: it has to be a tie
-    worse    an answer beside one that was given to another request: it has to lose
+    worse    an answer beside one that was given to another request, of another conversation where there is one:
+             it has to lose
 
 A judge that is wrong in more than a fifth of either decides nothing: it is shown as withheld. Where the user
 has labelled some pairs, its agreement with the labels is told, and is part of the trial. A judge of the
@@ -27,7 +28,7 @@ import msgspec
 
 from ..faults import Fault
 from ..ir import Output, Reply, Request, ToolCall, ToolResult
-from ..recording import Recording
+from ..recording import Recording, grouped
 from .pairing import Pairing
 from .posing import posed
 from .reading import calls, text, text_of
@@ -112,9 +113,14 @@ class Judge:
     async def tried(self, answers: Sequence[tuple[int, Request, str]]) -> list[Control]:
         """The judge on pairs whose truth is known, made of answers: (number, what was asked, the answer)."""
         texts = [row for row in answers if row[2].strip()]
+        talks = [grouped(request, {}) for _, request, _ in texts]
         found: list[Control] = []
         for place, (n, request, said) in enumerate(texts[:CONTROLS]):
-            other = next((s for _, _, s in texts[place + 1 :] + texts[:place] if s != said), None)
+            after = [*range(place + 1, len(texts)), *range(place)]
+            others = [each for each in after if texts[each][2] != said]
+            apart = next((each for each in others if talks[each] != talks[place]), None)
+            chosen = apart if apart is not None else next(iter(others), None)
+            other = texts[chosen][2] if chosen is not None else None
             trials = [("same", said, 0.5)] + ([("worse", other, 0.0)] if other is not None else [])
             for kind, second, expected in trials:
                 told = await self.compare(request, said, second)
