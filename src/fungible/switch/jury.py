@@ -9,8 +9,7 @@ MT-Bench and Chatbot Arena, NeurIPS 2023, section 3.3).
 Before a judge is heard it is tried on pairs whose truth is known:
 
     same     an answer beside itself: it has to be a tie
-    worse    an answer beside one that was given to another request, of another conversation where there is one:
-             it has to lose
+    worse    an answer beside one to another request, of another conversation where it can be: it has to lose
 
 A judge that is wrong in more than a fifth of either decides nothing: it is shown as withheld. Where the user
 has labelled some pairs, its agreement with the labels is told, and is part of the trial. A judge of the
