@@ -164,6 +164,6 @@ def _answer(question: Recording, status: int, head: bytes, body: bytes) -> Recor
         reply: msgspec.Raw | None = msgspec.Raw(compact(body))
     except msgspec.DecodeError:
         reply = None
-    fault = "" if status == 200 else dialect(question.dialect).read_error(status, [], body).kind
+    fault = "" if status == 200 else dialect(question.dialect).read_error(status, {}, body).kind
     cost = round(float(paid) * NANO) if paid is not None else None
     return msgspec.structs.replace(question, status=status, reply=reply, fault=fault, cost_nanousd=cost)
