@@ -10,6 +10,7 @@ from fungible.faults import Fault
 from fungible.ir import Reply, Text
 from fungible.recording import Recording
 from fungible.recordings import Recordings, kept
+from fungible.recordings.segments import rewrite
 from fungible.recordings.shelf import folder_of
 
 ASKED = b'{"model": "main", "messages": [{"role": "user", "content": "2\\u00b2?"}], "n": 1}'
@@ -131,6 +132,23 @@ def test_deleting_leaves_the_rest(tmp_path: Path) -> None:
     assert shelf.delete(ids={"call-291"}, group="g1") == 1 and shelf.delete(group="g2") == 0
     assert shelf.delete() == 9
     assert shelf.segments() == [] and shelf.delete("main") == 0
+
+
+def test_deleting_after_a_delete_that_was_killed_leaves_no_copy(tmp_path: Path) -> None:
+    shelf = Recordings(tmp_path)
+    shelf.append([made(n) for n in range(10)])
+    (path,) = shelf.segments()
+    path.with_suffix(".fresh").write_bytes(path.read_bytes())  # as far as it came
+    assert shelf.delete("main", until_ms=1_005) == 5
+    assert [r.id for r in shelf.read()] == [f"call-{n}" for n in range(5, 10)]
+    assert list(path.parent.iterdir()) == [path]
+    path.with_suffix(".fresh").write_bytes(path.read_bytes())
+    shelf.expire("main", 2**62, 0)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_segment_that_goes_while_it_is_deleted_from_has_nothing_to_go(tmp_path: Path) -> None:
+    assert rewrite(tmp_path / "1-1-a.seg", lambda row: False) == 0
 
 
 def test_a_writer_whose_file_was_replaced_begins_another(tmp_path: Path) -> None:

@@ -320,13 +320,17 @@ def rows(path: Path, wanted: Callable[[Entry], bool], damaged: Callable[[int], N
 def rewrite(path: Path, keep: Callable[[Kept], bool]) -> int:
     """The segment without the rows not to be kept: how many went. Raises OSError.
 
-    Its writer, if it lives, finds the file gone and begins another.
+    Its writer, if it lives, finds the file gone and begins another. A file that is gone has no rows.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    fresh = Writer(path.with_suffix(".fresh"))
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return 0
+    fresh = Writer(copy_of(path))
     gone = 0
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
+        fresh.path.unlink(missing_ok=True)  # of one that was killed
         for block in blocks(path, lambda _: True, lambda _: None):
             try:
                 found = block.kept()
@@ -345,3 +349,8 @@ def rewrite(path: Path, keep: Callable[[Kept], bool]) -> int:
         fresh.path.unlink(missing_ok=True)
         os.close(fd)
     return gone
+
+
+def copy_of(path: Path) -> Path:
+    """Where `rewrite` writes what is left of a segment, until it stands in its place."""
+    return path.with_suffix(".fresh")

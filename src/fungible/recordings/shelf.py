@@ -22,7 +22,20 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from ..recording import Recording
-from .segments import BROKEN, Block, Entry, Kept, Writer, block_at, blocks, kept, opened, rewrite, rows
+from .segments import (
+    BROKEN,
+    Block,
+    Entry,
+    Kept,
+    Writer,
+    block_at,
+    blocks,
+    copy_of,
+    kept,
+    opened,
+    rewrite,
+    rows,
+)
 
 FOLDER = "recordings"
 SUFFIX = ".seg"
@@ -149,7 +162,7 @@ class Recordings:
             for path in files:
                 for block in blocks(path, self._noting(entries, route == ""), damage.append):
                     route = _route(block, folder)
-                size += path.stat().st_size if path.exists() else 0
+                size += size_of(path)
             if entries:
                 spans = [e.from_ms for e in entries], [e.to_ms for e in entries]
                 lines.append(
@@ -253,11 +266,12 @@ class Recordings:
 
     def expire(self, route: str, before_ms: int, bytes_max: int) -> None:
         """Throw away segments begun before `before_ms`, and the oldest while there are too many bytes."""
-        files = [(path, path.stat().st_size) for path in self.segments(route) if path.exists()]
+        files = [(path, size_of(path)) for path in self.segments(route)]
         left = sum(size for _, size in files)
         for path, size in files:
             if begun_ms(path) >= before_ms and left <= bytes_max:
                 return
+            copy_of(path).unlink(missing_ok=True)
             path.unlink(missing_ok=True)
             left -= size
 
@@ -291,6 +305,14 @@ def _route(block: Block, folder: Path) -> str:
         return block.kept()[0].route
     except (*BROKEN, IndexError):
         return unquote(folder.name)
+
+
+def size_of(path: Path) -> int:
+    """Bytes; of a file that is gone, 0."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def begun_ms(path: Path) -> int:
