@@ -167,6 +167,26 @@ def test_what_people_read_and_what_programs_read(called: Run, words: list[str]) 
         json.loads(shown.out)
 
 
+def test_what_a_caller_wrote_in_brackets_is_shown_as_it_is(run: Run) -> None:
+    run("keys", "create", "--name", "[/b] key", "--team", "[/t]")
+    body = {"model": "alpha/good.[/m]", "messages": [{"role": "user", "content": "Hello"}]}
+    with fungible.Client() as client:
+        headers = {"x-fungible-tags": "team=[/x]"}
+        told = client.http().post("http://fungible/v1/chat/completions", json=body, headers=headers)
+        assert told.status_code == 200
+    for words, held in {
+        "keys list": ("[/b] key", "[/t]"),
+        "calls": ("alpha/good.[/m]",),
+        f"calls {told.headers['x-fungible-call']}": ("alpha/good.[/m]",),
+        "calls --attempts": ("alpha/good.[/m]",),
+        "spend --by tag": ("team=[/x]",),
+        "spend --by model": ("good.[/m]",),
+        "risk": ("alpha/good.[/m]",),
+    }.items():
+        done = run(*words.split())
+        assert done.status == 0 and all(text in done.out for text in held), (words, done.out)
+
+
 def test_it_is_the_same_program_by_either_name(tmp_path: Path) -> None:
     words = [[sys.executable, "-m", "fungible"], [str(Path(sys.executable).with_name("fungible"))]]
     said = [

@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from ..faults import Fault
 from ..losses import WHY
 from ..money import usd
 from ..policies.share import SIDES, read_mark
-from .options import config_option, console, json_option, store_of
+from .options import config_option, console, json_option, store_of, styled
 
 COLOURS = {"settled": "green", "estimated": "yellow", "unknown": "red", "void": "dim", "open": "blue"}
 
@@ -83,8 +84,7 @@ def _one(call: dict[str, Any], as_json: bool) -> None:
         return
     out = console()
     out.print(
-        f"Call [bold]{call['call']}[/], route {call['route'] or '-'}, key {call['key'] or '-'}",
-        highlight=False,
+        styled("Call ", (call["call"], "bold"), f", route {call['route'] or '-'}, key {call['key'] or '-'}")
     )
     out.print(_attempts(call["attempts"]))
     mark = read_mark(call["attempts"][0]["tags"])
@@ -137,8 +137,8 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _state(state: str) -> str:
-    return f"[{COLOURS[state]}]{state}[/]"
+def _state(state: str) -> Text:
+    return styled((state, COLOURS[state]))
 
 
 def _when(ms: int) -> str:

@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from typing import Literal, NamedTuple
 
 import click
-from rich.markup import escape
 
 from ..config import Config
 from ..faults import Fault
@@ -21,7 +20,7 @@ from ..providers.signers import EMBEDDED
 from ..retirement import Kept
 from ..retirement.affected import affected, pressing
 from ..store import Store
-from .options import config_option, console, json_option, load
+from .options import config_option, console, json_option, load, styled
 from .retiring import calendar_of, sources, when
 
 CONNECT_S = 3.0
@@ -29,7 +28,7 @@ STALE_DAYS = 120
 TRAFFIC_DAYS = 30  # what was called since counts as used
 
 Verdict = Literal["ok", "look", "wrong"]
-MARKS: dict[Verdict, str] = {"ok": "[green]ok[/]   ", "look": "[yellow]look[/] ", "wrong": "[red]wrong[/]"}
+STYLES: dict[Verdict, str] = {"ok": "green", "look": "yellow", "wrong": "red"}
 
 
 class Finding(NamedTuple):
@@ -53,7 +52,8 @@ def command(offline: bool, config_path: str | None, as_json: bool) -> None:
     else:
         out = console()
         for finding in found:
-            out.print(f"{MARKS[finding.verdict]} {finding.about}: {escape(finding.text)}", highlight=False)
+            mark = (f"{finding.verdict:<5}", STYLES[finding.verdict])
+            out.print(styled(mark, f" {finding.about}: {finding.text}"))
     sys.exit(any(f.verdict == "wrong" for f in found))
 
 

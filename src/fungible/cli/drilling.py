@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
-from rich.markup import escape
 from rich.table import Table
 
 from ..account import Tried
@@ -27,7 +26,7 @@ from ..money import usd
 from ..recording import Recording
 from ..recordings import Recordings
 from ..store import Store
-from .options import config_option, console, json_option, load
+from .options import config_option, console, json_option, load, styled
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -259,7 +258,7 @@ def _bar(text: str) -> None:
 def _show(out: "Console", report: Report) -> None:
     drill, felt = report.drill, report.drilled
     why = f": {drill.stopped_why}" if drill.stopped_why else ""
-    out.print(f"[bold]{escape(drill.provider)}[/] {drill.how}, {report.state}{escape(why)}", highlight=False)
+    out.print(styled((drill.provider, "bold"), f" {drill.how}, {report.state}{why}"))
     if not felt.calls:
         out.print("No call was drilled: nothing went there in that time.")
         return
@@ -277,9 +276,9 @@ def _show(out: "Console", report: Report) -> None:
         mine = one.drilled
         by = ", ".join(f"{name} {count:,}" for name, count in one.by.items()) or "-"
         table.add_row(
-            escape(one.route), f"{mine.calls:,}", _success(mine), _number(mine.median_ms),
+            one.route, f"{mine.calls:,}", _success(mine), _number(mine.median_ms),
             _number(one.added_median_ms, "+"), _number(mine.p95_ms), _number(one.added_p95_ms, "+"),
-            _money(one.added_cost_nanousd), _number(one.added_losses, "+"), escape(by),
+            _money(one.added_cost_nanousd), _number(one.added_losses, "+"), by,
         )  # fmt: skip
     out.print(table)
     words = {"now": "calls of the same minutes", "before": "the hour before", "recorded": "the recordings"}
@@ -292,7 +291,7 @@ def _show(out: "Console", report: Report) -> None:
     for lost in report.lost[:10]:
         what = "no other provider" if lost.alone else "nobody answered"
         tried = ", ".join(lost.tried)
-        out.print(f"  lost: {lost.call} of {lost.route}: {lost.fault}; {what} ({tried})", markup=False)
+        out.print(f"  lost: {lost.call} of {lost.route}: {lost.fault}; {what} ({tried})")
     if report.lost_count > 10:
         out.print(f"  ... and {report.lost_count - 10} more; --json has the first 50.", style="dim")
 

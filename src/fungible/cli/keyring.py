@@ -10,7 +10,7 @@ from rich.table import Table
 from .. import keys, statement
 from ..account import WINDOWS
 from ..money import usd
-from .options import config_option, console, json_option, store_of
+from .options import config_option, console, json_option, store_of, styled
 
 
 @click.group("keys")
@@ -86,7 +86,7 @@ def list_keys(config_path: str | None, as_json: bool) -> None:
     for key in rows:
         budget = f"${usd(key.budget_nanousd)} a {key.window}" if key.budget_nanousd is not None else "-"
         limits = [str(n) if n is not None else "-" for n in (key.rpm, key.tpm)]
-        state = "[red]revoked[/]" if key.revoked_ms is not None else "in force"
+        state = styled(("revoked", "red") if key.revoked_ms is not None else "in force")
         models = ", ".join(key.models) or "all"
         table.add_row(key.id, key.name, key.team or "-", models, *limits, budget, _day(key.created_ms), state)
     console().print(table)

@@ -16,7 +16,7 @@ from ..models import Catalogue
 from ..money import FEMTO_PER_USD_PER_MTOK, Price
 from ..prices import PriceBook, compile_list
 from ..retirement import Calendar, Retirement
-from .options import config_option, console, json_option, load
+from .options import config_option, console, json_option, load, styled
 from .retiring import calendar_of
 
 
@@ -119,18 +119,17 @@ def _table(rows: list[dict[str, Any]]) -> Table:
     table.add_column("price from", overflow="fold")
     for row in rows:
         if row["kind"] == "route":
-            table.add_row(
-                f"[bold]{row['id']}[/]", "", "", "", f"{row['strategy']}: {', '.join(row['targets'])}"
-            )
+            name = styled((row["id"], "bold"))
+            table.add_row(name, "", "", "", f"{row['strategy']}: {', '.join(row['targets'])}")
             continue
         price = row["price"] or {}
         numbers = [_shown(price.get(f"{side}_usd_per_mtok")) for side in ("input", "output")]
         context = f"{row['context_tokens']:,}" if row["context_tokens"] else "-"
         origin = _origin(price) if price else "not known"
-        note = " [yellow](deprecated)[/]" if row["deprecated"] else ""
+        note = " (deprecated)" if row["deprecated"] else ""
         if row["retires"]:
-            note = f" [yellow](retires {row['retires']})[/]"
-        table.add_row(row["id"] + note, *numbers, context, origin)
+            note = f" (retires {row['retires']})"
+        table.add_row(styled(row["id"], (note, "yellow")), *numbers, context, origin)
     table.caption = f"USD per million tokens, {datetime.now(UTC):%Y-%m-%d}"
     table.caption_justify = "left"
     return table

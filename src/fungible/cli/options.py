@@ -15,6 +15,7 @@ WIDTH_ELSEWHERE = 160
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -46,7 +47,17 @@ def store_of(config_path: str | None) -> Store:
 
 
 def console() -> "Console":
-    """For people: as wide as their terminal, and wide enough for a line a row where there is none."""
+    """For people: as wide as their terminal, and wide enough for a line a row where there is none.
+
+    Text is shown as it is: names and tags are their callers', who may write brackets. See `styled`.
+    """
     from rich.console import Console  # noqa: PLC0415 - `serve` starts without it
 
-    return Console() if sys.stdout.isatty() else Console(width=WIDTH_ELSEWHERE)
+    return Console(markup=False, width=None if sys.stdout.isatty() else WIDTH_ELSEWHERE)
+
+
+def styled(*pieces: "str | tuple[str, str]") -> "Text":
+    """A text of pieces, each perhaps with its style: `styled(("ok", "green"), " it is")`."""
+    from rich.text import Text  # noqa: PLC0415 - as in `console`
+
+    return Text.assemble(*pieces)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import msgspec
-from rich.markup import escape
 from rich.table import Table
 
 from .. import risk
@@ -18,7 +17,7 @@ from ..prices import PriceBook
 from ..retirement.affected import Affected
 from ..statement import moment_ms
 from ..store import Store
-from .options import config_option, console, json_option, load
+from .options import config_option, console, json_option, load, styled
 from .retiring import calendar_of, sources, users, when
 
 if TYPE_CHECKING:
@@ -26,8 +25,13 @@ if TYPE_CHECKING:
 
 SINCE = "30d"
 ROWS = 8  # of one table for people; --json has all
-MARKS = {"ok": "[green]ok[/]   ", "look": "[yellow]look[/] ", "wrong": "[red]wrong[/]"}
-WAYS = {"tested": "[green]tested[/]", "untested": "[yellow]not tried yet[/]", "none": "[red]none[/]"}
+STYLES = {"ok": "green", "look": "yellow", "wrong": "red"}
+WAYS = {
+    # a way's state: (how it is said, in which style)
+    "tested": ("tested", "green"),
+    "untested": ("not tried yet", "yellow"),
+    "none": ("none", "red"),
+}
 
 
 @click.command("risk")
@@ -96,8 +100,9 @@ def _show(out: "Console", found: Assessed, since: str) -> None:
             highlight=False,
         )
     for answer in report.answers:
-        out.print(f"{MARKS[answer.verdict]} [bold]{answer.question}[/]", highlight=False)
-        out.print(f"      {answer.answer}", highlight=False, markup=False)
+        mark = (f"{answer.verdict:<5} ", STYLES[answer.verdict])
+        out.print(styled(mark, (answer.question, "bold")))
+        out.print(f"      {answer.answer}", highlight=False)
     if report.answered:
         for one in report.concentration:
             _shares(out, one)
@@ -108,8 +113,8 @@ def _show(out: "Console", found: Assessed, since: str) -> None:
     _moves(out, found)
 
 
-def _table(out: "Console", title: str, *columns: str) -> Table:
-    out.print(f"\n[bold]{title}[/]")
+def _table(out: "Console", title: str, *columns: str, beside: str = "") -> Table:
+    out.print(styled("\n", (title, "bold"), (beside, "dim")))
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         numeric = column in ("calls", "of calls", "spend", "of spend")
@@ -121,7 +126,8 @@ def _shares(out: "Console", one: risk.Concentration) -> None:
     at_least = "at least " if one.at_least else ""
     index = "" if one.hhi_calls is None else f", HHI {at_least}{one.hhi_calls:,} of 10,000 by calls"
     index += "" if one.hhi_cost is None else f", {one.hhi_cost:,} by spend"
-    table = _table(out, f"By {one.by}[/][dim]{index}", one.by, "calls", "of calls", "spend", "of spend")
+    columns = (one.by, "calls", "of calls", "spend", "of spend")
+    table = _table(out, f"By {one.by}", *columns, beside=index)
     for share in one.shares[:ROWS]:
         numbers = (f"{share.calls:,}", f"{share.call_share:.1%}")
         table.add_row(share.who or "(not told)", *numbers, usd(share.cost_nanousd), f"{share.cost_share:.1%}")
@@ -133,7 +139,7 @@ def _ways(out: "Console", ways: tuple[risk.Way, ...]) -> None:
     table = _table(out, "Ways out", "route", "of calls", "fallback", "answered by", "not tried")
     for way in ways[:ROWS]:
         names = (", ".join(way.tested) or "-", ", ".join(way.untested) or "-")
-        table.add_row(escape(way.route), f"{way.call_share:.1%}", WAYS[way.state], *map(escape, names))
+        table.add_row(way.route, f"{way.call_share:.1%}", styled(WAYS[way.state]), *names)
     out.print(table)
     _more(out, len(ways))
 
@@ -143,8 +149,8 @@ def _points(out: "Console", points: tuple[risk.SinglePoint, ...]) -> None:
         return
     table = _table(out, "Single points of failure", "route", "of calls", "why", "mend")
     for point in points[:ROWS]:
-        hidden = "[red]hidden[/]: " if point.hidden else ""
-        table.add_row(escape(point.route), f"{point.call_share:.1%}", hidden + escape(point.says), point.mend)
+        why = styled(("hidden: ", "red") if point.hidden else "", point.says)
+        table.add_row(point.route, f"{point.call_share:.1%}", why, point.mend)
     out.print(table)
     _more(out, len(points))
 
@@ -155,7 +161,7 @@ def _retiring(out: "Console", found: tuple[Affected, ...]) -> None:
     table = _table(out, "Retirements ahead", "target", "when", "replaced by", "said by", "used by")
     for one in found[:ROWS]:
         cells = (one.target, when(one), ", ".join(one.replacements) or "-", sources(one), users(one))
-        table.add_row(*map(escape, cells))
+        table.add_row(*cells)
     out.print(table)
     _more(out, len(found))
 
@@ -168,8 +174,8 @@ def _prices(out: "Console", found: tuple[PriceChange, ...]) -> None:
     )
     for one in found[:ROWS]:
         table.add_row(
-            escape(one.target), usd(one.paid_nanousd), usd(one.would_nanousd), f"{one.change:+.1%}",
-            escape(one.now) + (" (ahead)" if one.ahead else ""),
+            one.target, usd(one.paid_nanousd), usd(one.would_nanousd), f"{one.change:+.1%}",
+            one.now + (" (ahead)" if one.ahead else ""),
         )  # fmt: skip
     out.print(table)
     _more(out, len(found))
@@ -179,13 +185,13 @@ def _moves(out: "Console", found: Assessed) -> None:
     moves = found.looked.moves
     if not moves:
         return
-    out.print("\n[bold]Moves that are forced[/]")
+    out.print(styled("\n", ("Moves that are forced", "bold")))
     for move in moves[:ROWS]:
-        mark = "[red]now[/]  " if move.urgent else "[yellow]soon[/] "
-        out.print(f"{mark} {escape(move.route)}: {escape(move.says)}", highlight=False)
+        mark = ("now  ", "red") if move.urgent else ("soon ", "yellow")
+        out.print(styled(mark, f" {move.route}: {move.says}"))
         lines = move.commands if move.run not in found.opened else (f"fungible switch report {move.run}",)
         for line in lines:
-            out.print(f"        {line}", style="dim", highlight=False, markup=False)
+            out.print(f"        {line}", style="dim", highlight=False)
     _more(out, len(moves))
 
 

@@ -13,7 +13,7 @@ from ..foresight import Foreseen, foresee, foresee_dialects
 from ..losses import WHY
 from ..prices import PriceBook
 from ..translate import line, said, translate
-from .options import config_option, console, json_option, load
+from .options import config_option, console, json_option, load, styled
 
 ALL = "all"
 
@@ -116,11 +116,10 @@ def _show(rows: list[Foreseen], as_json: bool) -> None:
         table.add_column(column, overflow="fold")
     for row in rows:
         if row.refused is not None:
-            table.add_row(row.target, row.dialect, f"[red]refused: {row.refused}[/]")
+            table.add_row(row.target, row.dialect, styled((f"refused: {row.refused}", "red")))
         elif row.whole:
-            table.add_row(
-                row.target, row.dialect, "[green]nothing[/]", "moved" if row.moved else "translated"
-            )
+            nothing = styled(("nothing", "green"))
+            table.add_row(row.target, row.dialect, nothing, "moved" if row.moved else "translated")
         for n, loss in enumerate(row.losses):
             first = (row.target, row.dialect) if n == 0 else ("", "")
             table.add_row(*first, loss.path, loss.kind, f"{loss.why}: {WHY[loss.why]}")

@@ -12,7 +12,7 @@ from ...recording import Recording
 from ...recordings import Recordings
 from ...recordings.recorder import OUTCOMES
 from ...recordings.writing import said
-from ..options import config_option, console, json_option
+from ..options import config_option, console, json_option, styled
 from .choosing import moment, route_option, shelf_of, since_option, until_option
 
 HEAD = (
@@ -105,10 +105,10 @@ def show(id: str, config_path: str | None, as_json: bool) -> None:
     table = _table(("", ""), header=False)
     for name, value in (_head(found) | document).items():
         if value not in (None, "", {}):
-            table.add_row(f"[dim]{name}[/]", str(value))
+            table.add_row(styled((name, "dim")), str(value))
     out.print(table, highlight=False)
     for name, body in bodies.items():
-        out.print(f"\n[bold]{name}[/]")
+        out.print(styled("\n", (name, "bold")))
         out.print_json(data=body) if body is not None else out.print("not known", style="dim")
 
 

@@ -8,17 +8,17 @@ import click
 from ... import evidence
 from ...evidence import Verdict, read_pairs
 from ...evidence.verdict import Sense
-from ..options import console, json_option
+from ..options import console, json_option, styled
 from .files import lines_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 WORDS = {
-    "safe": ("[bold green]safe[/]", "the candidate is not worse by more than the margin of {margin:g}"),
-    "not_safe": ("[bold red]not safe[/]", "the candidate is worse by more than the margin of {margin:g}"),
+    "safe": (("safe", "bold green"), "the candidate is not worse by more than the margin of {margin:g}"),
+    "not_safe": (("not safe", "bold red"), "the candidate is worse by more than the margin of {margin:g}"),
     "not_yet_known": (
-        "[bold yellow]not yet known[/]",
+        ("not yet known", "bold yellow"),
         "the interval still holds the margin of {margin:g}; more pairs are needed",
     ),
 }
@@ -67,7 +67,7 @@ def judge(path: str, margin: float, alpha: float, higher_is: Sense, as_json: boo
 
 def _show(out: "Console", verdict: Verdict) -> None:
     said, meaning = WORDS[verdict.verdict]
-    out.print(f"{said}: {meaning.format(margin=verdict.margin)}", highlight=False)
+    out.print(styled(said, f": {meaning.format(margin=verdict.margin)}"))
     from rich.table import Table  # noqa: PLC0415 - as in `console`
 
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))

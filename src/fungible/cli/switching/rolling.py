@@ -29,11 +29,12 @@ from ...switch.alone import unmeasured
 from ...switch.pilot import Flight, plan_of, row_of, standing_of
 from ...switch.plan import BY, GUARDS, STEPS, Plan, guards_of, road, steps_of
 from ...switch.rollout import LIVE, STATES, Event, Move, evidence, moved, start
-from ..options import config_option, console, json_option, load, store_of
+from ..options import config_option, console, json_option, load, store_of, styled
 from .foretelling import WEEK_DAYS, foretell
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 SALT_BYTES = 16
 DAY_MS = 86_400_000
@@ -315,7 +316,7 @@ def history(switch: str | None, config_path: str | None, as_json: bool) -> None:
         at = datetime.fromtimestamp(move["at_ms"] / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
         after = move["after"]
         place = f"{after['state'].replace('_', ' ')} {100 * road(plan)[after['stage']].share:g} %"
-        out.print(f"[dim]{at}[/]  {move['event']} by {move['by']}: {place}", highlight=False)
+        out.print(styled((at, "dim"), f"  {move['event']} by {move['by']}: {place}"))
         if move["why"]:
             out.print(f"    {move['why']}", highlight=False)
 
@@ -419,10 +420,8 @@ def _show(out: "Console", told: dict[str, Any]) -> None:
     from rich.table import Table  # noqa: PLC0415 - as in `console`
 
     look = LOOKS.get(told["state"], "bold")
-    state = f"[{look}]{told['state'].replace('_', ' ')}[/] at {100 * told['share']:g} %"
-    out.print(
-        f"{told['switch']}  {told['route']}: {told['from'][0]} -> {told['to']}  {state}", highlight=False
-    )
+    title = f"{told['switch']}  {told['route']}: {told['from'][0]} -> {told['to']}  "
+    out.print(styled(title, (told["state"].replace("_", " "), look), f" at {100 * told['share']:g} %"))
     out.print(f"    {STATES[told['state']]}", style="dim", highlight=False)
     table = Table(box=None, header_style="dim", pad_edge=True, padding=(0, 2, 0, 0))
     table.add_column("    guard")
@@ -442,5 +441,5 @@ def _show(out: "Console", told: dict[str, Any]) -> None:
     out.print(f"    {served}", highlight=False)
 
 
-def _bar(progress: float, look: str) -> str:
-    return f"[{look}]yes[/]" if progress >= 1 else f"{progress:.0%} of the way"
+def _bar(progress: float, look: str) -> "Text":
+    return styled(("yes", look) if progress >= 1 else f"{progress:.0%} of the way")

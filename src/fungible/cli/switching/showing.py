@@ -6,12 +6,13 @@ from typing import Any
 from rich.table import Table
 
 from ...money import NANO
-from ..options import console
+from ..options import console, styled
 
 WORDS = {
-    "safe": "[bold green]safe[/]",
-    "not_safe": "[bold red]not safe[/]",
-    "not_yet_known": "[bold yellow]not yet known[/]",
+    # verdict: (how it is said, in which style)
+    "safe": ("safe", "bold green"),
+    "not_safe": ("not safe", "bold red"),
+    "not_yet_known": ("not yet known", "bold yellow"),
 }
 UNITS = {"cost": ("USD", NANO), "duration": ("s", 1000.0), "first": ("s", 1000.0)}
 """A ratio -> the unit its totals are shown in, and what they are divided by."""
@@ -20,7 +21,7 @@ UNITS = {"cost": ("USD", NANO), "duration": ("s", 1000.0), "first": ("s", 1000.0
 def show(document: Mapping[str, Any]) -> None:
     out = console()
     for candidate in document["candidates"]:
-        out.print(f"{candidate['target']}: {WORDS[candidate['verdict']]}", highlight=False)
+        out.print(styled(f"{candidate['target']}: ", WORDS[candidate["verdict"]]))
         out.print(_why(candidate), highlight=False)
         out.print(_measures(candidate))
         if candidate["ratios"]:
@@ -59,7 +60,7 @@ def _measures(candidate: Mapping[str, Any]) -> Table:
         table.add_column(column, justify="right")
     for row in candidate["measures"]:
         low, high = row["interval"]
-        word = WORDS[row["verdict"]] if row["decides"] else "[dim]for information[/]"
+        word = styled(WORDS[row["verdict"]] if row["decides"] else ("for information", "dim"))
         difference = (
             "-" if row["difference"] is None else f"{row['difference']:+.4f} ({low:+.3f} to {high:+.3f})"
         )
