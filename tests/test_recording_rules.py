@@ -21,7 +21,6 @@ from fungible.recordings import Recordings
 from fungible.recordings.recorder import Recorder
 from fungible.recordings.redaction import PATTERNS, Redaction, Redactor
 from fungible.recordings.rules import Rule, Rules
-from fungible.switch import rehearsal
 
 CHAT = DIALECTS["openai.chat"]
 ANSWER = (
@@ -104,7 +103,7 @@ def test_only_and_tags(tmp_path: Path) -> None:
 
 def test_what_a_switch_asks_itself_is_not_recorded(tmp_path: Path) -> None:
     keeping = recorder(tmp_path, {"*": Rule()})
-    ask(keeping, 1, said("replayed"), tags=f"{rehearsal.TAG}=r1,x=1")
+    ask(keeping, 1, said("replayed"), tags="rehearsal=r1,x=1")
     ask(keeping, 2, said("shadow"), tags=f"{share.TAG}=s1")
     ask(keeping, 3, said("a person's"), tags="x=1")
     keeping.close()
