@@ -17,6 +17,7 @@ Everything else is compared as it stands: letter case and wording are the model'
 
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -40,9 +41,17 @@ def fits(value: Json, schema: Json) -> bool | None:
     import jsonschema_rs  # noqa: PLC0415 - an extra
 
     try:
-        return bool(jsonschema_rs.validator_for(schema, offline=True).is_valid(value))
-    except (jsonschema_rs.ValidationError, ValueError, TypeError):
+        return bool(_validator(msgspec.json.encode(schema)).is_valid(value))
+    except (jsonschema_rs.ValidationError, ValueError, TypeError, OverflowError):
         return None
+
+
+@lru_cache(maxsize=256)
+def _validator(schema: bytes) -> Any:
+    """Kept, for a route's requests have few schemas, and one takes longer to make than to use."""
+    import jsonschema_rs  # noqa: PLC0415 - an extra
+
+    return jsonschema_rs.validator_for(msgspec.json.decode(schema), offline=True)
 
 
 def read(text: str) -> Any:
