@@ -102,6 +102,24 @@ def test_it_is_asked_as_the_official_sdk_asks(bedrock: Bedrock, client: fungible
         assert "/eu-west-1/bedrock/aws4_request" in sent.headers["authorization"]
 
 
+def test_betas_stand_in_the_body(bedrock: Bedrock, client: fungible.Client) -> None:
+    """As the official SDK for Bedrock writes them, whatever stood in the body before."""
+    key: Any = {"aws_region": "eu-west-1", "aws_access_key": "AKID", "aws_secret_key": "secret"}
+    theirs = anthropic.AnthropicBedrock(base_url=bedrock.up.base, max_retries=0, **key)
+    ours = anthropic.Anthropic(
+        api_key="x", base_url="http://fungible", http_client=client.http(), max_retries=0
+    )
+    asked: Any = {"max_tokens": 64, "messages": [{"role": "user", "content": "Hello"}]}
+    betas: Any = ["context-1m-2025-08-07", "output-128k-2025-02-19"]
+    theirs.beta.messages.create(model=MODEL.partition("/")[2], betas=betas, **asked)
+    raw = ours.beta.messages.with_raw_response.create(model=MODEL, betas=betas, **asked)
+    wanted, sent = [seen.json["anthropic_beta"] for seen in bedrock.up.seen[-2:]]
+    assert sent == wanted == betas and raw.headers["x-fungible-losses"] == "0"
+    more = {"anthropic_beta": ["the-caller-s-own"]}
+    ours.beta.messages.create(model=MODEL, betas=betas, extra_body=more, **asked)
+    assert bedrock.up.seen[-1].json["anthropic_beta"] == ["the-caller-s-own"]
+
+
 def test_a_client_of_another_dialect_gets_the_stream_too(client: fungible.Client) -> None:
     told = client.http().post(
         "http://fungible/v1/chat/completions",

@@ -279,6 +279,17 @@ def test_the_client_s_own_version_header_goes_on(way: Way) -> None:
     assert sent["anthropic-version"] == "2027-01-01" and sent["anthropic-beta"] == "some-beta"
 
 
+def test_a_header_that_no_other_dialect_has_is_told_as_lost(way: Way) -> None:
+    asked: Any = {"model": "alpha/one", "messages": HELLO, "max_tokens": 20}
+    create = way.anthropic.messages.with_raw_response.create
+    told = create(**asked, extra_headers={"anthropic-beta": "some-beta"})
+    assert "headers.anthropic-beta;dropped" in told.headers["x-fungible-losses"]
+    assert "headers" not in create(**asked).headers["x-fungible-losses"]
+    strict = {"anthropic-beta": "some-beta", "x-fungible-strict": "1"}
+    with pytest.raises(anthropic.UnprocessableEntityError, match=r"headers\.anthropic-beta"):
+        create(**asked, extra_headers=strict)
+
+
 def test_count_tokens(way: Way) -> None:
     assert way.anthropic.messages.count_tokens(model="beta/two", messages=HELLO).input_tokens == 42
     assert way.anthropic.messages.count_tokens(model="alpha/one", messages=HELLO).input_tokens > 0

@@ -20,6 +20,7 @@ content in another place or form, which a model may read differently."""
 WHY: dict[str, str] = {
     "unknown_field": "A field that only the source dialect has, or that fungible does not know.",
     "conversation": "The provider keeps the earlier conversation; another provider answers without it.",
+    "header": "A request header that only the source dialect's providers understand.",
     "native_block": "A block or tool that only the source dialect's provider understands.",
     "cache_mark": "The target cannot be told what to cache, or not here; prompt caching may cost more.",
     "cache_lifetime": "The target keeps cached prompts for another time than the one asked for.",

@@ -12,7 +12,7 @@ from .call import Call
 from .dialects import SPOKEN
 from .dialects.freetext import names_of
 from .faults import Fault
-from .ir import Reasoning
+from .ir import Extras, Reasoning, Request
 from .losses import Loss, Report
 from .models import Target
 from .thoughts import ascribed
@@ -33,6 +33,8 @@ def rewritten(call: Call, read: Any, target: Target) -> tuple[bytes, tuple[Loss,
         stream = call.peek.stream
         usage = (stream and target.tells_usage) or None
         sealed = read.sealed or thinks(read.reasoning)
+        if call.asking.forward:
+            read = _headed(call, read, target, report)
         request = msgspec.structs.replace(
             ascribed(read, call.dialect), model=target.model, stream=stream, stream_usage=usage, sealed=sealed
         )
@@ -47,6 +49,23 @@ def rewritten(call: Call, read: Any, target: Target) -> tuple[bytes, tuple[Loss,
     if losses and (call.asking.strict or (call.route is not None and call.route.lossless)):
         raise lossy(losses, target.name)
     return body, losses
+
+
+def _headed(call: Call, read: Request, target: Target, report: Report) -> Request:
+    """With what the request's own headers say, for a target that has it in the body, or not at all."""
+    said = dict([line.removesuffix(b"\r\n").split(b": ", 1) for _, line in call.asking.forward])
+    spoken, fields = call.dialect, {}
+    for name in said.keys() & spoken.telling if target.dialect != spoken.name else ():
+        report.lose_at(f"headers.{name.decode()}", "dropped", "header")
+    for quirk in target.quirks & spoken.embodied.keys() if target.dialect == spoken.name else ():
+        held = spoken.embodied[quirk]
+        for name in said.keys() & held.keys():
+            values = said[name].decode("latin-1").split(",")
+            fields[held[name]] = [text for value in values if (text := value.strip())]
+    if not fields:
+        return read
+    own = read.extras.fields if read.extras is not None else {}
+    return msgspec.structs.replace(read, extras=Extras(dialect=spoken.name, fields=fields | own))
 
 
 def thinks(reasoning: Reasoning | None) -> bool:

@@ -226,6 +226,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
                     of the same dialect are moved only where none of it stands in them
     silent:         the quirk of providers that cannot be asked to tell the usage in a stream
     forward:        request headers that go on to a provider of the same dialect (lower case)
+    telling:        those of them that change what is answered: to another dialect's provider they are a loss
+    embodied:       quirk -> header -> the body's field that such a provider has its values in, as a list
     give_back:      response headers that go back to a client of the same dialect (lower case)
     headers:        headers every request to a provider carries
 
@@ -275,6 +277,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     rewrites: dict[str, bytes] = {}
     silent: str | None = None
     forward: frozenset[bytes] = frozenset()
+    telling: frozenset[bytes] = frozenset()
+    embodied: dict[str, dict[bytes, str]] = {}
     give_back: frozenset[bytes] = frozenset()
     signs: str = ""
     wary: tuple[bytes, ...] = ()

@@ -22,7 +22,7 @@ from ..base import SEAL, Counting, Dialect
 from ..checked import need, parse_answer
 from ..moved import readdress
 from .errors import read_error, write_error, write_stream_error
-from .names import NAME, NAMES, QUIRKS, REWRITES
+from .names import EMBODIED, NAME, NAMES, QUIRKS, REWRITES
 from .peek import peek
 from .reply import read_reply, read_usage, unlike, write_reply
 from .request import read_request, write_request
@@ -78,6 +78,8 @@ DIALECT = Dialect(
     quirks=QUIRKS,
     rewrites=REWRITES,
     forward=frozenset({b"anthropic-beta", b"anthropic-version"}),
+    telling=frozenset({b"anthropic-beta"}),
+    embodied=EMBODIED,
     give_back=_GIVE_BACK,
     headers={"anthropic-version": "2023-06-01"},
     peek=peek,

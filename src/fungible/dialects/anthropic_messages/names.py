@@ -51,6 +51,9 @@ QUIRKS: dict[str, str] = {
     "unsigned_thinking": "Takes earlier thinking back without a signature.",
 }
 
+EMBODIED: dict[str, dict[bytes, str]] = {"bedrock_version": {b"anthropic-beta": "anthropic_beta"}}
+"""Quirk -> header -> the body's field that has its values (Bedrock user guide, Anthropic Claude Messages)."""
+
 REWRITES: dict[str, bytes] = {
     "no_cache_control": b'"cache_control"',
     "no_output_format": b'"output_config"',

@@ -65,6 +65,7 @@ DIALECT = Dialect(
     quirks=QUIRKS,
     rewrites=REWRITES,
     forward=frozenset({b"x-amzn-bedrock-trace", b"x-amzn-bedrock-guardrailidentifier"}),
+    telling=frozenset({b"x-amzn-bedrock-guardrailidentifier"}),
     give_back=frozenset(
         {b"x-amzn-requestid", b"x-amzn-errortype", b"retry-after"}
         | {b"x-amzn-bedrock-input-token-count", b"x-amzn-bedrock-output-token-count"}

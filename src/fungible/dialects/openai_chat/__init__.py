@@ -34,6 +34,7 @@ DIALECT = Dialect(
     rewrites=REWRITES,
     silent="no_stream_options",
     forward=frozenset({b"openai-beta", b"openai-organization", b"openai-project", b"x-client-request-id"}),
+    telling=frozenset({b"openai-beta"}),
     give_back=frozenset({b"openai-processing-ms", b"openai-version", b"x-request-id"}),
     peek=peek,
     readdress=readdress,

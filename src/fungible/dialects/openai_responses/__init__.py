@@ -63,6 +63,7 @@ DIALECT = Dialect(
     quirks=QUIRKS,
     rewrites=REWRITES,
     forward=frozenset({b"openai-beta", b"openai-organization", b"openai-project", b"x-client-request-id"}),
+    telling=frozenset({b"openai-beta"}),
     give_back=frozenset({b"openai-processing-ms", b"openai-version", b"x-request-id"}),
     peek=peek,
     readdress=readdress,
