@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fungible.recording import grouped
 from fungible.recordings import Recordings
 from fungible.recordings.writing import COLUMNS
 from fungible.sources import SOURCES
@@ -92,6 +93,52 @@ def test_export_import_delete(folder: Path, tmp_path: Path) -> None:
     )
     assert json.loads(run(folder, "delete", "--all", "--json"))["deleted"] == 14 + 1 + 30 + 30
     assert not list((folder / ".fungible" / "recordings").rglob("*.seg"))
+
+
+SECRETS: dict[str, Any] = {
+    "id": "x", "model": "gpt", "created": 1_700_000_000,
+    "messages": [{"role": "user", "name": "Ann", "content": "I am ann@example.org"}],
+    "choices": [{"message": {"role": "assistant", "content": "Hello ann@example.org"}, "finish_reason": "stop"}],
+    "metadata": {"conversation": "that of ann@example.org"},
+}  # fmt: skip
+RULES = """
+[record."kept-*"]
+redact = ["emails"]
+drop = ["messages[].name"]
+
+[provider.house]
+dialect = "openai.chat"
+base_url = "http://127.0.0.1:1/v1"
+key = "env:NOT_SET_ANYWHERE"
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "redacted"),
+    [("kept-a", (), True), ("kept-a", ("--as-is",), False), ("other", (), False)],
+)
+def test_imports_are_redacted_as_calls_are(
+    tmp_path: Path, name: str, words: tuple[str, ...], redacted: bool
+) -> None:
+    """No provider's key has to be there for it."""
+    (tmp_path / "fungible.toml").write_text(RULES)
+    (tmp_path / "in.jsonl").write_text(json.dumps(SECRETS) + "\n")
+    told = json.loads(run(tmp_path, "import", "openai-stored", "in.jsonl", "--route", name, *words, "--json"))
+    assert told == {"imported": 1, "unread": []}
+    (one,) = Recordings(tmp_path / ".fungible").read(name)
+    both = bytes(one.request) + bytes(one.reply or b"")
+    assert both.count(b"[email-1]") == (2 if redacted else 0), both
+    assert (b"ann@example.org" in both) == (b"Ann" in both) == (not redacted)
+    who = "[email-1]" if redacted else "ann@example.org"
+    assert one.tags["conversation"] == f"that of {who}"
+    if redacted:
+        assert one.group == grouped(one.asked(), SECRETS["metadata"]), "told before anything was taken out"
+
+
+def test_rules_that_are_none_are_told_before_anything_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "fungible.toml").write_text('[record.x]\nredact = ["mails"]\n')
+    (tmp_path / "in.jsonl").write_text(json.dumps(SECRETS) + "\n")
+    assert "has 'mails'" in run(tmp_path, "import", "openai-stored", "in.jsonl", code=1)
 
 
 def test_every_kind_is_documented() -> None:

@@ -128,6 +128,14 @@ def load_server(path: str | None = None, environ: Mapping[str, str] | None = Non
     return server
 
 
+def load_records(path: str | None = None, environ: Mapping[str, str] | None = None) -> Rules:
+    """Only what is recorded and redacted: likewise for whoever asks no provider."""
+    doc = _document(path, environ)
+    rules = records.read_records(doc, {})
+    doc.raise_problems()
+    return rules
+
+
 def _document(path: str | None, environ: Mapping[str, str] | None) -> Document:
     if path is None and Path(FILE).is_file():
         path = FILE

@@ -6,6 +6,9 @@ its answer, so that a replay still says who is who. Fields can be left out altog
 
 Patterns are wide on purpose: a number too many is hidden rather than one too few kept. They know the usual
 forms and no more; a name or an address in prose has no form. Pure: no files, no clock.
+
+What comes from elsewhere (`imported`) goes the same way. Whom an exchange belongs to is told before anything
+is taken out, for that may be what tells it.
 """
 
 import re
@@ -13,6 +16,8 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import msgspec
+
+from ..recording import Recording, grouped
 
 Json: TypeAlias = Any
 
@@ -159,6 +164,21 @@ class Redactor:
             self._counts[name] = number = self._counts.get(name, 0) + 1
             put = self._found[name, match] = f"[{name}-{number}]"
         return put
+
+
+def imported(recording: Recording, redaction: Redaction) -> Recording:
+    """A recording from elsewhere, redacted. Raises Fault for a request that cannot be read."""
+    redactor = Redactor(redaction)
+    group = recording.group or grouped(recording.asked(), recording.tags)
+    request = msgspec.Raw(redactor.body(bytes(recording.request)))
+    reply = recording.reply
+    return msgspec.structs.replace(
+        recording,
+        group=group,
+        request=request,
+        reply=msgspec.Raw(redactor.body(bytes(reply))) if reply is not None else None,
+        tags={redactor.text(name): redactor.text(value) for name, value in recording.tags.items()},
+    )
 
 
 def _drop(value: Json, path: list[str]) -> None:

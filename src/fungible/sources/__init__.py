@@ -3,9 +3,9 @@
 How it thinks. A source walks its files and gives `Entry`s: where one stands, and how to make a recording of
 it. What it cannot be made of is told with its place and the reason, never passed over. Most of what others
 keep is, or can be put as, a chat completion (`chat`); bodies that are kept whole stay as they are, in the
-dialect that they are in.
+dialect that they are in. What the rules of recording take out of a call of that name is taken out of these.
 
-Not here: where recordings go (`recordings`).
+Not here: where recordings go, and what redaction is (`recordings`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +15,8 @@ import msgspec
 
 from ..faults import Fault
 from ..recording import Recording
+from ..recordings.redaction import imported
+from ..recordings.rules import Rules
 from . import batches, har, langfuse, litellm, otlp, own, stored
 from .rows import Entry
 
@@ -50,9 +52,16 @@ class Unread(NamedTuple):
 
 
 def read(
-    kind: str, paths: Sequence[str], route: str | None, unread: Callable[[Unread], None]
+    kind: str,
+    paths: Sequence[str],
+    route: str | None,
+    unread: Callable[[Unread], None],
+    rules: Rules | None = None,
 ) -> Iterator[Recording]:
-    """The recordings in these files. `route`: the name to record them under; None: the model asked for."""
+    """The recordings in these files. `route`: the name to record them under; None: the model asked for.
+
+    `rules`: by which they are redacted; None: not at all.
+    """
     entries = SOURCES[kind].entries(paths)
     while True:
         try:
@@ -61,13 +70,18 @@ def read(
             return
         try:
             recording = checked(entry.make())
+            if route is not None:
+                recording = msgspec.structs.replace(recording, route=route)
+            rule = rules.of(recording.route) if rules is not None else None
+            if rule is not None and rule.redaction:
+                recording = imported(recording, rule.redaction)
         except Fault as fault:
             unread(Unread(entry.path, entry.line, fault.message))
             continue
         except RecursionError:
             unread(Unread(entry.path, entry.line, "It is nested too deeply."))
             continue
-        yield recording if route is None else msgspec.structs.replace(recording, route=route)
+        yield recording
 
 
 def checked(recording: Recording) -> Recording:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from ... import config as configuration
 from ...faults import Fault
 from ...recordings import Recordings
 from ...recordings.writing import write_jsonl, write_parquet
@@ -22,20 +23,28 @@ SHOWN_MAX = 20
 @click.argument("kind", type=click.Choice(list(SOURCES)), metavar="KIND")
 @click.argument("paths", nargs=-1, required=True, metavar="FILE...")
 @click.option("--route", metavar="NAME", help="Record them under this name; by default the model asked for.")
+@click.option("--as-is", is_flag=True, help="Take nothing out, whatever [record.NAME] says.")
 @config_option
 @json_option
 def imported(
-    kind: str, paths: tuple[str, ...], route: str | None, config_path: str | None, as_json: bool
+    kind: str,
+    paths: tuple[str, ...],
+    route: str | None,
+    as_is: bool,
+    config_path: str | None,
+    as_json: bool,
 ) -> None:
     """Bring recordings in from what others have kept; KIND says whose form it is.
 
+    What [record.NAME] says is to be taken out of a call's recording is taken out of these as well.
     What cannot be read is told by file and line, with the reason, and the rest is imported all the same.
     Then the command ends with 1.
     """
     unread: list[Unread] = []
     shelf = shelf_of(config_path)
+    rules = None if as_is else configuration.load_records(config_path)
     try:
-        count = shelf.append(read_source(kind, paths, route, unread.append))
+        count = shelf.append(read_source(kind, paths, route, unread.append, rules))
     except OSError as error:
         raise Fault("internal", f"{shelf.folder} cannot be written: {error.strerror}.") from None
     if as_json:
