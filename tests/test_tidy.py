@@ -37,7 +37,8 @@ RINGS: tuple[tuple[str, ...], ...] = (
     # 4, edges
     (
         "http", "config", "app", "cli", "admin", "console", "observe", "client", "demo", "engine",
-        "gateway", "front", "drill", "forcing", "asker", "sitting", "serve", "data", "__init__", "__main__",
+        "gateway", "front", "drill", "forcing", "asker", "batching", "sitting", "serve", "data",
+        "__init__", "__main__",
     ),
 )  # fmt: skip
 RING = {name: ring for ring, names in enumerate(RINGS) for name in names}

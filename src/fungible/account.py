@@ -45,6 +45,13 @@ class Opened(msgspec.Struct, frozen=True, array_like=True, tag="o", gc=False):
     hold_nanousd: Int64 | None = None
 
 
+class Awaited(Opened, frozen=True, array_like=True, tag="w", gc=False):
+    """An attempt whose answer outlives the process that opened it: it lies in a batch of the provider's.
+
+    So it stays open when that process has ended, until whoever fetches the batch closes it.
+    """
+
+
 class Settled(msgspec.Struct, frozen=True, array_like=True, tag="s", gc=False):
     """How an attempt ended. `state` is one of `CLOSED`; `status` is the provider's HTTP status.
 

@@ -53,7 +53,7 @@ class Books:
     """Implements `gateway.Books`: attempts to the journal, budgets to their own small database."""
 
     def __init__(self, ledger: Ledger, state: Path) -> None:
-        self._ledger = ledger
+        self.ledger = ledger
         self._state = state
         self._budgets: Budgets | None = None
         self.open: Callable[[Opened], None] = ledger.open  # the ledger's own: a call in between is two a call
@@ -61,19 +61,19 @@ class Books:
 
     @property
     def boot(self) -> str:
-        return self._ledger.boot
+        return self.ledger.boot
 
     @property
     def rows(self) -> int:
         """Opened since `folded`."""
-        return self._ledger.unfolded
+        return self.ledger.unfolded
 
     def folded(self, left: int = 0) -> None:
-        self._ledger.unfolded = left
+        self.ledger.unfolded = left
 
     def reserve(self, key: Key, attempt: str, nanousd: int, now_ms: int) -> bool:
         if self._budgets is None:
-            self._budgets = Budgets(self._state, self._ledger.boot)
+            self._budgets = Budgets(self._state, self.ledger.boot)
         return self._budgets.reserve(key, attempt, nanousd, now_ms)
 
     def post(self, attempt: str, nanousd: int | None) -> None:
@@ -81,7 +81,7 @@ class Books:
         self._budgets.post(attempt, nanousd)
 
     def close(self) -> None:
-        self._ledger.close()
+        self.ledger.close()
         if self._budgets is not None:
             self._budgets.close()
 

@@ -8,7 +8,8 @@ it was made of. Nothing is decided here.
 import asyncio
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -28,6 +29,17 @@ from .switch.world import Replayed
 AS_EVENTS = "alt=sse"  # where an address has two forms of stream, the one that readers read
 LOST = re.compile(r"([^,;\s]\S*);(dropped|approximated|changed)")
 NOT_SENT = frozenset({"unavailable", "rate_limited"})
+
+
+class Told(NamedTuple):
+    """What a caller was told: the header lines, the body as it came, and when. Times as in `Recording`."""
+
+    status: int
+    head: bytes
+    wire: bytes
+    at_ms: int
+    first_ms: float | None
+    duration_ms: float
 
 
 class Asker:
@@ -59,8 +71,16 @@ class Asker:
         finally:
             pieces.leave()
         duration_ms = (time.monotonic() - began) * 1000
-        told = _fields(head)
-        wire = b"".join(got)
+        came = Told(status, head, b"".join(got), at_ms, first_ms, duration_ms)
+        return self.replayed(recording, target, came, self.price)
+
+    def replayed(
+        self, recording: Recording, target: str, came: Told, price: Callable[[str], Price | None]
+    ) -> Replayed:
+        """What came back, as a recording like the one that was asked."""
+        spoken = dialect(recording.dialect)
+        status, wire = came.status, came.wire
+        told = _fields(came.head)
         streamed = recording.stream and status == 200
         reply, fault = plain(spoken.name, wire) if streamed else _body(wire)
         if status != 200:
@@ -70,17 +90,17 @@ class Asker:
         wait = told.get("retry-after-ms", "")
         answer = msgspec.structs.replace(
             recording,
-            at_ms=at_ms,
+            at_ms=came.at_ms,
             provider=provider,
             model=model,
             reply=msgspec.Raw(compact(reply)) if reply is not None else None,
             status=status,
             fault=fault,
-            first_ms=first_ms if recording.stream else None,
-            duration_ms=duration_ms,
+            first_ms=came.first_ms if recording.stream else None,
+            duration_ms=came.duration_ms,
             input_tokens=usage.input_tokens if usage is not None else None,
             output_tokens=usage.output_tokens if usage is not None else None,
-            cost_nanousd=self._cost(told, target, usage, status),
+            cost_nanousd=_cost(told, target, usage, status, price),
             losses=int(told.get("x-fungible-losses", "0").partition(",")[0]),
             request=msgspec.Raw(b"null"),  # the recording has it
         )
@@ -103,7 +123,7 @@ class Asker:
             raise spoken.read_error(status, {}, answer)
         reply = spoken.read_reply(answer)
         assert isinstance(reply, EmbeddingReply)
-        amount = self._cost(_fields(head), model, reply.usage, status)
+        amount = _cost(_fields(head), model, reply.usage, status, self.price)
         return [vector.unpacked() or () for vector in reply.vectors], amount
 
     def price(self, target: str) -> Price | None:
@@ -120,15 +140,6 @@ class Asker:
     def _target(self, name: str) -> Target:
         return self._client.app().local.catalogue.route(name).targets[0]
 
-    def _cost(self, told: dict[str, str], target: str, usage: Usage | None, status: int) -> int | None:
-        """As the ledger has it: told in the head of a plain answer; of a stream, computed alike."""
-        if "x-fungible-cost-usd" in told:
-            return round(float(told["x-fungible-cost-usd"]) * NANO)
-        if status != 200:
-            return 0
-        price = self.price(told.get("x-fungible-target", target))
-        return cost(price, usage) if price is not None and usage is not None else None
-
 
 def addressed(recording: Recording, spoken: Dialect, target: str) -> tuple[str, bytes]:
     """The path and the body of the recorded request, for another model."""
@@ -142,6 +153,22 @@ def addressed(recording: Recording, spoken: Dialect, target: str) -> tuple[str, 
         if located is not None and (located.operation, located.stream) == ("chat", recording.stream):
             return f"{path}?{AS_EVENTS}", spoken.readdress(body, spoken.peek(body), target, True)
     raise Fault("internal", f"{spoken.name} has no address for this request.")
+
+
+def _cost(
+    told: dict[str, str],
+    target: str,
+    usage: Usage | None,
+    status: int,
+    priced: Callable[[str], Price | None],
+) -> int | None:
+    """As the ledger has it: told in the head of a plain answer; of a stream, computed alike."""
+    if "x-fungible-cost-usd" in told:
+        return round(float(told["x-fungible-cost-usd"]) * NANO)
+    if status != 200:
+        return 0
+    price = priced(told.get("x-fungible-target", target))
+    return cost(price, usage) if price is not None and usage is not None else None
 
 
 def _body(wire: bytes) -> tuple[bytes | None, str]:

@@ -25,7 +25,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from .account import CLOSED, Opened, Settled
+from .account import CLOSED, Awaited, Opened, Settled
 from .faults import Fault
 
 FOLDER = "journal"
@@ -37,8 +37,8 @@ CLIP_CHARS = {"price_id": 160, "provider_request_id": 96, "fault": 32, "attempt"
 CLIP_CHARS_ELSE = 128
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 
-Record: TypeAlias = Opened | Settled
-_DECODER = msgspec.json.Decoder(Opened | Settled)
+Record: TypeAlias = Opened | Awaited | Settled
+_DECODER = msgspec.json.Decoder(Opened | Awaited | Settled)
 
 
 class Ledger:
@@ -105,6 +105,20 @@ class Ledger:
         self._at = at + size
         self.unfolded += 1
         is_open.add(row.attempt)
+
+    def leave(self, attempt: str) -> None:
+        """One that is `Awaited` is no longer this process's to end."""
+        self._open.discard(attempt)
+
+    def take(self, attempt: str) -> None:
+        """One that is `Awaited` is this process's to end now. Raises Fault `unavailable`: it stays open."""
+        self._open.add(attempt)
+        if self._at + (len(self._open) + 1) * SETTLED_BYTES_MAX > self._size or self._late or self._broken:
+            try:
+                self._make_room(0)
+            except Fault:
+                self._open.discard(attempt)
+                raise
 
     def settle(self, row: Settled) -> None:
         """Record how an attempt ended. Raises Fault `internal` for one that is not open, or has ended."""
@@ -354,6 +368,6 @@ def _salvaged(line: bytes) -> Record | None:
     try:
         values = msgspec.json.decode(line)
         sane = [None if isinstance(v, int | float) and not INT_MIN <= v <= INT_MAX else v for v in values]
-        return msgspec.convert(sane, Opened | Settled)
+        return msgspec.convert(sane, Opened | Awaited | Settled)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, TypeError):
         return None

@@ -53,6 +53,17 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     above: "Price | None" = None
 
 
+def reduced(price: Price, percent: int, name: str, source: str) -> Price:
+    """The price with `percent` of its rates for tokens, each rounded up; `name` is put behind the id."""
+    rates = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "input_audio", "output_audio")
+    said = {field: getattr(price, field) for field in rates}
+    less = {field: -(-value * percent // 100) for field, value in said.items() if value is not None}
+    above = price.above and reduced(price.above, percent, name, source)
+    return msgspec.structs.replace(
+        price, id=price.id + name, source=f"{price.source}; {source}", above=above, **less
+    )
+
+
 def cost(price: Price, usage: Usage) -> int | None:
     """Nano-dollars, or None where the price or the usage does not tell enough.
 

@@ -204,6 +204,7 @@ def _merged(doc: Document, where: Place, values: dict[str, Any]) -> Provider | N
             "headers": {},
             "paths": {},
             "keyless": ("", ()),
+            "batch": None,
             **said,
         }
     elif values["dialect"] is not None:

@@ -16,6 +16,19 @@ class Paths(NamedTuple):
     counting: str = ""
 
 
+class BatchTerms(NamedTuple):
+    """How a provider takes requests by the batch: its API (`batches.BATCH_APIS`), and what that costs.
+
+    percent:  of the usual price of a token, where the price data has no price of its own for batches
+    site:     the page that says so, as it was read on the day `seen`
+    """
+
+    api: str
+    percent: int
+    site: str
+    seen: str
+
+
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Who serves models.
 
@@ -38,6 +51,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     feeds:       what retirement feeds call it, as shell patterns, where not by its name
     own_names:   its models are called by names of the user's own, such as those of deployments
     cloud, region: where it runs; "" where only its address may tell (`whereabouts`)
+    batch:       how it takes requests by the batch, None: it does not, or not in a way that is known here
     """
 
     name: str
@@ -62,6 +76,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     own_names: bool = False
     cloud: str = ""
     region: str = ""
+    batch: BatchTerms | None = None
 
     @property
     def dialects(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ completions (retired on 2026-09-27 for an API of another dialect). Nor what is a
 place: vLLM on Neuron is `vllm`.
 """
 
-from .base import Paths, Provider
+from .base import BatchTerms, Paths, Provider
 from .signers import EMBEDDED
 
 ENGINE_PACKAGE = "xllamacpp"  # what the embedded engine is installed as
@@ -53,6 +53,7 @@ ROWS: tuple[Provider, ...] = (
         quirks=frozenset({"checks_ids"}),
         feeds=("openai", "text-completion-openai"),
         site="https://platform.openai.com/docs/api-reference/chat",
+        batch=BatchTerms("files", 50, "https://platform.openai.com/docs/guides/batch", "2026-11-25"),
     ),
     Provider(
         name="anthropic",
@@ -61,6 +62,12 @@ ROWS: tuple[Provider, ...] = (
         env=("ANTHROPIC_API_KEY",),
         signer="x-api-key",
         site="https://platform.claude.com/docs/en/api/messages",
+        batch=BatchTerms(
+            "messages",
+            50,
+            "https://platform.claude.com/docs/en/build-with-claude/batch-processing",
+            "2026-11-25",
+        ),
     ),
     Provider(
         name="bedrock",
@@ -105,6 +112,7 @@ ROWS: tuple[Provider, ...] = (
         prices="google",
         feeds=("google", "gemini"),
         site="https://ai.google.dev/api/generate-content",
+        batch=BatchTerms("operations", 50, "https://ai.google.dev/gemini-api/docs/batch-api", "2026-11-25"),
     ),
     Provider(
         name="mistral",
@@ -113,6 +121,7 @@ ROWS: tuple[Provider, ...] = (
         env=("MISTRAL_API_KEY",),
         quirks=COMPATIBLE | {"no_stream_options", "thinking_parts", "random_seed", "output_dimension"},
         site="https://docs.mistral.ai/api",
+        batch=BatchTerms("jobs", 50, "https://docs.mistral.ai/capabilities/batch", "2026-11-25"),
     ),
     Provider(
         name="groq",

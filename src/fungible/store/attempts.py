@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from .. import ledger
-from ..account import Key, Losing, Opened, Spend, Traffic, Tried, Used, window_end_ms
+from ..account import Awaited, Key, Losing, Opened, Spend, Traffic, Tried, Used, window_end_ms
 from ..faults import Fault
 from ..losses import counted
 from . import traffic
@@ -118,6 +118,8 @@ _CHECKS: tuple[tuple[str, str], ...] = (
     ("SELECT value FROM counter WHERE name = 'damaged'", "damaged journal lines were left out"),
 )
 
+NOBODYS = ""  # the boot of attempts that outlive the process that opened them
+_AWAITED = "SELECT attempt FROM attempt WHERE boot = ? AND state = 'open'"
 _OPEN_REST: tuple[Any, ...] = ("open", *(None,) * 12, 0, "")
 
 
@@ -233,7 +235,8 @@ class Store:
                 if name in fresh:
                     refused += 1
                     continue
-                fresh[name] = (*msgspec.structs.astuple(record), boot, *_OPEN_REST)
+                whose = NOBODYS if type(record) is Awaited else boot
+                fresh[name] = (*msgspec.structs.astuple(record), whose, *_OPEN_REST)
             else:
                 settled += 1
                 ending = msgspec.structs.astuple(record)[1:]
@@ -291,6 +294,11 @@ class Store:
             for row in cursor:
                 found = dict(zip(names, row, strict=True))
                 yield found | {"stream": bool(found["stream"]), "lost": counted(found["lost"])}
+
+    def awaited(self) -> frozenset[str]:
+        """The attempts that lie in a provider's batch, as far as they are folded."""
+        with mapped(self.state):
+            return frozenset(attempt for (attempt,) in self._db.execute(_AWAITED, (NOBODYS,)))
 
     def calls(self, limit: int = 20) -> list[dict[str, Any]]:
         """The latest calls, newest first, each as `call` gives it."""

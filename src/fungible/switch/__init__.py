@@ -6,7 +6,7 @@ alone      measures of one answer; live guards read them, too
 beside     measures of two answers to the same request
 shapes     JSON Schema: whether a value fits, and whether two values mean the same under it
 agenda     what a rehearsal replays (`sample`, `order`) and which measures decide, fixed before; `forecast`
-rehearsal  recordings (`asked`) put to candidates by a `hand`, here or elsewhere; `runs`, what is kept
+rehearsal  recordings (`asked`) put to candidates by a `hand`, here, elsewhere or `batched`; `runs`
 standing   what has come, taken in the run's order: `pairing`, `balance`, and what was `gathered` beside
 findings   all that a rehearsal can tell; `page`, the same for people
 plan       what the user wants: the road, the guards

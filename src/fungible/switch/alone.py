@@ -28,8 +28,8 @@ LETTERS_MIN = 40  # below this a language is a guess
 PLAIN_MIN = 0.95  # how sure the identifier must be
 BEGINNING = 160  # characters in which a refusal in words begins
 
-NOT_THE_MODELS = frozenset({"client_gone", "budget"})
-"""Faults that say nothing of the model."""
+NOT_THE_MODELS = frozenset({"client_gone", "budget", "expired", "canceled"})
+"""Faults that say nothing of the model; the last two are of batches."""
 
 CUT_SHORT = frozenset({"length", "context", "content_filter", "pause"})
 """Stop reasons of an answer that did not end by itself."""

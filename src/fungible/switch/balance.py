@@ -155,8 +155,13 @@ class Balance:
             "needed": self.needed(),
             "level": self.level,
             "measures": [self._measure(name, verdicts[name]) for name in order],
-            "ratios": {name: self._said_ratio(name) for name in RATIOS if self.totals[name][2]},
+            "ratios": {name: self._said_ratio(name) for name in RATIOS if self._has_ratio(name)},
         }
+
+    def _has_ratio(self, name: str) -> bool:
+        """A batch tells nothing of times."""
+        timeless = self.target in self.settings.batched and name in CONCURRENT
+        return not timeless and bool(self.totals[name][2])
 
     def _measure(self, name: str, verdict: Verdict) -> dict[str, Any]:
         means = self.means.get(name, Means())

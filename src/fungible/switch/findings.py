@@ -171,6 +171,7 @@ def _judged(standing: Standing) -> dict[str, Any]:
         "scorer": settings.scorer,
         "embedder": settings.embedder,
         "prompt": settings.prompt,
+        "batched": list(settings.batched),
         "left_out": {why: {"count": n, "says": LEFT_OUT[why]} for why, n in settings.left_out.items()},
         "remarks": list(_remarks(standing)),
     }
@@ -200,7 +201,9 @@ def _remarks(standing: Standing) -> Iterator[str]:
             "Same tools is counted against the recorded answer as if the incumbent always called the same. "
             "--anew 1 asks it again and takes its own variation into account."
         )
-    if not settings.anew:
+    for name in settings.batched:
+        yield f"Times of {name} are not told: it was asked by the batch, and answers when it has room."
+    if not settings.anew and not set(settings.targets) <= set(settings.batched):
         yield "Times are of another hour than the incumbent's recorded ones; --anew compares the same hour."
     if len(settings.targets) > 1:
         yield f"The level is divided by the {len(settings.targets)} candidates."

@@ -80,7 +80,7 @@ class Hand:
             line=encoded(answer),
             status=said.status,
             fault=said.fault,
-            why=_why(replayed),
+            why=why_of(replayed),
             cost_nanousd=said.cost_nanousd,
             measured=measured(Pairing(n, recording, answer), self._settings) if measure else None,
         )
@@ -138,7 +138,7 @@ def _numbers(pairing: Pairing) -> list[tuple[float, float] | None]:
     return told
 
 
-def _why(replayed: Replayed) -> str:
+def why_of(replayed: Replayed) -> str:
     if replayed.recording.status == 200:
         return ""
     said = replayed.recording.answered()

@@ -126,7 +126,7 @@ class Rehearsal:
         judge = self.settings.judge
         if judge is None:
             return made
-        price = self.price(judge)
+        price = self.asker.price(judge)
         if price is None:
             return msgspec.structs.replace(made, unknown=(*made.unknown, judge))
         amount = judging(self._unscored(), price, self.settings.judged)
@@ -140,10 +140,10 @@ class Rehearsal:
     def _unasked(self) -> Iterator[tuple[Usage, str]]:
         for item, row in self._items():
             if not self.standing.is_answered(item):
-                yield _usage(row), item.by
+                yield usage_told(row), item.by
 
     def _unscored(self) -> Iterator[Usage]:
-        return (_usage(row) for item, row in self._items() if not item.anew)
+        return (usage_told(row) for item, row in self._items() if not item.anew)
 
     def _items(self) -> Iterator[tuple[Item, Row]]:
         """All that is not done, in order."""
@@ -154,14 +154,17 @@ class Rehearsal:
 
     # --- at work
 
-    async def go(self) -> Ending:
-        """Ask until there is nothing left to ask. Raises Fault for what stops it; what came is kept."""
+    async def go(self, most: int | None = None) -> Ending:
+        """Ask until there is nothing left to ask. Raises Fault for what stops it; what came is kept.
+
+        `most`: of no more than the first so many recordings.
+        """
         under_way: set[asyncio.Task[None]] = set()
         ending: Ending = "done"
         await self._draw(0)
         await self._try_judge()
         try:
-            for n, row in self.run.order.rows(self.standing.next):
+            for n, row in self.run.order.rows(self.standing.next, most):
                 await self._draw(n)
                 while n - self.standing.next >= AHEAD and under_way:
                     await self._wait(under_way)
@@ -209,7 +212,7 @@ class Rehearsal:
             if standing.is_done(item) or standing.is_needless(item):
                 self._room.release()
                 continue
-            foreseen = 0 if item in standing.answered else priced(_usage(row), self.price(item.by))
+            foreseen = 0 if item in standing.answered else priced(usage_told(row), self.price(item.by))
             held = self.purse.hold(item.by, foreseen)
             if held is None:
                 self._room.release()
@@ -355,7 +358,7 @@ class Rehearsal:
             await self._pace()
             came = await self.hands.ask(item.n, row, item.by, item.anew, measure)
             if came.fault in STOPPED and item.by not in self.standing.answering:
-                raise _stopped(item.by, came)
+                raise stopped(item.by, came)
             if came.line:
                 return came
             wait_s = max(pause_s, (came.wait_ms or 0) / 1000)
@@ -379,7 +382,7 @@ class Rehearsal:
         return Progress(self.standing.done, self._all, self.purse.spent, words)
 
 
-def _usage(row: Row) -> Usage:
+def usage_told(row: Row) -> Usage:
     return Usage(input_tokens=row.read, output_tokens=row.wrote)
 
 
@@ -391,7 +394,7 @@ def _sweep(tasks: set[asyncio.Task[None]]) -> None:
     tasks.difference_update(over)
 
 
-def _stopped(target: str, came: Came) -> Fault:
+def stopped(target: str, came: Came) -> Fault:
     return Fault(
         came.fault,
         f"{target} cannot be asked: {came.why or came.fault} Nothing was judged by this; mend it and resume.",

@@ -50,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     anew:          share of the conversations that the incumbent is asked again, for its own noise
     budget_nanousd:  at most so much for all that is asked; None: no limit
     prompt:        a variant that the candidates are told (`variants`)
+    batched:       the targets that are asked by the batch
     probes:        pairs of twin questions; `own_probes`: recordings of which twins are made
     checks:        recording's id -> the user's check; `labels`: recording's id -> who is better
     recordings:    how many are replayed at most, of how many `conversations`
@@ -73,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ordered: bool = False
     budget_nanousd: int | None = None
     prompt: str | None = None
+    batched: tuple[str, ...] = ()
     judge: str | None = None
     judged: float = 1.0
     scorer: str | None = None
@@ -339,6 +341,10 @@ class Run:
     @property
     def _answers(self) -> Path:
         return self.folder / "answers.jsonl"
+
+    def hold(self) -> None:
+        """Be the one process at work on it, from now on. Raises Fault (conflict): another is."""
+        self._lock()
 
     def _lock(self) -> None:
         """Raises Fault: somebody else is writing."""

@@ -12,12 +12,15 @@ from typing import Any
 import click
 
 from ...asker import Asker
+from ...batching.batcher import Batcher
+from ...batching.journal import Asked, Journal
 from ...engine import ENGINES, Cluster, asker_of
 from ...faults import Fault
 from ...money import NANO, usd
 from ...recordings import Recordings
 from ...statement import moment_ms
 from ...switch.agenda import planned
+from ...switch.batched import Batched
 from ...switch.checks import read_checks
 from ...switch.findings import said
 from ...switch.forecast import Forecast
@@ -26,10 +29,12 @@ from ...switch.rehearsal import ENDINGS, Progress, Rehearsal
 from ...switch.runs import Run, Settings, fresh_name
 from ...switch.scorers import scorers_of
 from ..options import config_option, json_option, load
+from .batches import ALWAYS, AUTO, batched, digest, no_batches_with, no_other_way, same_under_way
 from .files import lines_of
 from .showing import show
 
 DECIDED = "decided"
+CANCELED = "its batches are stopped"
 
 
 @click.command("rehearse")
@@ -44,6 +49,11 @@ DECIDED = "decided"
 )
 @click.option("--since", metavar="WHEN", help="Recorded since: a date or an age (24h, 7d).")
 @click.option("--budget-usd", metavar="USD", help="Stop before this is spent.")
+@click.option(
+    "--batch", is_flag=False, flag_value=ALWAYS, type=click.Choice([ALWAYS, AUTO]),
+    help="Ask the candidates by their providers' batch APIs: cheaper, within a day; auto: where they can.",
+)  # fmt: skip
+@click.option("--cancel", is_flag=True, help="With --resume: stop its batches, and keep what they answered.")
 @click.option("--concurrency", type=click.IntRange(1, 256), default=8, show_default=True)
 @click.option("--per-minute", type=float, help="At most so many calls a minute.")
 @click.option(
@@ -89,7 +99,8 @@ DECIDED = "decided"
 def rehearse(
     route: str | None, incumbent: str | None, count: int | None, since: str | None, budget_usd: str | None,
     concurrency: int, per_minute: float | None, engine: str, workers: int, ray_address: str | None,
-    resume: str | None, config_path: str | None, as_json: bool, **wanted: Any,
+    batch: str | None, cancel: bool, resume: str | None, config_path: str | None, as_json: bool,
+    **wanted: Any,
 ) -> None:  # fmt: skip
     """Replay recorded traffic on a candidate: safe, not safe, or not yet known.
 
@@ -98,14 +109,26 @@ def rehearse(
     """
     state = load(config_path).server.state
     budget = _nanousd(budget_usd)
+    command = digest(route, incumbent, count, since, batch, wanted)
+    no_batches_with(batch, cancel, resume, engine, wanted)
+    if resume is None and batch is not None:
+        resume = same_under_way(state, command)
     if resume is not None:
         run = Run.opened(state, resume)
+        no_other_way(run, batch, engine)
     else:
         if route is None:
             raise click.UsageError("--route is missing: the name that applications ask for.")
         settings = _settings(state, route, budget, count, **wanted)
         since_ms = moment_ms(since, time.time()) if since is not None else None
-        run = Run.begun(state, *planned(Recordings(state), settings, count, incumbent, since_ms))
+        settings, drawing = planned(Recordings(state), settings, count, incumbent, since_ms)
+        try:
+            settings = asyncio.run(batched(settings, batch, config_path)) if batch else settings
+            run = Run.begun(state, settings, drawing)
+        finally:
+            drawing.close()
+        if settings.batched:
+            Journal(run.folder).add(Asked(command))
     pace = {"concurrency": concurrency, "per_minute": per_minute, "budget_nanousd": budget}
 
     def asker() -> Asker | Cluster:
@@ -113,7 +136,7 @@ def rehearse(
             return Asker(config_path)
         return Cluster(asker_of(config_path), run.settings, workers, ray_address)
 
-    asyncio.run(_rehearse(run, asker, pace, as_json))
+    asyncio.run(_rehearse(run, asker, pace, as_json, cancel))
 
 
 def _settings(
@@ -138,23 +161,36 @@ def _settings(
 
 
 async def _rehearse(
-    run: Run, made: Callable[[], Asker | Cluster], pace: Mapping[str, Any], as_json: bool
+    run: Run, made: Callable[[], Asker | Cluster], pace: Mapping[str, Any], as_json: bool, cancel: bool
 ) -> None:
-    asker = made()
+    asker, batcher = made(), None
     try:
         with _bar() as told:
-            hands = asker if isinstance(asker, Cluster) else None
-            scorers = scorers_of(run.settings, asker)
-            rehearsal = Rehearsal(run, asker, scorers=scorers, hands=hands, told=told, **pace)
-            _foretell(run, rehearsal.forecast(), rehearsal.purse.limit)
-            ending = await rehearsal.go()
+            pace = {**pace, "told": told, "scorers": scorers_of(run.settings, asker)}
+            if run.settings.batched and isinstance(asker, Asker):
+                run.hold()
+                batcher = Batcher(run.settings.run, run.folder, asker, _remark)
+                rehearsal: Rehearsal = Batched(run, asker, batcher, **pace)
+            else:
+                hands = asker if isinstance(asker, Cluster) else None
+                rehearsal = Rehearsal(run, asker, hands=hands, **pace)
+            if cancel and isinstance(rehearsal, Batched):
+                await rehearsal.cancel()
+                ending = CANCELED
+            else:
+                _foretell(run, rehearsal.forecast(), rehearsal.purse.limit)
+                ending = ENDINGS[await rehearsal.go()]
     except asyncio.CancelledError:
         _remark(f"Stopped. Go on with: fungible switch rehearse --resume {run.settings.run}")
+        if batcher is not None and batcher.under_way:
+            _remark("Its batches go on at the provider's. Add --cancel to stop them.")
         raise
     finally:
+        if batcher is not None:
+            batcher.close()
         run.close()
         await asker.close()
-    _remark(f"{run.settings.run}: {ENDINGS[ending]}; {usd(rehearsal.purse.spent)} USD spent.")
+    _remark(f"{run.settings.run}: {ending}; {usd(rehearsal.purse.spent)} USD spent.")
     document = said(rehearsal.standing)
     if as_json:
         click.echo(json.dumps(document))

@@ -1,0 +1,123 @@
+"""What a batch API is: how many requests are handed over at once, asked after, and their answers read.
+
+    put together    `line` for each request; `upload` where they go as a file of their own; `create`
+    asked after     `look` at one job, `jobs` of a page of all; `cancel`
+    read            `results` of what a finished job points to, in any order, each by its request's id
+
+Pure: an `Errand` is what to send, whoever sends it. Paths go behind the provider's base URL, as those of its
+dialect do. A job bears a mark of ours where the API has a place for one, so that it is found again by whoever
+was killed before he was told its id; where it has none, the ids of its requests tell.
+
+What each API calls things is from its maker's SDK and, where there are any, recorded answers.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple, Protocol
+
+import msgspec
+
+from ...faults import Fault
+
+JSON_TYPE = "application/json"
+ERROR_CHARS_MAX = 400
+MARK = "fungible"
+"""The name of our mark, in a job's metadata."""
+
+
+class Errand(NamedTuple):
+    """One request to a provider, beside those for answers."""
+
+    method: str
+    path: str
+    body: bytes = b""
+    content_type: str = JSON_TYPE
+
+
+State = Literal["running", "ended", "failed"]
+Gone = Literal["", "expired", "canceled"]
+
+
+class Job(NamedTuple):
+    """A batch, as its provider tells of it.
+
+    done, total:  requests; 0 where it does not tell yet
+    outputs:      paths of what its results are read from; `leavings`: what to send for nothing to stay behind
+    mark:         ours; None: the API has no place for one
+    created_s:    Unix seconds
+    why:          what went wrong with all of it
+    rest:         what became of requests that have no result
+    """
+
+    id: str
+    state: State
+    done: int = 0
+    total: int = 0
+    outputs: tuple[str, ...] = ()
+    leavings: tuple[Errand, ...] = ()
+    mark: str | None = None
+    created_s: float = 0.0
+    why: str = ""
+    rest: Gone = ""
+
+
+class Result(NamedTuple):
+    """What came of one request.
+
+    status, body:  as the provider would have answered it by itself
+    gone:          why it was not answered at all: `expired` or `canceled`; then it costs nothing
+    request_id:    the provider's
+    """
+
+    id: str
+    status: int = 0
+    body: bytes = b""
+    gone: Gone = ""
+    request_id: str = ""
+
+
+class BatchApi(Protocol):
+    """`url`: what a request's path is for the whole of its provider, such as /v1/messages."""
+
+    @property
+    def requests_max(self) -> int: ...
+
+    @property
+    def bytes_max(self) -> int: ...
+
+    def line(self, id: str, url: str, body: bytes) -> bytes:
+        """One request, without a line break in it."""
+
+    def upload(self, mark: str, lines: bytes) -> Errand | None:
+        """None: the lines go with `create`."""
+
+    def uploaded(self, answer: bytes) -> str:
+        """The file's id. Raises Fault (provider_answer)."""
+
+    def create(self, mark: str, model: str, url: str, given: bytes) -> Errand:
+        """`given`: the file's id, or the lines."""
+
+    def look(self, id: str) -> Errand: ...
+
+    def job(self, answer: bytes) -> Job:
+        """What `create`, `look` and `cancel` are answered. Raises Fault (provider_answer)."""
+
+    def cancel(self, id: str) -> Errand: ...
+
+    def page(self, number: int, after: str) -> Errand:
+        """Jobs, the newest first: the page of this number, from 0, after what the one before ended with."""
+
+    def jobs(self, answer: bytes) -> tuple[list[Job], str]:
+        """Those of a page, and what it ended with; "": there are no more. Raises Fault."""
+
+    def results(self, lines: Iterable[bytes]) -> Iterator[Result]:
+        """Of an output. Raises Fault for what cannot be read."""
+
+
+def unread(what: str, error: Exception | None = None) -> Fault:
+    said = f": {error}" if error is not None else ""
+    return Fault("provider_answer", f"The provider's {what} cannot be read{said}.")
+
+
+def one_line(body: bytes) -> bytes:
+    """JSON without white space between its tokens; each of them stays as it is."""
+    return msgspec.json.format(body, indent=-1)
