@@ -67,6 +67,7 @@ class Batched(Rehearsal):
         self._batches = batches
         self._tries: Counter[Item] = Counter()
         self._held: dict[Item, int] = {}
+        self._short: Item | None = None  # the budget reaches up to this one
 
     def price(self, target: str) -> Price | None:
         """Of a batch, where the target is asked by batches."""
@@ -86,12 +87,21 @@ class Batched(Rehearsal):
         whole = self.settings.recordings
         while True:
             reach = self._reach(whole)
-            short = False
-            while not short and (items := [item async for item in self._waiting(reach)]):
-                short = not await self._round(items)
-            ending: Ending = "budget" if short else await super().go(reach)
+            while self._short is None and (items := [item async for item in self._waiting(reach)]):
+                self._short = await self._round(items)
+            ending = await super().go(reach if self._short is None else self._short.n)
+            if self._short is not None:
+                return "decided" if self.standing.all_decided() else "budget"
             if ending != "done" or reach >= whole:
-                return "decided" if self.standing.all_decided() else ending
+                return ending
+
+    async def _probe(self) -> None:
+        if self._short is None:
+            await super()._probe()
+
+    async def _probe_own(self) -> None:
+        if self._short is None:
+            await super()._probe_own()
 
     async def cancel(self) -> None:
         """Stop the batches of earlier processes; what they answered before is kept."""
@@ -120,12 +130,12 @@ class Batched(Rehearsal):
         more = max(known) if known and len(known) == len(needs) else have
         return min(whole, have + min(MOST, max(LEAST, round(more * MORE))))
 
-    async def _round(self, items: list[Item]) -> bool:
-        """Put, send and take: whether the budget reached for all of them."""
-        reached = True
+    async def _round(self, items: list[Item]) -> Item | None:
+        """Put, send and take. The first for which the budget did not reach; None: it did for all."""
+        short = None
         for item in items:
             if not self._hold(item):
-                reached = False
+                short = item
                 break
             answered = self._batches.put(item, self._recording(item))
             if answered is not None:
@@ -137,7 +147,7 @@ class Batched(Rehearsal):
             for item in [item for item in self._held if item not in under_way]:
                 self._let_go(item, 0)
         await self._take()
-        return reached
+        return short
 
     def _hold(self, item: Item) -> bool:
         held = self.purse.hold(item.by, self._foreseen(item))

@@ -84,9 +84,9 @@ class Purse:
         self._came: dict[str, int] = {}
 
     def hold(self, target: str, foreseen: int | None) -> int | None:
-        """What was held; None: there is too little left."""
+        """What was held; None: there is too little left. What costs nothing is never too much."""
         amount = self.corrected(target, foreseen or 0)
-        if self.limit is not None and self.spent + self._held + amount > self.limit:
+        if amount and self.limit is not None and self.spent + self._held + amount > self.limit:
             return None
         self._held += amount
         return amount

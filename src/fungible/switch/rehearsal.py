@@ -214,7 +214,8 @@ class Rehearsal:
                 continue
             foreseen = 0 if item in standing.answered else priced(usage_told(row), self.price(item.by))
             held = self.purse.hold(item.by, foreseen)
-            if held is None:
+            if held is None or (standing.unscored(item) and self._spent_out()):
+                self.purse.settle(item.by, held or 0, None, 0)
                 self._room.release()
                 return False
             task = asyncio.create_task(self._do(item, packed, again, held, foreseen))
