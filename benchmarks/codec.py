@@ -41,7 +41,12 @@ WORDS = "the quick brown fox jumps over the lazy dog"
 ROUNDS, ROUND_S = 24, 0.003
 RATIO_MAX = 3.0  # of the dearest pair to the cheapest
 QUIRKS: frozenset[str] = frozenset()
-KINDS = {"request": "one request of 1 KB", "reply": "one reply", "event": f"one event of {EVENTS}"}
+KINDS = {
+    "request": "one request of 1 KB",
+    "road": "the same request by the canonical form, as any that is more than texts goes",
+    "reply": "one reply",
+    "event": f"one event of {EVENTS}",
+}
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,15 @@ def jobs(source: Dialect, target: Dialect) -> dict[str, Callable[[], object]]:
     writer = source.stream_writer(Report(source.names), True)
     frames = [writer.write([event]) for event in events()]
 
+    def sent() -> object:
+        assert source.bare is not None and target.bare is not None
+        bare = source.bare.read(asked)
+        assert bare is not None
+        return target.bare.write(bare, "another-model", False, QUIRKS) or by_the_road()
+
+    def by_the_road() -> object:
+        return target.write_request(source.read_request(asked), Report(source.names), QUIRKS)
+
     def streamed() -> object:
         reader, writer = source.stream_reader(), target.stream_writer(Report(source.names), True)
         out = [writer.write(reader.gather(piece)) for piece in frames]
@@ -100,11 +114,13 @@ def jobs(source: Dialect, target: Dialect) -> dict[str, Callable[[], object]]:
     if source is target:
         return {
             "request": lambda: source.readdress(asked, source.peek(asked), "another-model", False),
+            "road": by_the_road,
             "reply": lambda: source.read_usage(answer),
             "event": watched,
         }
     return {
-        "request": lambda: target.write_request(source.read_request(asked), Report(source.names), QUIRKS),
+        "request": sent,
+        "road": by_the_road,
         "reply": lambda: target.write_reply(source.read_reply(answer), Report(source.names)),
         "event": streamed,
     }

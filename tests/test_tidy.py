@@ -59,6 +59,7 @@ OPTIONAL_EXTRAS = {"xllamacpp", "botocore", "uvloop", "psycopg", "ray", "transfo
     "py3langid", "pyarrow"}  # fmt: skip
 
 SHARED = (
+    "bare",
     "blockwise",
     "checked",
     "failures",

@@ -52,7 +52,7 @@ from .ir import Request, Usage
 from .losses import Loss
 from .models import Target
 from .policies import breaker, budget, limits, retry, route
-from .rewriting import rewritten
+from .rewriting import barely, rewritten
 from .translate import tidy
 from .world import Flow, Headers, Outgoing
 
@@ -214,9 +214,13 @@ class Exchange:
             if peek.model == target.model and not ask:
                 return call.body
             return call.dialect.readdress(call.body, peek, target.model, ask)
+        call.thoughts = self._local.thoughts
+        bare = barely(call, target)
+        if bare is not None:
+            self.losses, call.freetext = (), NONE
+            return bare
         if self._read is None:
             self._read = call.dialect.read_request(call.body)
-            call.thoughts = self._local.thoughts
         body, self.losses = rewritten(call, self._read, target)
         return body
 

@@ -20,6 +20,22 @@ from .translate import lossy, tidy
 from .variants import varied
 
 
+def barely(call: Call, target: Target) -> bytes | None:
+    """What `rewritten` would make of a bare request for another dialect, without a loss; None of any other."""
+    spoken, other = call.dialect, SPOKEN[target.dialect]
+    reads, writes = spoken.bare, other.bare
+    if reads is None or writes is None or spoken is other:
+        return None
+    if target.prompt is not None or not target.tells_usage:
+        return None
+    if any(line.partition(b":")[0] in spoken.telling for _, line in call.asking.forward):
+        return None
+    bare = reads.read(call.body)
+    if bare is None or (call.thoughts is not None and len(bare.turns) > 1 and not call.thoughts.bare):
+        return None
+    return writes.write(bare, target.model, call.peek.stream, target.quirks)
+
+
 def rewritten(call: Call, read: Any, target: Target) -> tuple[bytes, tuple[Loss, ...]]:
     """The body, and what it cannot carry. `read`: an `ir.Request` or an `ir.EmbeddingRequest`.
 

@@ -92,12 +92,15 @@ class Thoughts:
         if old is not None:
             self._bytes -= old[1]
 
+    @property
+    def bare(self) -> bool:
+        """Whether nothing is remembered."""
+        return not self._kept and (self.shelf is None or self.shelf.bare)
+
     def given_back(self, request: Request, owner: str, target: Target) -> Request:
         """The request with the thoughts that this target's provider has had before."""
         shelf = self.shelf
-        if "assistant" not in [message.role for message in request.messages]:
-            return request
-        if not self._kept and (shelf is None or shelf.bare):
+        if "assistant" not in [message.role for message in request.messages] or self.bare:
             return request
         if shelf is not None and not shelf.bare:
             self._fetch(shelf, request, owner, target)

@@ -38,6 +38,7 @@ from ..ir import (
 )
 from ..losses import Report
 from ..world import Headers
+from .bare import Way
 
 Quirks = frozenset[str]
 
@@ -244,6 +245,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     read_request(body):             raises Fault with the path of what is wrong. Where the address names the
                                     model and says whether to stream, the request has neither.
     write_request(request, report, quirks)
+    bare                            the short cut of requests that are no more than texts
     read_reply(body):               raises Fault: not JSON, no reply, an error inside a 200
     write_reply(reply, report)
     read_usage(body):               usage of a plain reply, None where it says none; raises like read_reply
@@ -288,6 +290,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     readdress: Callable[[bytes, Peek, str, bool], bytes]
     read_request: Callable[[bytes], Request]
     write_request: Callable[[Request, Report, Quirks], bytes]
+    bare: Way | None = None
     read_reply: Callable[[bytes], Reply]
     write_reply: Callable[[Reply, Report], bytes]
     read_usage: Callable[[bytes], Usage | None]
@@ -326,6 +329,7 @@ def embeddings(owner: Dialect, **fields: Any) -> Dialect:
         "stream_path": None,
         "locate": None,
         "counting": None,
+        "bare": None,
         "quirks": {},
         "rewrites": {},
         "wary": (),

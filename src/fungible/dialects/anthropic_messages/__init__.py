@@ -21,6 +21,7 @@ from ...faults import Fault
 from ..base import SEAL, Counting, Dialect
 from ..checked import need, parse_answer
 from ..moved import readdress
+from .bare import BARE
 from .errors import read_error, write_error, write_stream_error
 from .names import EMBODIED, NAME, NAMES, QUIRKS, REWRITES
 from .peek import peek
@@ -86,6 +87,7 @@ DIALECT = Dialect(
     readdress=readdress,
     read_request=read_request,
     write_request=write_request,
+    bare=BARE,
     read_reply=read_reply,
     write_reply=write_reply,
     read_usage=read_usage,

@@ -23,6 +23,7 @@ from ...providers.sigv4 import key_of
 from ..base import SEAL, Counting, Dialect
 from ..checked import need, parse_answer
 from .asking import write_request
+from .bare import BARE
 from .errors import read_error, write_error, write_stream_error
 from .names import NAME, NAMES, QUIRKS, REWRITES, SIGNS
 from .peek import COUNT_PATH, PATH, STREAM_PATH, locate, peek, readdress
@@ -75,6 +76,7 @@ DIALECT = Dialect(
     readdress=readdress,
     read_request=read_request,
     write_request=write_request,
+    bare=BARE,
     read_reply=read_reply,
     write_reply=write_reply,
     read_usage=read_usage,

@@ -19,6 +19,7 @@ from ..checked import encode
 from ..moved import readdress
 from . import embed
 from .asking import write_request
+from .bare import BARE
 from .chunks import Writer
 from .errors import read_error, write_error, write_stream_error
 from .names import NAME, NAMES, QUIRKS, REWRITES
@@ -49,6 +50,7 @@ DIALECT = Dialect(
     readdress=readdress,
     read_request=read_request,
     write_request=write_request,
+    bare=BARE,
     read_reply=read_reply,
     write_reply=write_reply,
     read_usage=read_plain_usage,

@@ -25,6 +25,7 @@ from .. import base
 from ..base import SEAL, Counting, Dialect, Located
 from ..checked import may
 from . import embed
+from .bare import BARE
 from .errors import read_error, write_error, write_stream_error
 from .listed import ListWriter, no_remark, write_list_error
 from .names import NAME, NAMES, QUIRKS
@@ -83,6 +84,7 @@ DIALECT = Dialect(
     readdress=readdress,
     read_request=read_request,
     write_request=write_request,
+    bare=BARE,
     read_reply=read_reply,
     write_reply=write_reply,
     read_usage=read_usage,

@@ -23,6 +23,7 @@ from ..checked import encode
 from ..moved import readdress
 from . import embed, generate
 from .asking import write_request
+from .bare import BARE
 from .chunks import Writer
 from .errors import read_error, write_error, write_stream_error
 from .names import NAME, NAMES, QUIRKS, REWRITES
@@ -72,6 +73,7 @@ DIALECT = Dialect(
     readdress=readdress,
     read_request=read_request,
     write_request=write_request,
+    bare=BARE,
     read_reply=read_reply,
     write_reply=write_reply,
     read_usage=read_plain_usage,
@@ -95,6 +97,7 @@ GENERATE = msgspec.structs.replace(
     pages={},
     read_request=generate.read_request,
     write_request=generate.write_request,
+    bare=None,
     read_reply=generate.read_reply,
     write_reply=generate.write_reply,
     read_usage=generate.read_plain_usage,

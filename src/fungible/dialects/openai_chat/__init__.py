@@ -15,6 +15,7 @@ from ..base import Dialect
 from ..error_objects import write_error, write_models
 from . import embeddings
 from .asking import write_request
+from .bare import BARE
 from .chunks import Writer
 from .errors import read_error, write_stream_error
 from .names import NAME, NAMES, QUIRKS, REWRITES
@@ -40,6 +41,7 @@ DIALECT = Dialect(
     readdress=readdress,
     read_request=read_request,
     write_request=write_request,
+    bare=BARE,
     read_reply=read_reply,
     write_reply=write_reply,
     read_usage=read_plain_usage,

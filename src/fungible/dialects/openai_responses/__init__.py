@@ -23,6 +23,7 @@ from ..checked import need, parse_answer
 from ..error_objects import write_error, write_models
 from ..moved import readdress
 from .asking import write_request
+from .bare import BARE
 from .errors import read_error, write_stream_error
 from .keeping import KEEPING
 from .names import NAME, NAMES, QUIRKS, REWRITES
@@ -69,6 +70,7 @@ DIALECT = Dialect(
     readdress=readdress,
     read_request=read_request,
     write_request=write_request,
+    bare=BARE,
     read_reply=read_reply,
     write_reply=write_reply,
     read_usage=read_plain_usage,
