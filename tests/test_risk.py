@@ -1,5 +1,6 @@
 """`fungible risk`: shares, single points of failure, and fallbacks that have been tried or not."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 from fungible import config, risk
 from fungible.account import Traffic
 from fungible.providers.families import family_of
+from fungible.providers.homes import CLOUD_HOMES, HOMES
 from fungible.providers.table import ROWS
-from fungible.providers.whereabouts import cloud_of, region_of
+from fungible.providers.whereabouts import CLOUDS, cloud_of, region_of
 from tests.faulty import CHAT, MESSAGES, Faulty
 from tests.serving import Running
 from tests.upstream import Upstream
@@ -122,6 +124,52 @@ def test_untold_clouds_count_apart_so_the_index_is_a_lower_bound(catalogue: Any)
     cloud = risk.assess(catalogue, rows, 0, 1).concentration[1]
     assert (cloud.hhi_calls, cloud.at_least) == (5_000, True)
     assert [(s.who, s.call_share) for s in cloud.shares] == [(None, 1.0)]
+
+
+def test_jurisdictions_are_of_the_terms_then_of_the_cloud_and_what_is_said_comes_first(
+    tmp_path: Path,
+) -> None:
+    told = """
+[provider.mistral]
+key = "env:ONE"
+[provider.deepseek]
+key = "env:ONE"
+jurisdiction = "SG"
+[provider.house]
+dialect = "openai.chat"
+base_url = "https://one.openai.azure.com/openai/v1"
+key = "env:ONE"
+[provider.strange]
+dialect = "openai.chat"
+base_url = "https://api.strange.example/v1"
+key = "env:ONE"
+[provider.vllm]
+own_machine = true
+[route.away]
+targets = ["house/gpt-x", "mistral/small"]
+"""
+    path = tmp_path / "fungible.toml"
+    path.write_text(told)
+    found = config.load(str(path), {"ONE": "1"}).catalogue
+    where = {name: risk.place(found, name, "m").jurisdiction for name in found.providers}
+    assert {name: where[name] for name in ("mistral", "deepseek", "house", "strange", "vllm")} == {
+        "mistral": "FR", "deepseek": "SG", "house": "US", "strange": None, "vllm": "own machines"}  # fmt: skip
+    assert risk.place(found, "openai", "gone").jurisdiction == "US", "no longer configured, and still a name"
+    rows = [row("away", "house/gpt-x", 60), row("away", "mistral/small", 30), row("alone", "house/gpt-x", 10)]
+    report = risk.assess(found, rows, 0, 1)
+    by = next(one for one in report.concentration if one.by == "jurisdiction")
+    assert (by.hhi_calls, by.at_least) == (70**2 + 30**2, False)
+    assert [(share.who, share.call_share) for share in by.shares] == [("US", 0.7), ("FR", 0.3)]
+    lost = next(loss for loss in report.losses if (loss.by, loss.who) == ("jurisdiction", "US"))
+    assert (lost.carried, lost.stranded, lost.routes_stranded) == (0.6, 0.1, ("alone",))
+
+
+def test_every_home_is_a_provider_or_a_cloud_there_is_and_says_where_it_is_told() -> None:
+    names, clouds = {row.name for row in ROWS}, {cloud for _, cloud in CLOUDS}
+    assert set(HOMES) <= names and set(CLOUD_HOMES) <= clouds
+    assert not {row.name for row in ROWS if row.local} & set(HOMES)
+    for home in (*HOMES.values(), *CLOUD_HOMES.values()):
+        assert re.fullmatch("[A-Z]{2}", home.country) and home.source.startswith("https://")
 
 
 def test_hhi() -> None:

@@ -24,6 +24,7 @@ from .account import Traffic
 from .faults import Fault
 from .models import Catalogue, Target
 from .providers.families import family_of
+from .providers.homes import home_of
 from .providers.signers import EMBEDDED
 from .providers.whereabouts import OWN_MACHINES, cloud_of, region_of
 
@@ -31,7 +32,8 @@ HHI_WHOLE = 10_000
 HHI_HIGH = 1_800  # US Merger Guidelines 2023, guideline 1
 LOOPBACK = ("localhost", "127.", "::1")  # one machine has many servers; elsewhere a host is one point
 
-DIMENSIONS = ("provider", "cloud", "region", "family")
+DIMENSIONS = ("provider", "cloud", "region", "jurisdiction", "family")
+LOST = ("provider", "cloud", "jurisdiction", "family")  # what may be gone from one day to the next
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +46,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     cloud: str | None = None
     region: str | None = None
+    jurisdiction: str | None = None
     family: str | None = None
     address: str | None = None
     account: str | None = None
@@ -146,7 +149,7 @@ class Way(msgspec.Struct, frozen=True):
 
 
 class Loss(msgspec.Struct, frozen=True):
-    """What would become of the traffic of one provider, cloud or family if it were gone.
+    """What would become of the traffic of one provider, cloud, jurisdiction or family if it were gone.
 
     Shares are of all answered calls: `carried` goes on to a tested target, `hoped` to one that has not been
     tried, `stranded` has nowhere to go.
@@ -191,18 +194,22 @@ def place(catalogue: Catalogue, provider: str, model: str) -> Place:
     """Of a provider that is no longer configured only the names are known."""
     row = catalogue.providers.get(provider)
     if row is None:
-        return Place(provider=provider, model=model, family=family_of(model))
+        return Place(
+            provider=provider, model=model, jurisdiction=home_of(provider, None), family=family_of(model)
+        )
     target = catalogue.target(provider, model)
     facts = catalogue.facts(target)
     origin = target.origin
     own = row.provider.local or origin.scheme == EMBEDDED
     family = facts.family if facts is not None and facts.family else family_of(model)
+    cloud = row.provider.cloud or (OWN_MACHINES if own else cloud_of(origin.host))
     port = f":{origin.port}" if origin.host.startswith(LOOPBACK) else ""
     return Place(
         provider=provider,
         model=model,
-        cloud=row.provider.cloud or (OWN_MACHINES if own else cloud_of(origin.host)),
+        cloud=cloud,
         region=row.provider.region or region_of(origin.host, model),
+        jurisdiction=row.provider.jurisdiction or (OWN_MACHINES if own else home_of(provider, cloud)),
         family=family,
         address=f"{origin.host}{port}" if origin.host else None,
         account=target.key_name if target.key_name not in ("", "none") else None,
@@ -353,7 +360,7 @@ def _losses(
 ) -> tuple[Loss, ...]:
     tested = {way.route: frozenset(way.tested) for way in ways}
     found = []
-    for by in ("provider", "cloud", "family"):
+    for by in LOST:
         sums: dict[str, list[int]] = {}
         stranded_routes: dict[str, dict[str, None]] = {}
         for row in rows:

@@ -29,7 +29,7 @@ from .settings import PROVIDER, WrongError
 FILE = "fungible.toml"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
-OVERRIDES = ("base_url", "signer", "prices", "on_abandon", "cloud", "region", "feeds")
+OVERRIDES = ("base_url", "signer", "prices", "on_abandon", "cloud", "region", "jurisdiction", "feeds")
 SECRET_HEADER = re.compile(r"(?i).*(authorization|cookie|key|token|secret|password)")
 SECRET_VALUE = re.compile(r"(?i)(bearer|basic) .*|sk-.*")
 ENGINE_MISSING = "needs the embedded engine: pip install 'fungible[local]'"

@@ -52,6 +52,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     own_names:   its models are called by names of the user's own, such as those of deployments
     cloud, region: where it runs; "" where only its address may tell (`whereabouts`)
     batch:       how it takes requests by the batch, None: it does not, or not in a way that is known here
+    jurisdiction: the country whose law it stands under; "" where only `homes` may tell
     """
 
     name: str
@@ -77,6 +78,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     cloud: str = ""
     region: str = ""
     batch: BatchTerms | None = None
+    jurisdiction: str = ""
 
     @property
     def dialects(self) -> tuple[str, ...]:
