@@ -239,9 +239,7 @@ PROVIDER: dict[str, Setting] = {
     ),
     "cloud": Setting(text, None, "The cloud it runs in, for `fungible risk`; else as its address says."),
     "region": Setting(text, None, "The region, likewise."),
-    "jurisdiction": Setting(
-        text, None, "The country whose law it is under (`DE`); else as its terms say."
-    ),
+    "jurisdiction": Setting(text, None, "The country whose law it is under (`DE`); else as its terms say."),
     "own_machine": Setting(flag, None, "`true`: it runs on a machine of yours and costs nothing a token."),
 }
 
