@@ -258,7 +258,6 @@ MISSED_BY: dict[str, dict[str, dict[str, str]]] = {
         "a-signed-call-and-its-result-without-ids": {
             "model": OWN,
             "media_type": "the data shows it, too",
-            "thinking": OWN,
             "id": STAYS,
             "name": STAYS,
             "type": "it was `nullable`",

@@ -24,7 +24,7 @@ RINGS: tuple[tuple[str, ...], ...] = (
     # 0, values
     ("ir", "losses", "events", "faults", "money", "world", "account", "version"),
     # 1, pure
-    ("frames", "dialects", "providers", "models", "translate", "places", "settings", "evidence",
+    ("frames", "dialects", "providers", "models", "translate", "signatures", "places", "settings", "evidence",
      "variants"),
     # 2, one call
     ("call", "admission", "exchange", "attempt", "answer", "rewriting", "foresight", "policies", "repeats",

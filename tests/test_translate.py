@@ -240,3 +240,28 @@ def test_a_binary_stream_that_is_no_base64_is_refused(body: Any) -> None:
 def test_a_request_whose_address_names_the_model_is_told_with_its_address() -> None:
     done = translate(CHAT | {"stream": True}, source=OPENAI, target=BINARY, model="a/b:0")
     assert done.path == "/model/a%2Fb%3A0/converse-stream"
+
+
+SIGNED = {"type": "thinking", "thinking": "Hm.", "signature": "c2lnbmVk"}
+
+
+def test_signatures_go_as_in_a_call() -> None:
+    """Told as lost to another maker in a request, sealed in an answer, and unsealed on the way back."""
+    said = {"role": "assistant", "content": [SIGNED, {"type": "text", "text": "Hello"}]}
+    asked = {"model": "m", "max_tokens": 9, "messages": [said, {"role": "user", "content": "And?"}]}
+    done = translate(asked, source="anthropic.messages", target="gemini.generate_content")
+    assert "c2lnbmVk" not in json.dumps(done.body)
+    assert "thinking_signature" in {loss.why for loss in done.losses if "content[0]" in loss.path}
+    same = translate(asked, source="anthropic.messages", target="bedrock.converse")  # Claude's, too
+    assert "c2lnbmVk" in json.dumps(same.body)
+
+    answer = {"id": "m1", "type": "message", "role": "assistant", "model": "m", "content": said["content"]}
+    answer |= {"stop_reason": "end_turn", "usage": {"input_tokens": 1, "output_tokens": 1}}
+    told = translate(
+        answer, source="anthropic.messages", target="gemini.generate_content", kind="response"
+    ).body
+    sealed = json.dumps(told["candidates"][0]["content"])
+    assert "thoughtSignature" in sealed and "c2lnbmVk" not in sealed
+    turns = [told["candidates"][0]["content"], {"role": "user", "parts": [{"text": "And?"}]}]
+    back = translate({"contents": turns}, source="gemini.generate_content", target="anthropic.messages")
+    assert back.body["messages"][0]["content"][0] == SIGNED

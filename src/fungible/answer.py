@@ -12,7 +12,7 @@ from .account import Settled
 from .attempt import BYTES_PER_TOKEN
 from .call import Call
 from .dialects import SPOKEN
-from .dialects.base import Dialect, sealed
+from .dialects.base import Dialect
 from .dialects.freetext import Freeing, freed
 from .events import (
     Begin,
@@ -32,7 +32,8 @@ from .losses import Loss, Report
 from .models import Target
 from .money import usd
 from .policies import retry
-from .thoughts import Overhearing, maker_of, signed_by, thinks
+from .signatures import maker_of, signed_as_told, signed_by
+from .thoughts import Overhearing, thinks
 from .translate import tidy
 from .world import Headers
 
@@ -191,12 +192,7 @@ class Translating:
                     self._call.owner, self._target, parts, self._call.dialect.keeping is None
                 )
         if signed and self._maker:
-            events = [
-                msgspec.structs.replace(e, signature=sealed(e.signature, self._maker))
-                if isinstance(e, SignatureDelta)
-                else e
-                for e in events
-            ]
+            events = signed_as_told(events, self._maker)
         return self._writer.write(events)
 
 

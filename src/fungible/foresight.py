@@ -16,7 +16,7 @@ from .faults import Fault
 from .ir import Request
 from .losses import Loss, Report
 from .models import Target
-from .thoughts import ascribed
+from .signatures import ascribed
 from .translate import tidy
 from .variants import varied
 

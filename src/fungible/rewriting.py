@@ -15,7 +15,7 @@ from .faults import Fault
 from .ir import Extras, Reasoning, Request
 from .losses import Loss, Report
 from .models import Target
-from .thoughts import ascribed
+from .signatures import ascribed
 from .translate import lossy, tidy
 from .variants import varied
 

@@ -19,7 +19,6 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from .dialects.base import Dialect, sealed, unsealed
 from .events import Done, PartBegin, SignatureDelta, StreamEvent, TextDelta, TextRun, assemble, merged
 from .ir import Message, Part, Refusal, Reply, Request, Text, Thinking, ToolCall
 from .models import Target
@@ -134,62 +133,8 @@ class Thoughts:
         return message
 
 
-# --- whose a signature is
-
-
-def ascribed(request: Request, dialect: Dialect) -> Request:
-    """A client's request with the maker of each signature: its dialect's own, unless it says another."""
-    for message in request.messages:
-        if message.role == "assistant" and Thinking in map(type, message.parts):
-            break
-    else:
-        return request
-    if not any(m.role == "assistant" and any(map(_is_anonymous, m.parts)) for m in request.messages):
-        return request
-    messages = [
-        msgspec.structs.replace(m, parts=tuple([_ascribed(p, dialect) for p in m.parts]))
-        if m.role == "assistant"
-        else m
-        for m in request.messages
-    ]
-    return msgspec.structs.replace(request, messages=tuple(messages))
-
-
-def _is_anonymous(part: Part) -> bool:
-    return isinstance(part, Thinking) and part.signature is not None and part.signer is None
-
-
-def _ascribed(part: Part, dialect: Dialect) -> Part:
-    if not isinstance(part, Thinking) or part.signature is None or part.signer is not None:
-        return part
-    signature, maker = unsealed(part.signature)
-    return msgspec.structs.replace(part, signature=signature, signer=maker or dialect.signs or None)
-
-
 def thinks(reply: Reply) -> bool:
     return any(Thinking in map(type, choice.parts) for choice in reply.choices)
-
-
-def maker_of(source: Dialect, client: Dialect) -> str:
-    """Whose name the signatures of an answer need, for a client of this dialect; "" where they need none."""
-    return source.signs if source.signs != client.signs else ""
-
-
-def signed_by(reply: Reply, maker: str) -> Reply:
-    """An answer for a client that is to carry its signatures."""
-    if not any(_is_anonymous(part) for choice in reply.choices for part in choice.parts):
-        return reply
-    choices = [
-        msgspec.structs.replace(choice, parts=tuple([_sealed(part, maker) for part in choice.parts]))
-        for choice in reply.choices
-    ]
-    return msgspec.structs.replace(reply, choices=tuple(choices))
-
-
-def _sealed(part: Part, maker: str) -> Part:
-    if not isinstance(part, Thinking) or part.signature is None or part.signer is not None:
-        return part
-    return msgspec.structs.replace(part, signature=sealed(part.signature, maker))
 
 
 class Overhearing:

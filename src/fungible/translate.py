@@ -3,7 +3,7 @@
 Read, change at most the model's name, write: there is nothing else here, and no way round it. Source
 and target may be the same, which normalises a body and checks it. This is the whole of translation as
 a person or a program meets it (`fungible translate`, `fungible.translate`); a call in the server walks
-the same readers and writers with its own report.
+the same readers and writers with its own report. Signatures of thoughts are sealed and stripped as in a call.
 
 It must not know a dialect by name, keep anything between two calls, or let a loss go unsaid.
 """
@@ -24,6 +24,7 @@ from .frames.eventstream import FrameReader as BinaryReader
 from .frames.sse import FrameReader
 from .ir import Json
 from .losses import Loss, Report
+from .signatures import ascribed, maker_of, signed_as_told, signed_by
 
 SEVERITY = {"changed": 0, "approximated": 1, "dropped": 2}
 """What was moved may have been approximated inside, or lost something, which its own loss must say."""
@@ -190,6 +191,8 @@ def _of_vectors(spoken: Dialect, which: str) -> Dialect:
 
 def _request(body: Json, source: Dialect, target: Dialect, model: str | None, quirks: Quirks) -> _Made:
     request = source.read_request(_bytes(body))
+    if source.subject == "chat":
+        request = ascribed(request, source)
     if model is not None:
         request = msgspec.structs.replace(request, model=model)
     report = Report(source.names)
@@ -202,6 +205,8 @@ def _request(body: Json, source: Dialect, target: Dialect, model: str | None, qu
 
 def _response(body: Json, source: Dialect, target: Dialect, model: str | None, _: Quirks) -> _Made:
     reply = source.read_reply(_bytes(body))
+    if source.subject == "chat" and (maker := maker_of(source, target)):
+        reply = signed_by(reply, maker)
     if model is not None:
         reply = msgspec.structs.replace(reply, model=model)
     report = Report(source.names)
@@ -213,6 +218,8 @@ def _stream(body: Json, source: Dialect, target: Dialect, model: str | None, _: 
         raise Fault("bad_request", f"{source.name} has no streams: vectors come whole.", path="kind")
     reader, report, wire = source.stream_reader(), Report(source.names), _wire(body, source)
     events = reader.feed(wire) + reader.end()
+    if maker := maker_of(source, target):
+        events = signed_as_told(events, maker)
     made = target.stream_writer(report, True).write([_renamed(event, model) for event in events])
     text = made.decode() if _is_text(target) else base64.b64encode(made).decode()
     if any(isinstance(event, Failed) for event in events):
