@@ -64,6 +64,7 @@ def test_duckdb_reads_both_exports(folder: Path) -> None:
     for name in ("out.jsonl", "out.parquet"):
         told = json.loads(run(folder, "export", name, "--json"))
         assert told["exported"] == 31 and told["damaged_bytes"] == 0
+        assert (folder / name).stat().st_mode & 0o077 == 0  # nobody else's to read
         path = folder / name
         names = [row[0] for row in duckdb.sql(f"DESCRIBE SELECT * FROM '{path}'").fetchall()]
         assert names == list(COLUMNS)

@@ -144,6 +144,7 @@ def test_the_commands(stage: Stage, tmp_path: Path) -> None:
     stage.program("report", "--from-json", "found.json", "--html", "one.html")
     stage.program("report", "r", "--html", "two.html")
     assert (tmp_path / "one.html").read_text() == (tmp_path / "two.html").read_text()
+    assert (tmp_path / "one.html").stat().st_mode & 0o077 == 0  # it holds what people wrote
     assert "r  " in stage.program("report", "--list").stdout
     assert "Answered" in stage.program("report").stdout
     stage.program("report", "r", "--forget")

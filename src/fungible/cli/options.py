@@ -1,9 +1,10 @@
 """Options that several commands share, and what they open."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
 
@@ -44,6 +45,11 @@ def store_of(config_path: str | None) -> Store:
     store = Store(Path(configuration.load_server(config_path).state))
     store.fold()
     return store
+
+
+def private(path: str) -> BinaryIO:
+    """A file to be written anew that its owner alone can read: it holds what people wrote. Raises OSError."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb")
 
 
 def console() -> "Console":

@@ -50,7 +50,7 @@ def write_jsonl(recordings: Iterable[Recording], file: BinaryIO) -> int:
     return count
 
 
-def write_parquet(recordings: Iterable[Recording], path: str) -> int:
+def write_parquet(recordings: Iterable[Recording], file: BinaryIO) -> int:
     """How many rows were written. Raises OSError, and Fault where the extra is not installed."""
     try:
         import pyarrow  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
@@ -59,7 +59,7 @@ def write_parquet(recordings: Iterable[Recording], path: str) -> int:
         raise Fault("bad_request", "Parquet needs pyarrow: pip install 'fungible[parquet]'.") from None
     schema = pyarrow.schema([(name, getattr(pyarrow, kind)()) for name, kind in COLUMNS.items()])
     count = 0
-    with ParquetWriter(path, schema, compression="zstd") as writer:
+    with ParquetWriter(file, schema, compression="zstd") as writer:
         for batch in _batches(recordings):
             rows = [_flat(row(recording)) for recording in batch]
             writer.write_table(pyarrow.Table.from_pylist(rows, schema=schema))

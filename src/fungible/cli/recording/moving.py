@@ -13,10 +13,11 @@ from ...recordings import Recordings
 from ...recordings.writing import write_jsonl, write_parquet
 from ...sources import SOURCES, Unread
 from ...sources import read as read_source
-from ..options import config_option, console, json_option
+from ..options import config_option, console, json_option, private
 from .choosing import moment, route_option, shelf_of, since_option, until_option
 
 SHOWN_MAX = 20
+WRITERS = {"jsonl": write_jsonl, "parquet": write_parquet}
 
 
 @click.command("import")
@@ -70,9 +71,7 @@ imported.help = f"{cleandoc(imported.help or '')}\n\n\b\n" + "\n".join(
 @route_option
 @since_option
 @until_option
-@click.option(
-    "--format", "form", type=click.Choice(["jsonl", "parquet"]), help="By the file's name, if not said."
-)
+@click.option("--format", "form", type=click.Choice(list(WRITERS)), help="By the file's name, if not said.")
 @config_option
 @json_option
 def export(
@@ -95,11 +94,8 @@ def export(
         return
     form = form or ("parquet" if Path(path).suffix == ".parquet" else "jsonl")
     try:
-        if form == "parquet":
-            count = write_parquet(recordings, path)
-        else:
-            with Path(path).open("wb") as file:
-                count = write_jsonl(recordings, file)
+        with private(path) as file:
+            count = WRITERS[form](recordings, file)
     except OSError as error:
         raise Fault("internal", f"{path} cannot be written: {error.strerror or error}.") from None
     if as_json:

@@ -11,7 +11,7 @@ from ...faults import Fault
 from ...switch.findings import findings
 from ...switch.page import page
 from ...switch.runs import Run, runs
-from ..options import config_option, json_option, load
+from ..options import config_option, json_option, load, private
 from .showing import show
 
 
@@ -73,7 +73,8 @@ def _write(path: str, text: str) -> None:
         click.echo(text)
         return
     try:
-        Path(path).write_text(text, encoding="utf-8")
+        with private(path) as file:
+            file.write(text.encode())
     except OSError as error:
         raise Fault("bad_request", f"{path} cannot be written: {error.strerror}.") from None
     click.echo(f"Written: {path}", err=True)
