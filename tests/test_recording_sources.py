@@ -156,6 +156,15 @@ def test_batches_of_anthropic(tmp_path: Path) -> None:
     assert [(u.line, u.why) for u in unread] == [(6, "It was not answered: expired.")]
 
 
+def test_batches_that_use_the_same_names_are_not_mixed_up(tmp_path: Path) -> None:
+    request = {"custom_id": "1", "url": "/v1/chat/completions", "body": ASK}
+    other = {**request, "body": {**ASK, "messages": [{"role": "user", "content": "3+3?"}]}}
+    answer = {"id": "r", "custom_id": "1", "response": {"status_code": 200, "body": ANSWER}}
+    path = lines(tmp_path / "two.jsonl", request, other, answer, answer)
+    found, unread = taken("batch", path)
+    assert found == [] and [u.line for u in unread] == [3, 4] and "each batch by itself" in unread[0].why
+
+
 def test_litellm_spend_logs_and_payloads(tmp_path: Path) -> None:
     log = {"request_id": "chatcmpl-1", "call_type": "acompletion", "spend": 0.00012, "prompt_tokens": 9, "completion_tokens": 1,
            "startTime": "2026-11-01T10:00:00.000Z", "endTime": "2026-11-01T10:00:01.500Z", "model": "gpt-x-2026",

@@ -43,6 +43,9 @@ SOURCES: dict[str, Source] = {
 }
 
 
+NUMBERS = ("at_ms", "status", "input_tokens", "output_tokens", "cost_nanousd", "losses")
+
+
 class Unread(NamedTuple):
     """`line`: of the file; where entries are no lines, the entry's number. From 1; 0: the file itself."""
 
@@ -85,7 +88,10 @@ def read(
 
 
 def checked(recording: Recording) -> Recording:
-    """It can be replayed and compared. Raises Fault where it cannot."""
+    """It can be kept, replayed and compared. Raises Fault where it cannot."""
+    for name in NUMBERS:
+        if not -(2**63) <= (getattr(recording, name) or 0) < 2**63:
+            raise Fault("bad_request", f"Its {name} is a larger number than can be kept.")
     if not recording.route:
         raise Fault("bad_request", "It does not say which model was asked.")
     recording.asked()

@@ -13,13 +13,15 @@ import msgspec
 from ..faults import Fault
 from ..recording import Recording
 from . import chat
-from .rows import Entry, Json, count, mapping, refusing, rows, text, time_ms
+from .rows import Entry, Json, count, fields, mapping, refusing, rows, text, time_ms
 
+ALONE = "Its request is in none of the files: give the input file too."
+TWICE = "Several requests of these files have its custom_id: import each batch by itself."
 URLS = {"/v1/chat/completions": "openai.chat", "/v1/responses": "openai.responses"}
 
 
 def entries(paths: Sequence[str]) -> Iterator[Entry]:
-    asked: dict[str, tuple[str, int, dict[str, Json]]] = {}
+    asked: dict[str, list[tuple[str, int, dict[str, Json]]]] = {}
     told: list[tuple[str, int, dict[str, Json]]] = []
     for path in paths:
         for line, row in rows(path):
@@ -28,19 +30,22 @@ def entries(paths: Sequence[str]) -> Iterator[Entry]:
                     path, line, refusing(row.message if isinstance(row, Fault) else "It is no object.")
                 )
             elif "body" in row or "params" in row:
-                asked[text(row.get("custom_id"))] = path, line, row
+                asked.setdefault(text(row.get("custom_id")), []).append((path, line, row))
             elif {"response", "result", "error"} & row.keys():
                 told.append((path, line, row))
             else:
                 yield Entry(path, line, refusing("It is neither a request of a batch nor an answer."))
+    answered = set()
     for path, line, row in told:
-        found = asked.pop(text(row.get("custom_id")), None)
-        if found is None:
-            yield Entry(path, line, refusing("Its request is in none of the files: give the input file too."))
+        found = asked.get(name := text(row.get("custom_id")), ())
+        answered.add(name)
+        if len(found) == 1:
+            yield Entry(path, line, partial(_made, found[0][2], row))
         else:
-            yield Entry(path, line, partial(_made, found[2], row))
-    for path, line, _ in asked.values():
-        yield Entry(path, line, refusing("It has no answer in any of the files."))
+            yield Entry(path, line, refusing(TWICE if found else ALONE))
+    for name, requests in asked.items():
+        for path, line, _ in requests if name not in answered else ():
+            yield Entry(path, line, refusing("It has no answer in any of the files."))
 
 
 def _made(asked: dict[str, Json], told: dict[str, Json]) -> Recording:
@@ -85,6 +90,6 @@ def _result(result: dict[str, Json]) -> tuple[int, Json, Json]:
         return 200, result.get("message"), None
     if result.get("type") == "errored":
         error = result.get("error")
-        kind = text((error or {}).get("error", {}).get("type")) if isinstance(error, dict) else ""
+        kind = text(fields(fields(error).get("error")).get("type"))
         return (400 if kind == "invalid_request_error" else 500), error, None
     raise Fault("bad_request", f"It was not answered: {text(result.get('type')) or 'no result'}.")

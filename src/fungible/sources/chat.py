@@ -1,5 +1,7 @@
 """What a source keeps in pieces, put together as a chat completion: the form that most of them think in."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from ..faults import KINDS, Fault, kind_of_status
@@ -94,7 +96,7 @@ def fault_of(status: int | None, name: str) -> tuple[int, str]:
     return KINDS[kind].status, kind
 
 
-def named(recording: Recording, tags: dict[str, Json]) -> Recording:
+def named(recording: Recording, tags: Mapping[str, Json]) -> Recording:
     """With tags, of which only texts without commas and equals signs can be kept."""
     good = {k: v for k, v in tags.items() if isinstance(v, str) and v and not set(",=\r\n") & set(k + v)}
     return msgspec.structs.replace(recording, tags=good)

@@ -17,7 +17,7 @@ from ..dialects.base import MODEL, Dialect, Located
 from ..faults import Fault
 from ..providers.table import PROVIDERS
 from ..recording import Recording, compact, plain
-from .rows import Entry, Json, decoded, mapping, number, text, text_of, time_ms
+from .rows import Entry, Json, decoded, fields, mapping, number, text, text_of, time_ms
 
 
 def entries(paths: Sequence[str]) -> Iterator[Entry]:
@@ -34,8 +34,11 @@ def entries(paths: Sequence[str]) -> Iterator[Entry]:
 
 def _dialect(entry: dict[str, Json]) -> tuple[Dialect, Located | None] | None:
     """Whose address it is, by its path's end: hosts put their own before it."""
-    request = entry.get("request") or {}
-    address = urlsplit(text(request.get("url")))
+    request = fields(entry.get("request"))
+    try:
+        address = urlsplit(text(request.get("url")))
+    except ValueError:
+        return None
     if text(request.get("method")).upper() != "POST":
         return None
     for dialect in DIALECTS.values():
@@ -57,14 +60,14 @@ def _tails(path: str) -> list[str]:
 
 def _made(entry: dict[str, Json], dialect: Dialect, located: Located | None, n: int) -> Recording:
     asked, told = entry["request"], mapping(entry.get("response"), "Its response")
-    body = text((asked.get("postData") or {}).get("text")).encode()
+    body = text(fields(asked.get("postData")).get("text")).encode()
     if not body:
         raise Fault("bad_request", "The request's body is not in the file.")
     peek = dialect.peek(body)
     if located is not None:
         peek = located.complete(peek)
     status = int(number(told.get("status")) or 0)
-    wire, fault = _content(told.get("content") or {}), ""
+    wire, fault = _content(fields(told.get("content"))), ""
     reply: bytes | None = wire or None
     if status == 0:
         status, fault, reply = 502, "unreachable", None
@@ -75,7 +78,7 @@ def _made(entry: dict[str, Json], dialect: Dialect, located: Located | None, n: 
         raise Fault("bad_request", "The answer's body is not in the file.")
     elif isinstance(decoded(wire), Fault):
         reply, fault = plain(dialect.name, wire)
-    timings = entry.get("timings") or {}
+    timings = fields(entry.get("timings"))
     first = sum(number(timings.get(name)) or 0.0 for name in ("send", "wait")) if peek.stream else None
     usage = dialect.read_usage(reply) if reply is not None and not fault else None
     return Recording(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from ..recording import Recording
 from . import chat
-from .rows import Entry, Json, count, first, mapping, nanousd, parsed, text, time_ms
+from .rows import Entry, Json, count, fields, first, mapping, nanousd, parsed, text, time_ms
 from .rows import entries as row_entries
 
 CHATS = ("completion", "acompletion", "responses", "aresponses", "anthropic_messages", "")
@@ -35,7 +35,7 @@ def _made(row: dict[str, Json]) -> Recording | None:
         time_ms(row.get(name)) for name in ("startTime", "endTime", "completionStartTime")
     )
     sent = parsed(row.get("proxy_server_request")) or {}
-    sent = sent.get("body", sent) if isinstance(sent, dict) else {}
+    sent = fields(fields(sent).get("body", sent))
     route = text(first(row, "model_group")) or text(sent.get("model")) or text(row.get("model"))
     asked = {
         k: v

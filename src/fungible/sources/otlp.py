@@ -18,7 +18,7 @@ from functools import partial
 from ..faults import Fault
 from ..recording import Recording
 from . import chat
-from .rows import Entry, Json, count, decoded, mapping, parsed, refusing, text, text_of
+from .rows import Entry, Json, count, decoded, fields, listed, mapping, parsed, refusing, text, text_of, whole
 
 DETAILS = "gen_ai.client.inference.operation.details"
 CHATS = ("chat", "text_completion", "generate_content", "completion", "")
@@ -59,9 +59,9 @@ def entries(paths: Sequence[str]) -> Iterator[Entry]:
 
 
 def _spans(document: dict[str, Json]) -> Iterator[dict[str, Json]]:
-    for resource in document.get("resourceSpans") or document.get("resource_spans") or ():
-        for scope in resource.get("scopeSpans") or resource.get("scope_spans") or ():
-            yield from (span for span in scope.get("spans") or () if isinstance(span, dict))
+    for resource in listed(document.get("resourceSpans") or document.get("resource_spans")):
+        for scope in listed(fields(resource).get("scopeSpans") or fields(resource).get("scope_spans")):
+            yield from (span for span in listed(fields(scope).get("spans")) if isinstance(span, dict))
 
 
 def _is_call(told: dict[str, Json]) -> bool:
@@ -70,17 +70,18 @@ def _is_call(told: dict[str, Json]) -> bool:
 
 
 def _made(span: dict[str, Json], told: dict[str, Json]) -> Recording:
-    events = [(text(e.get("name")), _attributes(e.get("attributes"))) for e in span.get("events") or ()]
+    logged = [fields(event) for event in listed(span.get("events"))]
+    events = [(text(event.get("name")), _attributes(event.get("attributes"))) for event in logged]
     for name, more in events:
         if name == DETAILS:
             told = {**told, **more}
     begun, ended = (
-        int(span.get(name) or 0) // 1_000_000 for name in ("startTimeUnixNano", "endTimeUnixNano")
+        (whole(span.get(name)) or 0) // 1_000_000 for name in ("startTimeUnixNano", "endTimeUnixNano")
     )
     model, answered = text(told.get("gen_ai.request.model")), text(told.get("gen_ai.response.model"))
     tokens = _count(told, "input", "prompt"), _count(told, "output", "completion")
     status, fault = 200, ""
-    if (span.get("status") or {}).get("code") in (2, "STATUS_CODE_ERROR") or "error.type" in told:
+    if fields(span.get("status")).get("code") in (2, "STATUS_CODE_ERROR") or "error.type" in told:
         kind = told.get("error.type")
         status, fault = chat.fault_of(count(kind), text(kind))
     id = text(told.get("gen_ai.response.id")) or text(span.get("spanId"))
@@ -162,7 +163,7 @@ def _messages(message: Json) -> list[Json]:
         return [{k: v for k, v in message.items() if k != "finish_reason"}]
     content: list[Json] = []
     calls, results, thoughts = [], [], []
-    for told in message["parts"]:
+    for told in listed(message["parts"]):
         part = told if isinstance(told, dict) else {"type": "text", "content": told}
         kind = part.get("type")
         if kind == "text":
@@ -250,11 +251,11 @@ def _json_text(value: Json) -> str:
 # --- attributes ------------------------------------------------------------------------------------
 
 
-def _attributes(listed: Json) -> dict[str, Json]:
+def _attributes(told: Json) -> dict[str, Json]:
     """OTLP's list of key and value; a plain object, as some exporters write, is taken as it is."""
-    if isinstance(listed, dict):
-        return listed
-    return {text(a.get("key")): _value(a.get("value")) for a in listed or () if isinstance(a, dict)}
+    if isinstance(told, dict):
+        return told
+    return {text(a.get("key")): _value(a.get("value")) for a in listed(told) if isinstance(a, dict)}
 
 
 def _value(value: Json) -> Json:
@@ -263,9 +264,9 @@ def _value(value: Json) -> Json:
         return value
     ((kind, inner),) = value.items()
     if kind == "intValue":
-        return int(inner)
+        return whole(inner)
     if kind == "arrayValue":
-        return [_value(v) for v in (inner or {}).get("values") or ()]
+        return [_value(v) for v in listed(fields(inner).get("values"))]
     if kind == "kvlistValue":
-        return _attributes((inner or {}).get("values"))
+        return _attributes(fields(inner).get("values"))
     return inner

@@ -2,9 +2,10 @@
 
 import csv
 import io
+import math
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -130,6 +131,16 @@ def mapping(value: Json, what: str) -> dict[str, Json]:
     return found
 
 
+def fields(value: Json) -> dict[str, Json]:
+    """An object, or an empty one in the place of anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def listed(value: Json) -> list[Json]:
+    """A list, or an empty one in the place of anything else."""
+    return value if isinstance(value, list) else []
+
+
 def parsed(value: Json) -> Json:
     """The value of a text that is JSON; any other as it is."""
     if isinstance(value, str) and value.strip()[:1] in ("{", "[", '"'):
@@ -149,18 +160,27 @@ def time_ms(value: Json) -> int | None:
         try:
             moment = datetime.fromisoformat(value.strip().replace(" UTC", "+00:00"))
         except ValueError:
-            value = number(value)
+            pass  # perhaps a number
         else:
             return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return int(value) if value > 1e11 else int(value * 1000)
-    return None
+    found = number(value)
+    return None if found is None else int(found) if found > 1e11 else int(found * 1000)
 
 
 def number(value: Json) -> float | None:
+    """A finite number, also where it stands as text."""
     try:
-        return float(value) if value is not None and not isinstance(value, bool) else None
-    except (TypeError, ValueError):
+        found = float(value) if value is not None and not isinstance(value, bool) else math.nan
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def whole(value: Json) -> int | None:
+    """An integer of any length, also where it stands as text."""
+    try:
+        return int(value) if isinstance(value, int | str) and not isinstance(value, bool) else None
+    except ValueError:
         return None
 
 
@@ -175,7 +195,7 @@ def nanousd(value: Json) -> int | None:
         usd = Decimal(str(value)) if value is not None and not isinstance(value, bool) else None
     except InvalidOperation:
         return None
-    return int((usd * NANO).to_integral_value()) if usd is not None and usd.is_finite() else None
+    return int((usd * NANO).to_integral_value(ROUND_HALF_UP)) if usd is not None and usd.is_finite() else None
 
 
 def text(value: Json) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from ..faults import Fault
 from ..recording import Recording
 from . import chat
-from .rows import Entry, Json, count, first, mapping, text, time_ms
+from .rows import Entry, Json, count, fields, first, mapping, text, time_ms
 from .rows import entries as row_entries
 
 ASKED = (
@@ -65,7 +65,7 @@ def _made(row: dict[str, Json]) -> Recording:
         input_tokens=count(usage.get("prompt_tokens")),
         output_tokens=count(usage.get("completion_tokens")),
     )
-    return chat.named(made, row.get("metadata") or {})
+    return chat.named(made, fields(row.get("metadata")))
 
 
 def _message(message: Json) -> dict[str, Json]:
