@@ -84,6 +84,7 @@ VALUES = (
     {"type": []},
 )
 """What stands in the place of each value, whatever it was."""
+STRIDES = {"otlp": 5}  # of pairs of a place and a value, where there are many; no divisor of the values
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -114,7 +115,7 @@ def test_whatever_stands_anywhere_is_read_or_told(tmp_path: Path, kind: str) -> 
         beside = (
             rows[:n] + rows[n + 1 :] if kind == "batch" else []
         )  # the only one whose rows belong together
-        for at, value in product(places(row), VALUES):
+        for at, value in list(product(places(row), VALUES))[:: STRIDES.get(kind, 1)]:
             path.write_text("\n".join(map(json.dumps, [*beside, spoilt(row, at, value)])))
             try:
                 found = list(read(kind, [str(path)], None, unread.append))
