@@ -32,6 +32,7 @@ class BatchServer:
         self.deleted: list[str] = []
         self.batches: dict[str, dict[str, Any]] = {}
         self.answered = 0  # requests of batches
+        self.bytes_max = 0  # of one body that came
         self.canceled: set[str] = set()
         self._number = 0
 
@@ -39,6 +40,7 @@ class BatchServer:
 
     def respond(self, seen: Seen) -> Sequence[Step]:
         path, _, _ = seen.path.partition("?")
+        self.bytes_max = max(self.bytes_max, len(seen.body))
         if seen.method == "POST" and self._creates(path):
             return self._created(seen, path)
         for kind, place in (("openai", "/v1/batches"), ("mistral", "/v1/batch/jobs")):
@@ -162,7 +164,10 @@ class BatchServer:
             jobs = [self._job(b, "running") for b in reversed(self.batches.values()) if b["kind"] == kind]
             more: dict[str, Any] = {"has_more": False} if kind == "openai" else {"total": len(jobs)}
             return answer(200, JSON, {"object": "list", "data": jobs, **more})
-        batch = self.batches[id]
+        batch = self.batches.get(id)
+        if batch is None:
+            error = {"type": "not_found_error", "code": 404, "message": "No such batch."}
+            return answer(404, JSON, {"type": "error", "error": error})
         if what == "cancel":
             self.canceled.add(id)
             return answer(200, JSON, self._job(batch, "canceling"))
@@ -247,7 +252,10 @@ class BatchServer:
             data = [self._message_batch(batch, batch["left"] < 0) for batch in every]
             ids = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
             return answer(200, JSON, {"data": data, "has_more": False, **ids})
-        batch = self.batches[id]
+        batch = self.batches.get(id)
+        if batch is None:
+            error = {"type": "not_found_error", "code": 404, "message": "No such batch."}
+            return answer(404, JSON, {"type": "error", "error": error})
         if what == "cancel":
             self.canceled.add(id)
             half = len(batch["rows"]) // 2
@@ -297,7 +305,10 @@ class BatchServer:
         if id == "batches":
             every = [b for b in reversed(self.batches.values()) if b["kind"] == "operations"]
             return answer(200, JSON, {"operations": [self._operation(batch, False) for batch in every]})
-        batch = self.batches[id]
+        batch = self.batches.get(id)
+        if batch is None:
+            error = {"type": "not_found_error", "code": 404, "message": "No such batch."}
+            return answer(404, JSON, {"type": "error", "error": error})
         if what == "cancel":
             self.canceled.add(id)
             return answer(200, JSON, {})

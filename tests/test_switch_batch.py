@@ -322,6 +322,34 @@ def test_a_batch_is_stopped_and_what_it_answered_is_kept(stage: BatchStage) -> N
     assert not more["candidates"][0]["failures"]
 
 
+@pytest.mark.parametrize("target", ["anthropic/two", "openai/one"])
+def test_a_batch_that_is_no_more_is_told_and_asked_anew(stage: BatchStage, target: str) -> None:
+    stage.server.looks = 1000
+    stage.fill(mixed(4))
+    words = stage.to(target, "--n", "4", "--batch", "--run", "b")
+    _killed(stage, words, _journaled(stage, "sent"), signal.SIGKILL)
+    stage.server.batches.clear()
+    stage.server.looks = 1
+    done = stage.program("rehearse", "--resume", "b", check=False)
+    assert done.returncode == 1 and "no more" in done.stderr and "not known" in done.stderr, done.stderr
+    assert [row["state"] for row in stage.rows()] == ["unknown"] * 4
+    more = json.loads(stage.program("rehearse", "--resume", "b", "--json").stdout)
+    assert more["candidates"][0]["recordings"] == 4
+    assert sorted(row["state"] for row in stage.rows()) == ["settled"] * 4 + ["unknown"] * 4
+
+
+def test_a_run_is_not_forgotten_while_its_batches_are_under_way(stage: BatchStage) -> None:
+    stage.server.looks = 1000
+    stage.fill(mixed(3))
+    words = stage.to("anthropic/two", "--n", "3", "--batch", "--run", "b")
+    _killed(stage, words, _journaled(stage, "sent"), signal.SIGKILL)
+    done = stage.program("report", "b", "--forget", check=False)
+    assert done.returncode == 1 and "--cancel" in done.stderr
+    stage.program("rehearse", "--resume", "b", "--cancel")
+    stage.program("report", "b", "--forget")
+    assert not (stage.state / "rehearsals" / "b").exists()
+
+
 def test_what_was_turned_away_is_sent_again(stage: BatchStage) -> None:
     stage.server.turned_away = 2
     stage.fill(mixed(3))

@@ -12,6 +12,7 @@ whoever begins anew asks first what became of those that are not over (`recall`)
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -24,7 +25,7 @@ from ..recording import Recording
 from ..switch.standing import Item
 from ..switch.world import Replayed
 from .desk import Desk
-from .journal import Journal, Over, Part, Planned, Sent
+from .journal import MARKED, Journal, Over, Part, Planned, Sent
 from .passes import Passes, attempt_of
 
 PILE_BYTES_MAX = 64 * 1024 * 1024  # a batch is held in memory while it is sent
@@ -92,7 +93,10 @@ class Batcher:
             pile = self._begun(item.by, put.url, api)
             line = self._line(pile, put.body)
         name = f"{pile.mark}-{len(pile.parts)}"
-        pile.file.write(line)
+        try:
+            pile.file.write(line)
+        except OSError as error:
+            raise _unwritten(error) from None
         pile.parts.append(Part(item.n, item.by, item.anew, name))
         pile.rows.append(self._passes.row(put, name))
         return None
@@ -101,13 +105,13 @@ class Batcher:
         return pile.api.line(f"{pile.mark}-{len(pile.parts)}", pile.url, body) + b"\n"
 
     def _begun(self, target: str, url: str, api: BatchApi) -> Pile:
-        mark = f"fungible-{secrets.token_hex(8)}"
+        mark = f"{MARKED}{secrets.token_hex(8)}"
         try:
             path = self._journal.requests(mark)
             path.touch(0o600)
             file = path.open("wb")
         except OSError as error:
-            raise Fault("internal", f"The batch cannot be written: {error.strerror}.") from None
+            raise _unwritten(error) from None
         pile = self._piles[target, url] = Pile(mark, target, url, api, file, [], [])
         return pile
 
@@ -124,11 +128,15 @@ class Batcher:
         self._full, self._piles = [], {}
         try:
             for pile in piles:
-                pile.file.close()
+                try:
+                    pile.file.close()
+                except OSError as error:
+                    raise _unwritten(error) from None
                 await self._send(pile)
         finally:
             for pile in piles:
-                pile.file.close()
+                with suppress(OSError):
+                    pile.file.close()
                 if pile.mark not in {planned.mark for planned, _ in self._journal.under_way()}:
                     self._journal.sweep(pile.mark)
 
@@ -181,6 +189,7 @@ class Batcher:
 
     async def recall(self) -> None:
         """Take up the batches that an earlier process has left. Raises Fault; they can be taken up later."""
+        self._journal.sweep_strays()
         left = self._journal.under_way()
         if not left:
             return
@@ -248,7 +257,7 @@ class Batcher:
         while self._under_way:
             done = 0
             for planned, id in list(self._under_way):
-                job = await self._look(planned, id)
+                job = await self._known(planned, id)
                 if job.state == "running":
                     done += job.done
                     continue
@@ -256,7 +265,7 @@ class Batcher:
                     self._under_way.remove((planned, id))
                     self._give_up(planned, "bad_request")
                     raise Fault("bad_request", f"{planned.target} did not take the batch {id}: {job.why}")
-                await self._fetch(planned, job)
+                await self._brought(planned, job)
                 for part, result in self._each(planned, job):
                     item = Item(part.n, part.by, part.anew)
                     if self._cancelling and result.gone == "canceled":
@@ -295,6 +304,33 @@ class Batcher:
                 yield part, result
         for name, part in parts.items():
             yield part, Result(name, gone=job.rest)
+
+    async def _known(self, planned: Planned, id: str) -> Job:
+        try:
+            return await self._look(planned, id)
+        except Fault as fault:
+            raise self._lost(planned, id, fault) from None
+
+    async def _brought(self, planned: Planned, job: Job) -> None:
+        try:
+            await self._fetch(planned, job)
+        except Fault as fault:
+            raise self._lost(planned, job.id, fault) from None
+
+    def _lost(self, planned: Planned, id: str, fault: Fault) -> Fault:
+        """What is told of a batch that cannot be had; of one that is gone, nobody knows what it cost."""
+        if fault.kind != "not_found":
+            return fault
+        self._under_way.remove((planned, id))
+        for part in planned.parts:
+            self._passes.unknown(attempt_of(part.name))
+        self._journal.add(Over(planned.mark, True))
+        self._journal.sweep(planned.mark)
+        return Fault(
+            "not_found",
+            f"{planned.target} has the batch {id} no more: {fault.message} What its {len(planned.parts):,} "
+            "requests cost is not known. To go on is to ask them anew.",
+        )
 
     async def _look(self, planned: Planned, id: str) -> Job:
         desk, api = self._desk(planned.target), self._api(planned.target)
@@ -358,6 +394,10 @@ class Batcher:
                 await self._asker.pause(max(pause_s, (fault.retry_after_ms or 0) / 1000))
                 pause_s = min(pause_s * 2, PAUSE_MAX_S)
         raise AssertionError("the last try returns or raises")
+
+
+def _unwritten(error: OSError) -> Fault:
+    return Fault("internal", f"The batch cannot be written: {error.strerror}.")
 
 
 def _refused(fault: Fault) -> bool:

@@ -17,6 +17,7 @@ import msgspec
 from ..faults import Fault
 
 NAME = "batches.jsonl"
+MARKED = "fungible-"  # how marks begin, and so the names of a batch's files
 
 
 class Asked(msgspec.Struct, frozen=True, tag="asked"):
@@ -108,9 +109,9 @@ class Journal:
         try:
             fd = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             try:
-                size = os.fstat(fd).st_size
-                tail = os.pread(fd, size, 0)
-                at = tail.rfind(b"\n") + 1
+                at = os.fstat(fd).st_size
+                if at and os.pread(fd, 1, at - 1) != b"\n":
+                    at = os.pread(fd, at, 0).rfind(b"\n") + 1
                 if os.pwrite(fd, data, at) != len(data):
                     os.ftruncate(fd, at)
                     raise OSError(28, os.strerror(28))
@@ -128,6 +129,13 @@ class Journal:
 
     def results(self, mark: str) -> Path:
         return self.folder / f"{mark}.results.jsonl"
+
+    def sweep_strays(self) -> None:
+        """The files of batches that a process was killed over before it had planned them."""
+        known = {planned.mark for planned, _ in self.under_way()}
+        for path in self.folder.glob(f"{MARKED}*.jsonl"):
+            if path.name.partition(".")[0] not in known:
+                path.unlink(missing_ok=True)
 
     def sweep(self, mark: str) -> None:
         """The files of a batch that is over."""

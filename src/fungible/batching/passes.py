@@ -125,13 +125,23 @@ class Passes:
             return Replayed(answer)
         self._books.names = attempt
         client = self._run(asked, target, tags)
-        if self._gateway.sent is not None:
+        if self._gateway.sent is None:  # it was sent once, and could not be now: whatever it cost was paid
+            self.unknown(attempt)
+            return self._replayed(asked, target, client)
+        try:
             _deliver(self._gateway.sent[2], result)
+        except Exception:
+            if not client.status:  # else it was told that the answer cannot be read
+                raise
         return self._replayed(asked, target, client)
 
     def void(self, attempt: str, fault: str) -> None:
         """Close the row of a request that was not answered, and costs nothing."""
         self._books.close(close(attempt, "void", self._gateway.wall_ms(), None, None, fault=fault))
+
+    def unknown(self, attempt: str) -> None:
+        """Close the row of a request that nobody can tell any more what became of."""
+        self._books.close(close(attempt, "unknown", self._gateway.wall_ms(), None, None))
 
     def _run(self, asked: Recording, target: str, tags: str) -> "_Client":
         spoken = dialect(asked.dialect)

@@ -76,6 +76,16 @@ def no_other_way(run: Run, batch: str | None, engine: str) -> None:
         )
 
 
+def settled(run: Run) -> None:
+    """Raises Fault where batches are under way: their answers would be paid, and nobody know for what."""
+    if Journal(run.folder).under_way():
+        raise Fault(
+            "conflict",
+            f"Batches of {run.settings.run!r} are under way. Stop them first: fungible switch rehearse "
+            f"--resume {run.settings.run} --cancel.",
+        )
+
+
 async def batched(settings: Settings, batch: str, config_path: str | None) -> Settings:
     """The settings with who is asked by the batch. Raises Fault: a candidate takes none, and has to."""
     asker = Asker(config_path)

@@ -12,6 +12,7 @@ from ...switch.findings import findings
 from ...switch.page import page
 from ...switch.runs import Run, runs
 from ..options import config_option, json_option, load, private
+from .batches import settled
 from .showing import show
 
 
@@ -42,6 +43,7 @@ def report(
             return
         opened = Run.opened(state, run)
         if forget:
+            settled(opened)
             opened.forget()
             click.echo(f"{opened.settings.run} is deleted.", err=True)
             return
