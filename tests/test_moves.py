@@ -126,6 +126,8 @@ def test_the_road_of_each() -> None:
     assert second.says == f"{targets[0]} is 50% dearer."
     assert first.commands[0] == f"fungible switch rehearse --route both --to {targets[1]} --run {first.run}"
     assert first.run != second.run and first.run.startswith("outage-both-")
+    (hostile,) = forced(here, [], [], [Outage("a/x", 0, 9, "timeout", ("a/x; rm -r ~",))], 600_000)
+    assert "--route 'a/x; rm -r ~' --to" in hostile.commands[0], "callers choose names; people paste commands"
     (alone,) = forced(here, [], [], [Outage("a/x", 0, 9, "timeout", ("a/x",))], 600_000)
     assert alone.to == "" and "no other target that works" in alone.says
     both = forced(here, [], [], [Outage(name, 0, 9, "timeout", ("both",)) for name in targets], 600_000)

@@ -240,6 +240,9 @@ def test_what_cannot_be_fetched_leaves_what_was_kept_and_says_so(tmp_path: Path)
             assert len(now.notices) == 2 and now.fetched_ms == 1_000_000
             assert now.problem is not None and ("500" in now.problem or "no JSON" in now.problem)
         assert len(up.seen) == 3
+        up.script = [[b"nonsense\r\n\r\n", "close"]]
+        now = refresh(tmp_path, [feed], 9_000_000_000, 1_000).feeds[feed.name]
+        assert len(now.notices) == 2 and "cannot be fetched" in (now.problem or "")
         assert refresh(tmp_path, [], 1, 1).feeds == {}, "a feed that is not named any more is dropped"
 
 

@@ -79,6 +79,7 @@ class Watch:
         self._looking: threading.Thread | None = None
         self._rehearsing: subprocess.Popen[bytes] | None = None
         self._run = ""
+        self._begun: set[str] = set()
 
     def tend(self, config: Config, calendar: Calendar, now_ms: int) -> None:
         """About once a second, in one process of a server."""
@@ -124,7 +125,9 @@ class Watch:
         state = config.server.state
         recorded = None
         for move in moves:
-            if move.route not in config.retirement.rehearse or not move.to or opened(state, move):
+            if move.route not in config.retirement.rehearse or not move.to:
+                continue
+            if move.run in self._begun or opened(state, move):
                 continue
             if recorded is None:
                 recorded = {found.route for found in Recordings(state).found()}
@@ -134,6 +137,7 @@ class Watch:
             words += ["--budget-usd", f"{config.retirement.rehearse_usd:f}"]
             words += ["--config", str(Path(config.path).absolute())] if config.path is not None else []
             self._run = move.run
+            self._begun.add(move.run)  # one that fails at once has no folder, and is not begun again
             self._rehearsing = subprocess.Popen(  # noqa: S603 - our own program, its words from our own state
                 [sys.executable, "-m", "fungible", *words],
                 stdin=subprocess.DEVNULL,

@@ -26,7 +26,7 @@ from .faults import KINDS
 from .ir import Usage
 from .models import Catalogue
 from .money import Price, cost, usd
-from .retirement.affected import Affected
+from .retirement.affected import ANY, Affected, command
 from .risk import Answer
 
 PRICE_CHANGE_MIN = 0.01
@@ -210,15 +210,15 @@ def _other(catalogue: Catalogue, route: str, target: str, down: set[str]) -> str
 
 
 def _move(why: str, route: str, target: str, to: str, says: str, *, urgent: bool = False) -> Forced:
-    place = to or "PROVIDER/MODEL"
+    place = to or ANY
     run = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{why}-{route}")[:48]
     run = f"{run}-{crc32(f'{route} {target} {to}'.encode()):08x}"
-    steps: Mapping[str, str] = {
-        "rehearse": f"fungible switch rehearse --route {route} --to {place} --run {run}",
-        "start": f"fungible switch start --route {route} --to {place}"
-        + (" --steps 50,100" if urgent else ""),
+    steps: Mapping[str, tuple[str, ...]] = {
+        "rehearse": ("--run", run),
+        "start": ("--steps", "50,100") if urgent else (),
     }
-    return Forced(why, route, target, to, says, urgent, run, tuple(steps[step] for step in STEPS))
+    commands = tuple(command(step, route, place, *steps[step]) for step in STEPS)
+    return Forced(why, route, target, to, says, urgent, run, commands)
 
 
 # --- in a manager's words ------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Who is hit by a retirement: the calendar crossed with what routes name and what the ledger has seen."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -86,8 +87,13 @@ def _affected(retirement: Retirement, catalogue: Catalogue, used: Iterable[Traff
         sum(user.cost_nanousd for user in users),
         users,
         tuple(routes),
-        tuple(f"fungible switch rehearse --route {route} --to {to}" for route in routes),
+        tuple(command("rehearse", route, to) for route in routes),
     )
+
+
+def command(step: str, route: str, to: str, *more: str) -> str:
+    """What a person may paste into a shell: names are quoted, for callers choose some of them."""
+    return shlex.join(("fungible", "switch", step, "--route", route, "--to", to, *more))
 
 
 def pressing(found: Iterable[Affected], warn_days: int) -> tuple[Affected, ...]:

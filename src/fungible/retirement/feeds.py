@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +180,7 @@ def _fetch(source: Source) -> bytes:
             data: bytes = answer.read(FEED_BYTES_MAX + 1)
     except urllib.error.HTTPError as error:
         raise Fault("provider_error", f"{source.name} answered {error.code}.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise Fault("unreachable", f"{source.name} cannot be fetched: {reason}.") from None
     if len(data) > FEED_BYTES_MAX:
