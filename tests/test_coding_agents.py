@@ -243,12 +243,18 @@ def test_cache_marks_that_a_target_has_only_in_texts(stage: Stage) -> None:
     assert "tools[1].cache_control;dropped" in losses, losses
 
 
-@TARGETS
-def test_a_count_of_tokens_that_nobody_made_is_said_to_be_an_estimate(stage: Stage, model: str) -> None:
+def test_a_count_of_tokens_that_nobody_made_is_said_to_be_an_estimate(stage: Stage) -> None:
     before = len(stage.upstreams["alpha"].seen)
-    raw = stage.claude.messages.with_raw_response.count_tokens(model=model, **asks(ASKED))
+    raw = stage.claude.messages.with_raw_response.count_tokens(model=CHAT, **asks(ASKED))
     assert raw.headers["x-fungible-estimated"] == "input_tokens"
     assert 50 < raw.parse().input_tokens < 400 and len(stage.upstreams["alpha"].seen) == before
+
+
+@pytest.mark.parametrize("model", [GOOGLE, BED])
+def test_tokens_are_counted_by_a_provider_of_another_dialect(stage: Stage, model: str) -> None:
+    raw = stage.claude.messages.with_raw_response.count_tokens(model=model, **asks(ASKED))
+    assert raw.parse().input_tokens == 42 and "x-fungible-estimated" not in raw.headers
+    assert "You are a coding agent" in stage.sent(model).body.decode()
 
 
 # --- an agent that speaks openai.responses ---------------------------------------------------------

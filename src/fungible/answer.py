@@ -3,7 +3,7 @@
 Pure, and free of states: `exchange` decides when, this file how it is put.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -73,11 +73,26 @@ class Nobody:
 
 
 def counted(call: Call, target: Target) -> tuple[bytes, bytes]:
-    """The target cannot count; the client is told an estimate, and that it is one: (header lines, body)."""
+    """An estimate for a client whose target has not counted, said to be one: (header lines, body)."""
     counting = call.dialect.counting
     assert counting is not None
     head = reply_head(call.id, target, 0, None, ()) + ESTIMATED
     return head, counting.write(-(-len(call.body) // BYTES_PER_TOKEN))
+
+
+def uncounted(call: Call, targets: Iterable[Target]) -> tuple[int, bytes, bytes] | None:
+    """(status, header lines, body) of a count that a target of another dialect failed to make: estimated."""
+    if call.asking.operation != "count":
+        return None
+    target = next((t for t in targets if t.dialect != call.dialect.name), None)
+    return None if target is None else (200, *counted(call, target))
+
+
+def recounted(body: bytes, call: Call, target: Target) -> bytes:
+    """The target's own count, as the client's dialect tells it. Raises `Fault` for an answer that is none."""
+    ours, theirs = call.dialect.counting, SPOKEN[target.dialect].counting
+    assert ours is not None and theirs is not None
+    return body if target.dialect == call.dialect.name else ours.write(theirs.read(body))
 
 
 class Failure:

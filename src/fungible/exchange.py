@@ -34,10 +34,12 @@ from .answer import (
     error_reply,
     given_back,
     only_keepalives,
+    recounted,
     reply_head,
     retold,
     shut,
     trailer,
+    uncounted,
     unread,
     upstream_error,
 )
@@ -52,7 +54,7 @@ from .ir import Request, Usage
 from .losses import Loss
 from .models import Target
 from .policies import breaker, budget, limits, retry, route
-from .rewriting import barely, rewritten
+from .rewriting import barely, read, rewritten
 from .translate import tidy
 from .world import Flow, Headers, Outgoing
 
@@ -126,7 +128,8 @@ class Exchange:
         if call.dialect.subject != "chat":
             targets = tuple([target.embedding(call.dialect.name) for target in targets])
         elif len(targets) > 1 or targets[0].also:
-            targets = tuple([target.spoken(call.dialect.name) for target in targets])
+            name, counts = call.dialect.name, call.asking.operation == "count"
+            targets = tuple([t.counter(name) if counts else t.spoken(name) for t in targets])
         self._targets = targets
         self._try_first(now)
 
@@ -220,7 +223,7 @@ class Exchange:
             self.losses, call.freetext = (), NONE
             return bare
         if self._read is None:
-            self._read = call.dialect.read_request(call.body)
+            self._read = read(call)
         body, self.losses = rewritten(call, self._read, target)
         return body
 
@@ -330,7 +333,7 @@ class Exchange:
         try:
             usage: Usage | None
             if call.asking.operation == "count":
-                usage = NOTHING
+                usage, body = NOTHING, recounted(body, call, target)
             elif target.dialect == call.dialect.name and not call.freetext:
                 usage = call.dialect.read_usage(body)
             else:
@@ -484,8 +487,9 @@ class Exchange:
 
     def _finish_with(self, failure: Failure) -> None:
         target = self._target if self._n else None
-        status, head, body = error_reply(self.call, failure, self._n, target, self.losses)
-        if failure.body is not None:
+        told = uncounted(self.call, self._targets)
+        status, head, body = told or error_reply(self.call, failure, self._n, target, self.losses)
+        if failure.body is not None and told is None:
             head += self._back
         self.state = "over"
         self._client.reply(status, head, body)

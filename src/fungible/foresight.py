@@ -95,7 +95,7 @@ def unsent(call: Call, target: Target, targets: Iterable[Target]) -> tuple[bytes
     """The answer to a call that is not sent, (header lines, body): a dry run, or a count not made there."""
     if call.asking.operation == "dry":
         return rehearsed(call, targets)
-    return counted(call, target) if target.dialect != call.dialect.name or not target.counting else None
+    return counted(call, target) if not target.counting else None
 
 
 def rehearsed(call: Call, targets: Iterable[Target]) -> tuple[bytes, bytes]:

@@ -104,6 +104,12 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """The target as a client of `dialect` is best served: in it, where the provider speaks it."""
         return self.also.get(dialect, self) if self.also else self
 
+    def counter(self, dialect: str) -> "Target":
+        """The target as it best counts tokens for a client of `dialect`; where it cannot, as `spoken`."""
+        first = self.spoken(dialect)
+        ways = (first, self, *self.also.values())
+        return next((way for way in ways if way.counting), first)
+
     def embedding(self, dialect: str) -> "Target":
         """The target as a client of `dialect` is best served with vectors; itself, where it makes none."""
         first = next(iter(self.embeds.values()), self)

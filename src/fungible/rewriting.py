@@ -21,12 +21,12 @@ from .variants import varied
 
 
 def barely(call: Call, target: Target) -> bytes | None:
-    """What `rewritten` would make of a bare request for another dialect, without a loss; None of any other."""
+    """What `rewritten` would make of a bare request for another dialect, without a loss; None of others."""
     spoken, other = call.dialect, SPOKEN[target.dialect]
     reads, writes = spoken.bare, other.bare
     if reads is None or writes is None or spoken is other:
         return None
-    if target.prompt is not None or not target.tells_usage:
+    if target.prompt is not None or not target.tells_usage or call.asking.operation != "chat":
         return None
     if any(line.partition(b":")[0] in spoken.telling for _, line in call.asking.forward):
         return None
@@ -34,6 +34,14 @@ def barely(call: Call, target: Target) -> bytes | None:
     if bare is None or (call.thoughts is not None and len(bare.turns) > 1 and not call.thoughts.bare):
         return None
     return writes.write(bare, target.model, call.peek.stream, target.quirks)
+
+
+def read(call: Call) -> Any:
+    """The call's request in canonical form; of a count, the one to be counted. Raises `Fault`."""
+    body, counting = call.body, call.dialect.counting
+    if call.asking.operation == "count" and counting is not None:
+        body = counting.asked(body)
+    return call.dialect.read_request(body)
 
 
 def rewritten(call: Call, read: Any, target: Target) -> tuple[bytes, tuple[Loss, ...]]:
@@ -59,6 +67,8 @@ def rewritten(call: Call, read: Any, target: Target) -> tuple[bytes, tuple[Loss,
     else:
         request = _of_vectors(call, read, target)
     body = spoken.write_request(request, report, target.quirks)
+    if call.asking.operation == "count" and spoken.counting is not None:
+        body = spoken.counting.asks(body, target.model, target.quirks)
     losses = tidy(report.losses) if report.losses else ()
     if losses and call.dialect.subject != "chat":
         _no_tokens(losses, target)

@@ -120,11 +120,19 @@ class Watch(Protocol):
 
 
 class Counting(msgspec.Struct, frozen=True):
-    """Token counting, for a dialect that has it. `path` as in `Dialect.path`."""
+    """Token counting, for a dialect that has it. `path` as in `Dialect.path`.
+
+    read, write:  the answer's count; `read` raises Fault
+    asked(body)   the request whose tokens a client's body asks to count, as `read_request` takes it; raises
+                  Fault for one that it cannot be read from
+    asks(body, model, quirks)  a count's own body, made of a request's: without what is not counted
+    """
 
     path: str
     read: Callable[[bytes], int]
     write: Callable[[int], bytes]
+    asked: Callable[[bytes], bytes]
+    asks: Callable[[bytes, str, Quirks], bytes]
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):

@@ -111,6 +111,11 @@ def parse_answer(body: bytes) -> Wire:
     return value
 
 
+def only(body: bytes, names: Collection[str]) -> bytes:
+    """A body of ours with these of its fields."""
+    return encode({name: value for name, value in decode(body).items() if name in names})
+
+
 # --- a field -------------------------------------------------------------------------------------
 
 

@@ -428,6 +428,7 @@ ROWS: tuple[Provider, ...] = (
         signer="google",
         keyless=("google", ("GOOGLE_APPLICATION_CREDENTIALS",)),
         variables=VERTEX_VARIABLES,
+        quirks=frozenset({"counts_bare"}),
         prices="google",
         site="https://docs.cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference",
     ),

@@ -19,7 +19,7 @@ import msgspec
 
 from ...faults import Fault
 from ..base import SEAL, Counting, Dialect
-from ..checked import need, parse_answer
+from ..checked import need, only, parse_answer
 from ..moved import readdress
 from .bare import BARE
 from .errors import read_error, write_error, write_stream_error
@@ -57,6 +57,12 @@ def _read_count(body: bytes) -> int:
 
 def _write_count(tokens: int) -> bytes:
     return msgspec.json.encode({"input_tokens": tokens})
+
+
+_COUNTED = frozenset({
+    "messages", "model", "system", "tools", "tool_choice", "thinking", "output_config", "cache_control",
+})  # fmt: skip
+"""API reference, Count tokens in a Message: it takes no other field."""
 
 
 def _write_models(names: Sequence[str]) -> bytes:
@@ -99,5 +105,11 @@ DIALECT = Dialect(
     write_stream_error=write_stream_error,
     write_models=_write_models,
     keepalives=(b":", b"event: ping"),
-    counting=Counting(path="/v1/messages/count_tokens", read=_read_count, write=_write_count),
+    counting=Counting(
+        path="/v1/messages/count_tokens",
+        read=_read_count,
+        write=_write_count,
+        asked=lambda body: body,
+        asks=lambda body, model, quirks: only(body, _COUNTED),
+    ),
 )

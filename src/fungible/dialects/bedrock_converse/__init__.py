@@ -20,8 +20,8 @@ import msgspec
 
 from ...faults import Fault
 from ...providers.sigv4 import key_of
-from ..base import SEAL, Counting, Dialect
-from ..checked import need, parse_answer
+from ..base import SEAL, Counting, Dialect, Quirks
+from ..checked import an_object, encode, need, only, parse, parse_answer
 from .asking import write_request
 from .bare import BARE
 from .errors import read_error, write_error, write_stream_error
@@ -45,6 +45,20 @@ def _read_count(body: bytes) -> int:
 
 def _write_count(tokens: int) -> bytes:
     return msgspec.json.encode({"inputTokens": tokens})
+
+
+def _asked(body: bytes) -> bytes:
+    """CountTokensInput. One of InvokeModel is of its model's own dialect, and refused."""
+    asked = an_object(an_object(parse(body).get("input"), "input").get("converse"), "input.converse")
+    return encode(asked)
+
+
+_COUNTED = frozenset({"messages", "system", "toolConfig", "additionalModelRequestFields"})
+"""ConverseTokensRequest."""
+
+
+def _asks(body: bytes, model: str, quirks: Quirks) -> bytes:
+    return b'{"input":{"converse":%b}}' % only(body, _COUNTED)
 
 
 def _write_models(names: Sequence[str]) -> bytes:
@@ -89,5 +103,5 @@ DIALECT = Dialect(
     write_models=_write_models,
     keepalives=(),
     remark=remark,
-    counting=Counting(path=COUNT_PATH, read=_read_count, write=_write_count),
+    counting=Counting(path=COUNT_PATH, read=_read_count, write=_write_count, asked=_asked, asks=_asks),
 )

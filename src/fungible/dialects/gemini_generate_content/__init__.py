@@ -22,8 +22,8 @@ import msgspec
 
 from ...faults import Fault
 from .. import base
-from ..base import SEAL, Counting, Dialect, Located
-from ..checked import may
+from ..base import SEAL, Counting, Dialect, Located, Quirks
+from ..checked import may, only
 from . import embed
 from .bare import BARE
 from .errors import read_error, write_error, write_stream_error
@@ -32,7 +32,7 @@ from .names import NAME, NAMES, QUIRKS
 from .peek import OPERATIONS, locate, peek, readdress
 from .reply import read_reply, read_usage, unlike, write_reply
 from .request import read_request, write_request
-from .shape import parse_answer
+from .shape import parse, parse_answer
 from .stream import StreamReader
 from .stream_write import StreamWriter
 from .watch import Watch
@@ -51,6 +51,26 @@ def _read_count(body: bytes) -> int:
 
 def _write_count(tokens: int) -> bytes:
     return msgspec.json.encode({"totalTokens": tokens})
+
+
+def _asked(body: bytes) -> bytes:
+    wire = parse(body)
+    whole = wire.get("generateContentRequest") or wire.get("generate_content_request")
+    if type(whole) is not dict:
+        return body
+    return msgspec.json.encode({name: value for name, value in whole.items() if name != "model"})
+
+
+_BARE = frozenset({"contents", "systemInstruction", "tools", "generationConfig"})
+"""Vertex AI's CountTokensRequest."""
+
+
+def _asks(body: bytes, model: str, quirks: Quirks) -> bytes:
+    """API reference, models.countTokens: with system instruction and tools only as a whole request."""
+    if "counts_bare" in quirks:
+        return only(body, _BARE)
+    whole = {"model": f"models/{model}", **msgspec.json.decode(body)}
+    return msgspec.json.encode({"generateContentRequest": whole})
 
 
 def _write_models(names: Sequence[str]) -> bytes:
@@ -96,7 +116,13 @@ DIALECT = Dialect(
     write_stream_error=write_stream_error,
     write_models=_write_models,
     remark=no_remark,  # the official SDK takes every line of a stream for JSON
-    counting=Counting(path=f"{_MODELS}/{{model}}:countTokens", read=_read_count, write=_write_count),
+    counting=Counting(
+        path=f"{_MODELS}/{{model}}:countTokens",
+        read=_read_count,
+        write=_write_count,
+        asked=_asked,
+        asks=_asks,
+    ),
 )
 
 LISTED = msgspec.structs.replace(

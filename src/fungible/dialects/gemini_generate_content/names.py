@@ -101,6 +101,7 @@ QUIRKS: dict[str, str] = {
     "no_thinking_level": "Takes no `thinkingLevel`; a budget of tokens stands for an effort.",
     "always_thinks": "Cannot be told not to think; it is asked to think as little as it can.",
     "no_result_media": "Takes no media in a tool's result; they follow it as a user's.",
+    "counts_bare": "Counts a request that stands bare in the body, not inside `generateContentRequest`.",
     "signed_calls": "Refuses a tool call that it is said to have made without the signature of its thought.",
 }
 

@@ -19,7 +19,7 @@ import msgspec
 
 from ...faults import Fault
 from ..base import Counting, Dialect
-from ..checked import need, parse_answer
+from ..checked import need, only, parse_answer
 from ..error_objects import write_error, write_models
 from ..moved import readdress
 from .asking import write_request
@@ -47,6 +47,13 @@ def _read_count(body: bytes) -> int:
 
 def _write_count(tokens: int) -> bytes:
     return msgspec.json.encode({"object": "response.input_tokens", "input_tokens": tokens})
+
+
+_COUNTED = frozenset({
+    "conversation", "input", "instructions", "model", "parallel_tool_calls", "previous_response_id",
+    "reasoning", "text", "tool_choice", "tools", "truncation",
+})  # fmt: skip
+"""API reference, Get input token counts: it takes no other field."""
 
 
 def _repeating(body: bytes) -> Dialect:
@@ -84,5 +91,11 @@ DIALECT = Dialect(
     keepalives=(b":", b"event: keepalive"),
     keeping=KEEPING,
     repeating=_repeating,
-    counting=Counting(path="/responses/input_tokens", read=_read_count, write=_write_count),
+    counting=Counting(
+        path="/responses/input_tokens",
+        read=_read_count,
+        write=_write_count,
+        asked=lambda body: body,
+        asks=lambda body, model, quirks: only(body, _COUNTED),
+    ),
 )
