@@ -1,5 +1,6 @@
 """`fungible drill`: a provider fails by order, in every way, and what its users felt is told, honestly."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anthropic
@@ -19,6 +21,8 @@ from fungible.drill import plan
 from fungible.drill.plan import HOW, Drill, Order
 from fungible.drill.report import reported
 from fungible.drill.stage import WAYS
+from fungible.drill.stage import Stage as Play
+from fungible.evidence import HarmGuard
 from fungible.faults import Fault
 from fungible.recording import Recording
 from fungible.recordings import Recordings
@@ -31,6 +35,8 @@ MORE = """
 targets = ["alpha/good.safe", "beta/good.safe"]
 [route.alone]
 targets = ["alpha/good.alone"]
+[route.limits]
+targets = ["alpha/good.limits"]
 [route.calm]
 targets = ["alpha/good.calm", "beta/good.calm"]
 [model."alpha/good.safe"]
@@ -155,7 +161,7 @@ def test_a_route_without_a_way_out_is_named_and_the_drill_stops_itself(stage: St
             stage.ask("alone")
         except openai.APIStatusError as error:
             failed.append(error)
-    assert 0 < len(failed) <= 12, "two a worker, what their retries and breakers make of it, and no more"
+    assert 0 < len(failed) <= 12, "two, what their retries and breakers make of it, and no more"
     assert "drill" in str(failed[0].body).lower()
     stage.until(running=False)
     report = stage.report()
@@ -167,6 +173,74 @@ def test_a_route_without_a_way_out_is_named_and_the_drill_stops_itself(stage: St
     assert (lost["route"], lost["alone"], lost["fault"]) == ("alone", True, "unavailable")
     assert set(lost["tried"]) == {"alpha/good.alone"} and lost["key"]
     assert stage.ask("alone").headers["x-fungible-target"] == "alpha/good.alone"
+
+
+def test_its_limits_hold_over_all_workers(stage: Stage) -> None:
+    """One call after another, at either worker by chance: none is under way when the last one is counted."""
+    most, failed = 4, 0
+    identity = stage.drill("5xx", "limits", hurt_max=most, tolerance=0.9, share=0.3)  # breakers stay shut
+    for _ in range(150):
+        try:
+            stage.ask("limits")
+        except openai.APIStatusError:
+            failed += 1
+        if failed > most:
+            break
+    stage.until(running=False)
+    assert most <= failed <= most + 1, "the other may drill one more before it hears of the last"
+    assert stage.report()["drill"]["stopped_why"].startswith(f"{most} calls had failed, the most")
+    drilled = {row["call"] for row in stage.rows(identity)}
+    assert len({call.partition("-")[0] for call in drilled}) == 2, "both workers have drilled"
+
+
+def test_the_guard_is_one_over_all_workers_and_after_a_restart(tmp_path: Path) -> None:
+    ordered = Order(provider="alpha", share=1.0, hurt_max=1_000, tolerance=0.05).drill(0)
+    whys: list[str] = []
+    gateways = [Bare() for _ in range(3)]
+
+    async def go() -> None:
+        made = [Play(gateway, ordered, tmp_path, whys.append) for gateway in gateways]  # type: ignore[arg-type]
+        count = 0
+        while not whys:
+            made[count % 2]._judge(float(count % 3 == 0))  # a third fails, at either by turns
+            count += 1
+        assert count > made[0].hurt >= 3
+        late = made[2]
+        late.reckon()
+        assert len(whys) == 2 and whys[0] == whys[1], "one that begins anew finds the same"
+        assert late.hurt == max(made[0].hurt, made[1].hurt)
+        alone = HarmGuard(0.05, 0.05)
+        assert (
+            next(n for n in range(count) if alone.update(candidate=float(n % 3 == 0), baseline=[0.0])) < count
+        )
+        for each in made:
+            assert each.end()
+
+    asyncio.run(go())
+
+
+def test_a_drill_whose_limits_cannot_be_kept_ends(tmp_path: Path) -> None:
+    state = tmp_path / "no folder"
+    state.write_text("")
+    whys: list[str] = []
+
+    async def go() -> None:
+        ordered = Order(provider="alpha", share=1.0).drill(0)
+        Play(Bare(), ordered, state, whys.append)._judge(1.0)  # type: ignore[arg-type]
+
+    asyncio.run(go())
+    assert len(whys) == 1 and whys[0].startswith("its limits cannot be kept:")
+
+
+class Bare:
+    """As much of a gateway as a stage takes the place of."""
+
+    def __init__(self) -> None:
+        self.local = SimpleNamespace(breakers={})
+
+    def opened(self, *_: Any) -> None: ...
+
+    send = settled = post = over = opened
 
 
 def test_slow_is_the_provider_s_own_answer_later(stage: Stage) -> None:
@@ -403,8 +477,6 @@ def test_recorded_calls_are_drilled_without_a_server(tmp_path: Path) -> None:
 
 
 def test_a_gateway_is_as_it_was_when_the_drill_is_over(tmp_path: Path) -> None:
-    import asyncio
-
     from fungible import AsyncClient
 
     async def go(base: str) -> None:

@@ -11,11 +11,16 @@ the provider's request id, before it where there is one.
 
 The call notices nothing: retries, breakers, failover and error messages are those of a real outage, since
 showing them is what a drill is for. Breakers that it left open are taken away with it.
+
+Its limits hold over all workers: what a drilled call has felt goes to the store (`store.drills`), a failure
+at once, the rest once a second, and every worker takes in everybody's, in one order, so that all have the
+same count and the same guard, also one that begins anew. A drill whose limits cannot be kept ends.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +33,7 @@ from ..evidence import HarmGuard
 from ..faults import KINDS, Fault
 from ..gateway import Gateway
 from ..models import Target
+from ..store import Drills
 from ..world import Flow, Headers, Outgoing, Sink
 from . import plan
 from .plan import Drill
@@ -40,9 +46,13 @@ PLACES = ("opened", "send", "settled", "post", "over")
 class Stage:
     """One drill in one gateway. `stop` is told why the drill has to end at once."""
 
-    def __init__(self, gateway: Gateway, drill: Drill, stop: Callable[[str], None]) -> None:
+    def __init__(self, gateway: Gateway, drill: Drill, state: Path, stop: Callable[[str], None]) -> None:
         self.drill = drill
         self.drilled = self.hurt = 0
+        self._state = state
+        self._store: Drills | None = None
+        self._felt: list[tuple[float, float]] = []  # here, and not yet in the store
+        self._upto = 0  # of the store's, taken in
         self._gateway = gateway
         self._stop = stop
         self._on = True
@@ -72,6 +82,8 @@ class Stage:
                 delattr(self._gateway, name)
             else:
                 setattr(self._gateway, name, own)
+        if self._store is not None:
+            self._store.close()
         breakers = self._gateway.local.breakers
         for key in [key for key in breakers if key[0] == self.drill.provider]:
             del breakers[key]
@@ -137,14 +149,31 @@ class Stage:
     def _judge(self, harm: float) -> None:
         beside = list(self._beside) or [0.0]
         self._beside.clear()  # a call is compared with once
-        self.hurt += harm > 0
-        if self.hurt >= self.drill.hurt_max:
-            self._stop(f"{self.hurt} calls had failed, the most that this drill may hurt")
-        elif self._guard.update(candidate=harm, baseline=beside):
-            self._stop(
-                f"{self.hurt} of {self._guard.blocks} drilled calls had failed, surely more than"
-                f" {self.drill.tolerance:.0%} beyond the calls beside them"
-            )
+        self._felt.append((harm, sum(beside) / len(beside)))
+        if harm > 0:
+            self.reckon()
+
+    def reckon(self) -> None:
+        """Tell the store what was felt here, and judge by what was felt anywhere."""
+        mine, self._felt = self._felt, []
+        try:
+            if self._store is None:
+                self._store = Drills(self._state, self.drill.id)
+            rows = self._store.felt(mine, self._upto)
+        except Fault as fault:
+            self._stop(f"its limits cannot be kept: {fault.message}")
+            return
+        for self._upto, harm, beside in rows:
+            self.hurt += harm > 0
+            if self.hurt >= self.drill.hurt_max:
+                self._stop(f"{self.hurt} calls had failed, the most that this drill may hurt")
+                return
+            if self._guard.update(candidate=harm, baseline=[beside]):
+                self._stop(
+                    f"{self.hurt} of {self._guard.blocks} drilled calls had failed, surely more than"
+                    f" {self.drill.tolerance:.0%} beyond the calls beside them"
+                )
+                return
 
 
 NOTHING: Mapping[str, None] = dict.fromkeys(
@@ -324,11 +353,13 @@ class Director:
             self._stage = stage = None
         if stage is None and drill is not None:
             self.begin(drill)
+        elif stage is not None and drill is not None and drill.id == stage.drill.id:
+            stage.reckon()
 
     def begin(self, drill: Drill) -> None:
         """In this process, whatever the file says, until it changes."""
         self._drill = drill
-        self._stage = Stage(self._gateway, drill, self.end)
+        self._stage = Stage(self._gateway, drill, self._state, self.end)
 
     @property
     def staged(self) -> bool:
@@ -344,7 +375,8 @@ class Director:
         """For all workers; for this one at once."""
         drill, now_ms = self._drill, self._gateway.wall_ms()
         if drill is not None and drill.running(now_ms):
-            plan.stop(self._state, drill.id, now_ms, why)
+            with suppress(Fault):  # it is in force here all the same
+                plan.stop(self._state, drill.id, now_ms, why)
             self._drill = msgspec.structs.replace(drill, stopped_ms=now_ms, stopped_why=why)
             self.tend(now_ms)
 

@@ -4,7 +4,7 @@ How it thinks. `ledger.db` (`attempts`) is where rows rest: they come from the j
 transactions that also move the journal's offset, so that folding twice, or from several processes at once,
 or dying in the middle, counts nothing twice. `budget.db` (`budgets`) is apart because it is on the path of
 a call. `answers.db` (`answers`) holds what may be named later, `switch.db` (`switches`) what is under way
-from one model to another. `database` opens each.
+from one model to another, `drill.db` (`drills`) what a drill's calls have felt. `database` opens each.
 
 Every statement is a literal with bound values. Not here: prices, secrets, policy, any clock.
 """
@@ -12,6 +12,17 @@ Every statement is a literal with bound values. Not here: prices, secrets, polic
 from .answers import Answer, Answers
 from .attempts import SPEND_BY, Folded, Store
 from .budgets import Budgets
+from .drills import Drills
 from .switches import Switches, has_switches
 
-__all__ = ["SPEND_BY", "Answer", "Answers", "Budgets", "Folded", "Store", "Switches", "has_switches"]
+__all__ = [
+    "SPEND_BY",
+    "Answer",
+    "Answers",
+    "Budgets",
+    "Drills",
+    "Folded",
+    "Store",
+    "Switches",
+    "has_switches",
+]
