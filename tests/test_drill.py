@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -177,20 +178,18 @@ def test_a_route_without_a_way_out_is_named_and_the_drill_stops_itself(stage: St
 
 def test_its_limits_hold_over_all_workers(stage: Stage) -> None:
     """One call after another, at either worker by chance: none is under way when the last one is counted."""
-    most, failed = 4, 0
-    identity = stage.drill("5xx", "limits", hurt_max=most, tolerance=0.9, share=0.3)  # breakers stay shut
-    for _ in range(150):
-        try:
+    most, last = 6, time.monotonic() + 90
+    identity = stage.drill("5xx", "limits", hurt_max=most, tolerance=0.9, share=0.3)
+    while (drill := plan.load(stage.state)) is not None and drill.running(int(time.time() * 1000)):
+        assert time.monotonic() < last
+        with suppress(openai.APIStatusError):  # of the drill, or of a breaker that it opened
             stage.ask("limits")
-        except openai.APIStatusError:
-            failed += 1
-        if failed > most:
-            break
+    with suppress(openai.APIStatusError):
+        stage.ask("limits")
     stage.until(running=False)
-    assert most <= failed <= most + 1, "the other may drill one more before it hears of the last"
     assert stage.report()["drill"]["stopped_why"].startswith(f"{most} calls had failed, the most")
-    drilled = {row["call"] for row in stage.rows(identity)}
-    assert len({call.partition("-")[0] for call in drilled}) == 2, "both workers have drilled"
+    drilled = {row["call"] for row in stage.rows(identity)}  # who has no way out fails when it is drilled
+    assert most <= len(drilled) <= most + 1, "the other may drill one more before it hears of the last"
 
 
 def test_the_guard_is_one_over_all_workers_and_after_a_restart(tmp_path: Path) -> None:
