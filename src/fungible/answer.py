@@ -16,7 +16,9 @@ from .dialects.base import Dialect
 from .dialects.freetext import Freeing, freed
 from .events import (
     Begin,
+    End,
     Failed,
+    PartEnd,
     SignatureDelta,
     StreamEvent,
     TextDelta,
@@ -127,7 +129,7 @@ def completed(told: Told, call: Call, target: Target, created: int) -> Told:
     )
 
 
-_TEXTS = (TextDelta, TextRun)
+_ENDS = (PartEnd, End)  # they say nothing of an answer's content
 
 
 class Translating:
@@ -181,8 +183,11 @@ class Translating:
     def _take(self, events: list[StreamEvent]) -> bytes:
         began, signed = self.began, False
         for n, event in enumerate(events):
-            if type(event) in _TEXTS:  # nearly every event is one
+            kind = type(event)
+            if kind is TextDelta or kind is TextRun:  # nearly every event is one
                 began = True
+            elif kind in _ENDS:
+                continue
             elif isinstance(event, UsageSeen):
                 self.usage = revise(self.usage, event.usage)
             elif isinstance(event, SignatureDelta):

@@ -9,8 +9,9 @@ ones its wire has not.
 `assemble` is the meaning of a stream: the same answer sent plainly assembles to an equal reply.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import groupby
+from operator import attrgetter
 from typing import Any, TypeAlias, Union
 
 import msgspec
@@ -179,11 +180,14 @@ CONTENT = (TextDelta, TextRun, ThinkingDelta, ArgumentsDelta, AudioDelta, Citati
 or a native block counts too: it names what will be done."""
 
 
+_NAMED = (ToolCall, Image, Document, Native)
+
+
 def has_content(event: StreamEvent) -> bool:
     """Whether a client that got this event has got a piece of the answer, so that no other may begin."""
     if isinstance(event, CONTENT):
         return True
-    return isinstance(event, PartBegin) and isinstance(event.part, ToolCall | Image | Document | Native)
+    return isinstance(event, PartBegin) and isinstance(event.part, _NAMED)
 
 
 def singly(events: list[StreamEvent]) -> list[StreamEvent]:
@@ -196,12 +200,16 @@ def singly(events: list[StreamEvent]) -> list[StreamEvent]:
     return out
 
 
+_COUNTS = tuple([field for field in Usage.__struct_fields__ if field != "at"])
+_told_by: Callable[[Usage], tuple[Json, ...]] = attrgetter(*_COUNTS)
+
+
 def revise(old: Usage | None, new: Usage) -> Usage:
     """The fields that `new` tells replace those of `old`."""
     if old is None:
         return new
-    said = {f: v for f in Usage.__struct_fields__ if f != "at" and (v := getattr(new, f)) is not None}
-    return msgspec.structs.replace(old, **said)
+    said = [before if now is None else now for before, now in zip(_told_by(old), _told_by(new), strict=True)]
+    return Usage(at=old.at, **dict(zip(_COUNTS, said, strict=True)))
 
 
 def part_of(event: PartEvent) -> Part:

@@ -19,7 +19,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from .events import Done, PartBegin, SignatureDelta, StreamEvent, TextDelta, TextRun, assemble, merged
+from .events import Done, PartBegin, SignatureDelta, StreamEvent, TextRun, assemble, merged
 from .ir import Message, Part, Refusal, Reply, Request, Text, Thinking, ToolCall
 from .models import Target
 
@@ -137,29 +137,36 @@ def thinks(reply: Reply) -> bool:
     return any(Thinking in map(type, choice.parts) for choice in reply.choices)
 
 
+_SIGNED = (PartBegin, SignatureDelta)
+
+
 class Overhearing:
     """The events of one stream, until it ends and shows whether it held a signed thought.
 
     What is held is hardly more than the answer's own text: its pieces are put together now and then.
     """
 
-    __slots__ = ("_events", "_full")
+    __slots__ = ("_events", "_full", "_signed")
 
     def __init__(self) -> None:
         self._events: list[StreamEvent] = []
+        self._signed = False
         self._full = MERGED_AT
 
     def hear(self, events: list[StreamEvent]) -> tuple[Part, ...]:
         """The parts of the whole answer, once it is whole and worth remembering; nothing before."""
         heard = self._events
-        heard += [event.whole() if type(event) is TextRun else event for event in events]
+        for event in events:
+            heard.append(event.whole() if type(event) is TextRun else event)
+            if type(event) in _SIGNED and not self._signed:
+                self._signed = _signs(event)
         if len(heard) > self._full:
             self._events = heard = merged(heard)
             self._full = len(heard) + MERGED_AT
         if not events or not isinstance(events[-1], Done):
             return ()
         self._events = []
-        if not any(_signs(event) for event in heard if type(event) is not TextDelta):
+        if not self._signed:
             return ()
         choices = assemble(heard).choices
         return choices[0].parts if choices else ()

@@ -9,8 +9,9 @@ together by one can neither begin nor end in a neighbour; and a list of as many 
 has one in each. Anything else is None, and is read frame by frame.
 """
 
+from collections.abc import Iterable
 from itertools import takewhile
-from operator import methodcaller
+from operator import itemgetter, methodcaller
 
 import msgspec
 
@@ -22,23 +23,24 @@ MAX = 8  # runs in what is read at once; for each, all that follows is looked at
 _strings = msgspec.json.Decoder(list[str]).decode
 
 
-def cut(data: bytes, at: int, before: bytes) -> tuple[list[bytes], int]:
+def cut(data: bytes, at: int, before: bytes) -> tuple[Iterable[bytes], int]:
     """What follows `before` in the frames from `at` on, up to one that begins otherwise; where that one is.
 
     `data` is whole frames, each ended by a blank line.
     """
     frames = [*takewhile(methodcaller("startswith", before), data[at:].split(BLANK))]
-    length = len(before)
-    return [frame[length:] for frame in frames], at + sum(map(len, frames)) + len(frames) * len(BLANK)
+    end = at + sum(map(len, frames)) + len(frames) * len(BLANK)
+    return map(itemgetter(slice(len(before), None)), frames), end
 
 
-def read(pieces: list[bytes]) -> list[str] | None:
+def read(pieces: Iterable[bytes]) -> list[str] | None:
     """The texts of the pieces, each a JSON string; an empty one says nothing. None where a piece is none."""
+    strings = [*pieces]
     try:
-        texts = _strings(b"[%b]" % b",\n".join(pieces))
+        texts = _strings(b"[%b]" % b",\n".join(strings))
     except BROKEN:
         return None
-    if len(texts) != len(pieces):
+    if len(texts) != len(strings):
         return None
     return [text for text in texts if text] if "" in texts else texts
 

@@ -27,6 +27,8 @@ _NULLABLE = frozenset(
 
 def others(node: Wire, known: frozenset[str]) -> Wire:
     """The fields that are none of `known` and say something."""
+    if node.keys() <= known:
+        return {}
     return {k: v for k, v in node.items() if k not in known and not (v is None and k in _NULLABLE)}
 
 

@@ -13,6 +13,7 @@ otherwise, one typed decode.
 """
 
 from collections.abc import Callable
+from operator import methodcaller
 from typing import Literal
 
 import msgspec
@@ -66,6 +67,7 @@ class _Delta(msgspec.Struct, gc=False):
 
 
 _TEXT_HEAD = b'%b{"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":'
+_unclosed = methodcaller("rstrip", b"} ")
 _NO_HEAD = b""
 
 _delta = msgspec.json.Decoder(_Delta).decode
@@ -146,7 +148,7 @@ class StreamReader:
             if head and data.startswith(head, at):
                 if left and self._said and data.startswith(head, stop + 2):
                     pieces, after = runs.cut(data, at, head)
-                    texts = runs.read([piece.rstrip(b"} ") for piece in pieces])
+                    texts = runs.read(map(_unclosed, pieces))
                     left = left - 1 if texts is not None else 0
                     if texts is not None:
                         if texts:

@@ -54,6 +54,7 @@ from .names import NAME, is_ours
 from .reply import write_stop
 from .usage import write_usage
 
+_TEXTS = (TextDelta, TextRun)
 _DATA = b"data: "
 _END = b"\n\n"
 _DONE = b"data: [DONE]\n\n"
@@ -108,24 +109,22 @@ class Writer:
         (index, choice), before = self._hot, self._before
         spoken = 0
         for event in events:
-            if (
-                type(event) is TextDelta
-                and event.index == index
-                and event.choice == choice
-                and event.logprobs is None
-            ):
-                spoken += len(event.text)
-                out += before, encode(event.text), _SHUT
-                continue
-            if type(event) is TextRun and event.index == index and event.choice == choice:
-                spoken += sum(map(len, event.texts))
-                out.append(runs.write(event.texts, before, _SHUT))
-                continue
-            self._speak(spoken)
+            if isinstance(event, _TEXTS) and event.index == index and event.choice == choice:
+                if isinstance(event, TextRun):
+                    spoken += sum(map(len, event.texts))
+                    out.append(runs.write(event.texts, before, _SHUT))
+                    continue
+                if event.logprobs is None:
+                    spoken += len(event.text)
+                    out += before, encode(event.text), _SHUT
+                    continue
+            if spoken:
+                self._speak(spoken)
+                spoken = 0
             self._write(event, out)
             (index, choice), before = self._hot, self._before
-            spoken = 0
-        self._speak(spoken)
+        if spoken:
+            self._speak(spoken)
         return b"".join(out)
 
     def _speak(self, characters: int) -> None:
@@ -136,17 +135,25 @@ class Writer:
         match event:
             case TextDelta():
                 self._text(event, out)
-            case TextRun():
-                out.append(self.write(event.deltas()))
-            case ThinkingDelta():
-                self._thought(event, out)
-            case ArgumentsDelta():
-                self._arguments(event, out)
             case PartBegin():
                 self._hot = (-1, -1)
                 self._begin_part(event, out)
             case PartEnd():
                 self._end_part(event, out)
+            case UsageSeen():
+                self._usage = revise(self._usage, event.usage)
+            case Begin():
+                self._begin(event, out)
+            case End():
+                self._end(event, out)
+            case Done():
+                self._done(out)
+            case ThinkingDelta():
+                self._thought(event, out)
+            case ArgumentsDelta():
+                self._arguments(event, out)
+            case TextRun():
+                out.append(self.write(event.deltas()))
             case SignatureDelta():
                 held = self._part(event.choice, event.index)
                 part = held.part
@@ -158,18 +165,10 @@ class Writer:
                 self._cite(event, out)
             case AudioDelta():
                 self._sound(event, out)
-            case Begin():
-                self._begin(event, out)
-            case End():
-                self._end(event, out)
-            case UsageSeen():
-                self._usage = revise(self._usage, event.usage)
             case NativeEvent():
                 self._native(event, out)
             case Failed():
                 out.append(write_stream_error(event.fault, ""))
-            case Done():
-                self._done(out)
 
     # --- the envelope
 
@@ -401,11 +400,12 @@ class Writer:
     def _end(self, event: End, out: list[bytes]) -> None:
         number = event.choice
         choice = self._choice(number, out)
-        # A source without a list of choices has the fields of its only one at the top.
-        listed = _LISTED.match(event.stop.at)
-        at = listed[0] if listed is not None else ""
-        held = Choice(at=at, extras=event.extras)
-        fields = self._report.extras(held, NAME)
+        fields: Wire = {}
+        if event.extras is not None:
+            # A source without a list of choices has the fields of its only one at the top.
+            listed = _LISTED.match(event.stop.at)
+            held = Choice(at=listed[0] if listed is not None else "", extras=event.extras)
+            fields = self._report.extras(held, NAME)
         word = write_stop(event.stop, choice.said, self._report)
         made: Wire = {"index": number, "delta": {}, "finish_reason": word}
         for name, value in fields.items():

@@ -12,6 +12,7 @@ Where the wire leaves out its end mark, an answer of which every choice told its
 """
 
 import re
+from operator import methodcaller
 from typing import Any, TypeAlias
 
 import msgspec
@@ -143,7 +144,7 @@ class Reader:
             if frame is not None and data.startswith(frame.before, at):
                 if left and frame.runs and data.startswith(frame.before, stop + 2):
                     pieces, after = runs.cut(data, at, frame.before)
-                    texts = runs.read([piece.removesuffix(frame.after) for piece in pieces])
+                    texts = runs.read(map(methodcaller("removesuffix", frame.after), pieces))
                     left = left - 1 if texts is not None else 0
                     if texts is not None:
                         if texts:
