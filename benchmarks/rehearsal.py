@@ -171,9 +171,7 @@ def main() -> None:
         used = resource.getrusage(resource.RUSAGE_SELF)
         print(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]))
         return
-    print(
-        "| recordings | part | CPU seconds | recordings a second of CPU | MB at most |\n|---|---|---|---|---|"
-    )
+    print("| recordings | part | CPU s | recordings a CPU s | MB at most |\n|---|---|---|---|---|")
     for size in given.sizes:
         with tempfile.TemporaryDirectory(dir=given.folder) as folder:
             state = Path(folder)

@@ -6,7 +6,7 @@ above what is tolerated (roll back), or below the margin (let pass)?
 
     capital    the theory, and the one process that everything here reads: a bettor's capital
     guards     HarmGuard, PassGuard: one candidate request at a time, against its concurrent block
-    interval   a confidence sequence of the mean, and how many pairs a verdict still needs
+    interval   a confidence sequence of the mean; `needed`, how many more pairs a verdict needs
     verdict    Trial, judge: safe, not safe or not yet known; several measures; conversations
     ratio      a confidence sequence of a median, for cost and latency
     pairs      scores that come from elsewhere, a JSON line each

@@ -1,4 +1,4 @@
-"""A confidence sequence of the mean difference, and how many more pairs a verdict needs.
+"""A confidence sequence of the mean difference.
 
 The interval is what the guards have not decided against: its upper end is the smallest margin that a
 `PassGuard` at its level would have passed by now, its lower end the largest tolerance that a `HarmGuard`
@@ -10,23 +10,15 @@ each end is found by halving.
 Only how often each difference came is kept, for fixed stakes do not care about order. Differences are kept
 exactly where they are a whole number of thousandths, as all yes-or-no pairs are; others are rounded
 outwards, which widens the interval by at most 0.001 and never narrows it.
-
-How many more pairs: each bet's log capital is carried on with the growth per block seen so far, and the
-first number of blocks at which it would decide is the answer. The growth is first made careful by half a
-pair of each extreme, without which three equal pairs would promise too much. It is a forecast, not a
-guarantee.
 """
 
 from collections.abc import Mapping
 from math import ceil, floor, log
 
-from .capital import STAKES, evenly, grown, log_sum
+from .capital import STAKES, grown, log_sum
 
 GRAIN = 1000
 HALVINGS = 40
-BLOCKS_FORECAST_MAX = 10_000_000
-CARE = 0.5
-"""How many blocks of each extreme the forecast adds to what was seen."""
 
 
 class Differences:
@@ -60,32 +52,9 @@ class Differences:
         """Above the true mean at all looks at once, with a probability of at least 1 - `alpha`."""
         return _upper([(ceil(key / 2) / GRAIN, times) for key, times in self.counts.items()], alpha)
 
-    def blocks_needed(self, limit: float, sign: float, alpha: float) -> int | None:
-        """How many more blocks until a guard with this limit (harm: sign 1, pass: -1) decides, as things go.
-
-        None where it would not, or only beyond ten million.
-        """
-        if not self.blocks:
-            return None
-        fair = (1.0 + sign * limit) / 2.0
-        seen = [((1.0 + sign * key / (2 * GRAIN)) / 2.0, float(times)) for key, times in self.counts.items()]
-        have = [start + more for start, more in zip(evenly(STAKES), grown(seen, fair), strict=True)]
-        careful = [*seen, (0.0, CARE), (1.0, CARE)]
-        rates = [growth / (self.blocks + 2 * CARE) for growth in grown(careful, fair)]
-
-        def decides(blocks: int) -> bool:
-            ahead = [now + blocks * rate for now, rate in zip(have, rates, strict=True)]
-            return log_sum(ahead) >= -log(alpha)
-
-        few, many = 0, 1
-        while not decides(many):
-            few, many = many, many * 2
-            if many > BLOCKS_FORECAST_MAX:
-                return None
-        while many - few > 1:
-            middle = (few + many) // 2
-            few, many = (few, middle) if decides(middle) else (middle, many)
-        return many
+    def values(self) -> dict[float, int]:
+        """Difference -> how often it came; of a key between two thousandths, the middle."""
+        return {key / (2 * GRAIN): times for key, times in self.counts.items()}
 
     def state(self) -> dict[str, object]:
         return {

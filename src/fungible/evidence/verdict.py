@@ -32,6 +32,7 @@ from typing import Any, Literal, NamedTuple
 from ..faults import Fault
 from .guards import HarmGuard, PassGuard
 from .interval import Differences
+from .needed import blocks_needed
 
 Answer = Literal["safe", "not_safe", "not_yet_known"]
 Sense = Literal["better", "worse"]
@@ -161,11 +162,7 @@ class Trial:
     def _needed(self) -> int | None:
         if self.decided_at is not None or not self.pairs:
             return None
-        ways = (
-            self._differences.blocks_needed(self.margin, -1.0, self._pass.alpha),
-            self._differences.blocks_needed(self.margin, 1.0, self._harm.alpha),
-        )
-        blocks = min((way for way in ways if way is not None), default=None)
+        blocks = blocks_needed(self._differences.values(), self.margin, self._pass.alpha, self._harm.alpha)
         return None if blocks is None else max(1, round(blocks * self.pairs / self._differences.blocks))
 
     def state(self) -> dict[str, Any]:
