@@ -27,6 +27,7 @@ HEAD = (
     "output_tokens",
     "cost_usd",
 )
+TOLD_ALREADY = frozenset({"at_ms", "provider", "model", "cost_nanousd"})  # by `HEAD`, as people read them
 
 
 @click.command("list")
@@ -104,8 +105,9 @@ def show(id: str, config_path: str | None, as_json: bool) -> None:
     bodies = {name: document.pop(name) for name in ("request", "reply")}
     table = _table(("", ""), header=False)
     for name, value in (_head(found) | document).items():
-        if value not in (None, "", {}):
-            table.add_row(styled((name, "dim")), str(value))
+        if value not in (None, "", {}) and name not in TOLD_ALREADY:
+            shown = f"{value:,.1f}" if isinstance(value, float) else str(value)
+            table.add_row(styled((name, "dim")), shown)
     out.print(table, highlight=False)
     for name, body in bodies.items():
         out.print(styled("\n", (name, "bold")))
