@@ -23,7 +23,7 @@ from .dialects import DIALECTS, SPOKEN
 from .dialects.base import MODEL, Dialect, KeyOf, Located
 from .exchange import NOBODY, Exchange
 from .faults import Fault
-from .memory import Keeper, Memory
+from .memory import Following, Keeper, Memory
 from .models import Catalogue, Target
 from .money import Price
 from .observe import Metrics
@@ -254,8 +254,10 @@ class Gateway:
             request.body,
             lambda: self._owner(credential(request.headers)),
         )
-        if told is not None:
-            client.reply(told[0], JSON, told[1])
+        if isinstance(told, Following):
+            told.begin(client)
+        elif told is not None:
+            client.reply(200, JSON, told)
         return told is not None
 
     def _owner(self, secret: bytes | None) -> str:
@@ -354,6 +356,8 @@ class Gateway:
             exchange.on_time(now)
         if self.unsigned.held:
             self.unsigned.sweep()
+        if self.memory is not None and self.memory.followers:
+            self.memory.tell()
 
     # --- exchange.World
 

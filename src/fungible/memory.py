@@ -7,7 +7,8 @@ ours and keeps it. Where all targets of a route speak the client's dialect they 
 is done here.
 
 An answer in the background is the same with nobody listening: the client is told that it is queued, and asks
-for it by its id. A process that dies leaves it failed.
+for it by its id. A process that dies leaves it failed. Of one that streams the events are kept, too: who asks
+for them, from whatever number on, is told what is kept and then what comes.
 
 What is kept are prompts: `[server] keep_days = 0` keeps none. A key finds its own and no other's.
 """
@@ -23,7 +24,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from . import ledger
-from .answer import Client
+from .answer import STREAM_TYPE, Client
 from .call import Call
 from .dialects import DIALECTS
 from .dialects.base import Asked, Keeping
@@ -55,6 +56,7 @@ class Memory:
         self._answers: Answers | None = None
         self._expired_ms = 0
         self.behind: dict[tuple[str, str], Running] = {}  # answers in the background, by (owner, id)
+        self.followers: list[Following] = []
 
     @property
     def answers(self) -> Answers:
@@ -110,6 +112,10 @@ class Memory:
             keeper.waiting = begun
         return keeper
 
+    def tell(self) -> None:
+        """What followers have not been told yet; to be called some ten times a second while there are any."""
+        self.followers = [one for one in self.followers if not one.over and not one.told()]
+
     def _earlier(self, asked: Asked, keeping: Keeping, owner: str, others: bool) -> list[Json] | None:
         """What was said before; None: nothing is named, or what only a provider can know."""
         name = asked.earlier or asked.conversation
@@ -157,21 +163,37 @@ class Memory:
         now_ms = self.wall_ms()
         kept = Answer("in_progress", self._boot, keeper.items, body)
         self.answers.put(keeper.owner, keeper.name, now_ms, keeper.asked.earlier, self._boot, kept)
-        client.reply(200, JSON_HEAD + head, msgspec.json.encode(keeper.waiting))
-        if keeper.late is not None:
-            keeper.late()
+        if keeper.asked.stream:
+            self.answers.tell(keeper.owner, keeper.name, [(0, keeper.keeping.event(keeper.waiting, 0))])
+            keeper.begin()
+            Following(self, keeper.keeping, keeper.owner, keeper.name, -1).begin(client, head)
+        else:
+            client.reply(200, JSON_HEAD + head, msgspec.json.encode(keeper.waiting))
+            keeper.begin()
 
-    def failed(self, keeper: "Keeper", status: str, error: bytes) -> None:
+    def heard(self, keeper: "Keeper", events: list[tuple[int, bytes]]) -> None:
+        """Events of an answer in the background."""
+        if events:
+            self.answers.tell(keeper.owner, keeper.name, events)
+            self.tell()
+
+    def failed(self, keeper: "Keeper", error: bytes) -> None:
         assert keeper.waiting is not None
-        body = keeper.keeping.ended(keeper.waiting, status, error)
-        self.answers.end(keeper.owner, keeper.name, status, body)
+        self._failed(keeper.keeping, keeper.owner, keeper.name, keeper.waiting, error)
+        self.tell()
+
+    def _failed(self, keeping: Keeping, owner: str, name: str, answer: dict[str, Json], error: bytes) -> None:
+        body, last = keeping.ended(answer, "failed", error), self.answers.last(owner, name)
+        if last is not None:
+            self.answers.tell(owner, name, [(last + 1, keeping.event(body, last + 1))])
+        self.answers.end(owner, name, "failed", body)
 
     # --- what is kept, by its address
 
     def page(
         self, method: bytes, path: str, query: bytes, body: bytes, owner_of: Callable[[], str]
-    ) -> tuple[int, bytes] | None:
-        """(status, body) of a request for something kept; None: the address is none. Raises Fault."""
+    ) -> "bytes | Following | None":
+        """What a request for something kept is told; None: the address is none. Raises Fault."""
         for dialect in DIALECTS.values():
             keeping = dialect.keeping
             for kind in ("answer", "conversation") if keeping is not None else ():
@@ -184,16 +206,31 @@ class Memory:
                 if way is None:
                     return None
                 asked = dict(parse_qsl(query.decode("latin-1")))
-                return 200, way(self, keeping, owner_of(), rest[0], asked, body)
+                return way(self, keeping, owner_of(), rest[0], asked, body)
         return None
 
-    def get(self, keeping: Keeping, owner: str, name: str, query: dict[str, str], body: bytes) -> bytes:
+    def get(
+        self, keeping: Keeping, owner: str, name: str, query: dict[str, str], body: bytes
+    ) -> "bytes | Following":
+        found = self.stands(keeping, owner, name)
+        if query.get("stream") != "true":
+            return msgspec.json.encode(found.body)
+        after = query.get("starting_after", "-1")
+        if not after.removeprefix("-").isdecimal() or len(after) > 9:
+            raise Fault("bad_request", "starting_after is the number of an event.", path="starting_after")
+        if self.answers.last(owner, name) is None:
+            text = "Only an answer that was asked for with background and stream is kept as events."
+            raise Fault("bad_request", f"{text} Ask without stream.", path="stream")
+        return Following(self, keeping, owner, name, int(after))
+
+    def stands(self, keeping: Keeping, owner: str, name: str) -> Answer:
+        """The answer; one whose process has ended under way has failed. Raises Fault: there is none."""
         found = self._found(owner, name)
         if found.status == "in_progress" and (owner, name) not in self.behind and self._dead(found.boot):
             lost = msgspec.json.encode({"error": {"message": "The process that made this answer has ended."}})
-            self.answers.end(owner, name, "failed", keeping.ended(found.body, "failed", lost))
+            self._failed(keeping, owner, name, found.body, lost)
             found = self._found(owner, name)
-        return msgspec.json.encode(found.body)
+        return found
 
     def cancel(self, keeping: Keeping, owner: str, name: str, query: dict[str, str], body: bytes) -> bytes:
         """Stop an answer in the background. One that another worker makes runs on, and is thrown away."""
@@ -308,7 +345,42 @@ def _last(rest: list[str], keeping: Keeping) -> str:
     return {keeping.items_path: "items"}.get(rest[1], rest[1]) if len(rest) > 1 else ""
 
 
-Way = Callable[[Memory, Keeping, str, str, dict[str, str], bytes], bytes]
+class Following:
+    """A client that is told an answer's events, as they are kept by whatever process makes them."""
+
+    __slots__ = ("_after", "_client", "_keeping", "_memory", "_name", "_owner", "over")
+
+    def __init__(self, memory: Memory, keeping: Keeping, owner: str, name: str, after: int) -> None:
+        self._memory, self._keeping, self._owner, self._name = memory, keeping, owner, name
+        self._after = after  # the number of the last event it knows
+        self._client: Client | None = None
+        self.over = False
+
+    def begin(self, client: Client, head: bytes = b"") -> None:
+        self._client = client
+        client.start(200, head + STREAM_TYPE % b"text/event-stream; charset=utf-8")
+        if not self.told():
+            self._memory.followers.append(self)
+
+    def told(self) -> bool:
+        """Tell what is new. Whether that was the end; an answer that was deleted has one, too."""
+        client = self._client
+        assert client is not None
+        try:
+            status = self._memory.stands(self._keeping, self._owner, self._name).status
+        except Fault:
+            status = "deleted"
+        events = self._memory.answers.told(self._owner, self._name, self._after)
+        if events:
+            self._after = events[-1][0]
+            client.write(b"".join([frame for _, frame in events]))
+        self.over = status != "in_progress"
+        if self.over:
+            client.end()
+        return self.over
+
+
+Way = Callable[[Memory, Keeping, str, str, dict[str, str], bytes], "bytes | Following"]
 WAYS: dict[tuple[str, bytes, int, str], Way] = {
     # (kind, method, segments after the root, the last)
     ("answer", b"GET", 1, ""): Memory.get,
@@ -330,8 +402,8 @@ class Keeper:
     """
 
     __slots__ = (
-        "_client", "_memory", "_old", "_passes", "asked", "items", "keeping", "late", "name", "over", "own",
-        "owner", "waiting",
+        "_began", "_client", "_early", "_error", "_last", "_memory", "_old", "_passes", "asked", "items",
+        "keeping", "late", "name", "over", "own", "owner", "waiting", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -350,6 +422,11 @@ class Keeper:
         self.waiting: dict[str, Json] | None = None
         self.late: Callable[[], None] | None = None  # an end that came before the client was told a beginning
         self.over = False
+        self.whole = False  # an answer in the background has been kept
+        self._began = False  # so has its beginning
+        self._early: list[bytes] = []  # what came before that
+        self._last = 0  # the number of the last event
+        self._error = b""
         self._old = b""
         self._passes = False
 
@@ -376,13 +453,54 @@ class Keeper:
         if answer is not None:
             self._memory.put(self, answer)
         else:
-            self._memory.failed(self, "failed", body)
+            self._memory.failed(self, body)
+
+    def begin(self) -> None:
+        """Of an answer in the background the beginning is kept: now the rest can be."""
+        self._began = True
+        early, self._early = self._early, []
+        for data in early:
+            self._hear(data)
+        if self.late is not None:
+            self.late()
+
+    def _hear(self, data: bytes) -> None:
+        """Events are kept before the answer is, so that who sees it ended has seen them all."""
+        if not self._old:
+            self._old = (self.keeping.identity(data) or "").encode()
+        if self._old:
+            data = self._renamed(data, self._old.decode())
+        events = []
+        for number, frame in self.keeping.numbered(data):
+            if number > self._last:
+                self._last = number
+                events.append((number, frame))
+            elif number == 0:
+                self._error = frame
+        self._memory.heard(self, events)
+        answer = self.keeping.answered(data)
+        if answer is not None:
+            self.whole = True
+            self._memory.put(self, answer)
+            self._memory.tell()
+
+    def _ended(self) -> None:
+        if not self.whole:
+            self._memory.failed(self, self._error[self._error.find(b"data: ") + 6 :] if self._error else b"")
 
     def start(self, status: int, head: bytes) -> None:
+        if self.waiting is not None:
+            return
         self._passes = self._is_own(head)
         self._client.start(status, head)
 
     def write(self, data: bytes) -> None:
+        if self.waiting is not None:
+            if self._began:
+                self._hear(data)
+            else:
+                self._early.append(data)
+            return
         if not self._passes:
             if not self._old:
                 self._old = (self.keeping.identity(data) or "").encode()
@@ -394,7 +512,14 @@ class Keeper:
         self._client.write(data)
 
     def end(self) -> None:
-        self._client.end()
+        if self.waiting is None:
+            self._client.end()
+            return
+        self.over = True
+        if self._memory.behind.pop((self.owner, self.name), None) is not None:
+            self._ended()
+        else:
+            self.late = self._ended
 
     def _is_own(self, head: bytes) -> bool:
         at = head.find(TARGET)

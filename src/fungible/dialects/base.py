@@ -141,12 +141,14 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     earlier:      the id of the answer it goes on from; `conversation`: of the conversation it belongs to
     store:        whether its answer may be named later
     background:   nobody waits for the answer; it is asked for by its id
+    stream:       it is told in events
     """
 
     earlier: str | None
     conversation: str | None
     store: bool
     background: bool
+    stream: bool = False
 
 
 class Keeping(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +165,8 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
     identity(data)           the answer's id, from the beginning of its stream
     spoken(answer)           what the answer said, as items
     begun(id, seconds, body) an answer that is not there yet; ended(answer, status, error body) how it ended
+    numbered(data)           the events in these bytes, each with its number
+    event(answer, number)    the event by which an answer begins, or the one that says that it failed
     listed(items, prefix, query)  a page of items; raises Fault
     conversation(id, seconds, body)  one, and the items it begins with; raises Fault
     deleted(id, kind)        kind: answer or conversation
@@ -182,6 +186,8 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
     spoken: Callable[[dict[str, Json]], list[Json]]
     begun: Callable[[str, int, bytes], dict[str, Json]]
     ended: Callable[[dict[str, Json], str, bytes], dict[str, Json]]
+    numbered: Callable[[bytes], list[tuple[int, bytes]]]
+    event: Callable[[dict[str, Json], int], bytes]
     listed: Callable[[list[Json], str, dict[str, str]], bytes]
     conversation: Callable[[str, int, bytes], tuple[dict[str, Json], list[Json]]]
     deleted: Callable[[str, str], bytes]

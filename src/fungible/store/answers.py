@@ -13,7 +13,7 @@ import msgspec
 from ..ir import Json
 from .database import connect, mapped, transaction
 
-ANSWER_STEPS = ("answers.1.sql", "answers.2.sql")
+ANSWER_STEPS = ("answers.1.sql", "answers.2.sql", "answers.3.sql")
 LONGEST = 1_000  # answers in a row
 NAMES_MAX = 500  # in one query; the library's limit of variables is 999 at the least
 ENDED = ("completed", "incomplete", "failed", "cancelled")
@@ -31,6 +31,8 @@ _END = """
     UPDATE answer SET status = ?, body = ?
     WHERE owner = ? AND id = ? AND status NOT IN ('completed', 'incomplete', 'failed', 'cancelled')
 """
+
+_THERE = "SELECT 1 FROM answer WHERE owner = ? AND id = ?"
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder().decode
@@ -76,6 +78,29 @@ class Answers:
             return bool(
                 self._db.execute("DELETE FROM answer WHERE owner = ? AND id = ?", (owner, name)).rowcount
             )
+
+    def tell(self, owner: str, name: str, events: Sequence[tuple[int, bytes]]) -> None:
+        """Events of an answer's stream by their numbers; nothing where the answer is gone."""
+        with mapped(self.state), transaction(self._db):
+            if self._db.execute(_THERE, (owner, name)).fetchone() is not None:
+                rows = [(owner, name, number, frame) for number, frame in events]
+                self._db.executemany("INSERT INTO event VALUES (?, ?, ?, ?)", rows)
+
+    def told(self, owner: str, name: str, after: int) -> list[tuple[int, bytes]]:
+        """The events behind the one of that number."""
+        with mapped(self.state):
+            return self._db.execute(
+                "SELECT seq, frame FROM event WHERE owner = ? AND answer = ? AND seq > ? ORDER BY seq",
+                (owner, name, after),
+            ).fetchall()
+
+    def last(self, owner: str, name: str) -> int | None:
+        """The number of the last event; None: its answer has none."""
+        with mapped(self.state):
+            number: int | None = self._db.execute(
+                "SELECT max(seq) FROM event WHERE owner = ? AND answer = ?", (owner, name)
+            ).fetchone()[0]
+        return number
 
     def chain(self, owner: str, name: str) -> list[tuple[list[Json], dict[str, Json]]] | None:
         """What was said up to an answer: (items, answer) each, oldest first. None: no such whole answer.

@@ -33,14 +33,7 @@ def asked(body: bytes) -> Asked:
     store = may(node, "store", bool, "") is not False
     if background and not store:
         raise Fault("bad_request", "An answer in the background is kept: leave store out.", path="store")
-    if background and node.get("stream"):
-        raise Fault(
-            "bad_request",
-            "fungible streams no answer that is made in the background. Leave stream out, and ask for the"
-            " answer by its id until its status is completed.",
-            path="stream",
-        )
-    return Asked(previous, named, store, background)
+    return Asked(previous, named, store, background, node.get("stream") is True)
 
 
 def resumed(body: bytes, earlier: list[Json], whole: bool) -> bytes:
@@ -132,6 +125,24 @@ def ended(answer: Wire, status: str, fault: bytes = b"") -> Wire:
     return {**answer, "status": status, "error": error}
 
 
+def numbered(data: bytes) -> list[tuple[int, bytes]]:
+    """Comments are none; an error that ends a stream is always 0."""
+    found = []
+    for frame in data.split(b"\n\n"):
+        at = frame.find(b"data: {")
+        if at >= 0:
+            number = decode(frame[at + 6 :].split(b"\n", 1)[0]).get("sequence_number")
+            if type(number) is int:
+                found.append((number, frame + b"\n\n"))
+    return found
+
+
+def event(answer: Wire, number: int) -> bytes:
+    kind = "response.failed" if answer.get("status") == "failed" else "response.created"
+    body = encode({"type": kind, "sequence_number": number, "response": answer})
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), body)
+
+
 def listed(said: list[Json], prefix: str, query: dict[str, str]) -> bytes:
     """A page of items. Raises `Fault` for a query that means nothing."""
     limit, order = query.get("limit", str(LIMIT)), query.get("order", "desc")
@@ -204,6 +215,8 @@ KEEPING = Keeping(
     spoken=spoken,
     begun=begun,
     ended=ended,
+    numbered=numbered,
+    event=event,
     listed=listed,
     conversation=conversation,
     deleted=deleted,
