@@ -156,7 +156,14 @@ def test_proxies_of_all_schemes() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["socks5://user:secret@a:1", "https://user:secret@a:1", "http://user:secret@a:x", "http://"]
+    "url",
+    [
+        "socks5://user:secret@a:1",
+        "https://user:secret@a:1",
+        "http://user:secret@a:x",
+        "http://u:secret@[a",
+        "http://",
+    ],
 )
 def test_a_proxy_that_cannot_be_used_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(Fault, match="cannot be used") as caught:

@@ -33,14 +33,14 @@ def read_retirement(doc: Document, providers: Providers, plans: Mapping[str, Pla
     values = doc.table(("retirement",), doc.root.get("retirement", {}), RETIREMENT)
     sources = []
     for number, feed in enumerate(values["feeds"]):
-        url = urlsplit(feed) if "://" in feed else None
-        if url is None:
+        if "://" not in feed:
             sources.append(Source(feed, path=str(doc.folder / Path(feed).expanduser())))
-        elif url.scheme not in ("http", "https") or not url.hostname or "@" in url.netloc:
-            what = f"[retirement] feeds: {feed!r} must be a file, or an http or https URL without a password"
-            doc.wrong(("retirement", "feeds", number), what)
-        else:
+        elif _is_address(feed):
             sources.append(Source(feed, url=feed))
+        else:
+            shown = "..@" + feed.rpartition("@")[2] if "@" in feed else feed
+            what = f"[retirement] feeds: {shown!r} must be a file, or an http or https URL without a password"
+            doc.wrong(("retirement", "feeds", number), what)
     for number, name in enumerate(values["ask"]):
         row, where = providers.enabled.get(name), ("retirement", "ask", number)
         if name in providers.broken:
@@ -65,3 +65,12 @@ def read_retirement(doc: Document, providers: Providers, plans: Mapping[str, Pla
         frozenset(chosen),
         values["rehearse_usd"],
     )
+
+
+def _is_address(text: str) -> bool:
+    """An http or https URL that holds no password."""
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        return False
+    return url.scheme in ("http", "https") and bool(url.hostname) and "@" not in url.netloc

@@ -61,17 +61,21 @@ class Proxies:
         return proxy
 
 
+PROXIES = "only http://HOST:PORT proxies are spoken to"
+
+
 def read_proxy(url: str) -> Proxy:
-    parts = urlsplit(url if "://" in url else "http://" + url)
+    try:
+        parts = urlsplit(url if "://" in url else "http://" + url)
+    except ValueError:  # whose words would repeat it, password and all
+        raise Fault("bad_request", f"A proxy cannot be used, for it is no URL: {PROXIES}.") from None
     try:
         port = parts.port
     except ValueError:
         port = 0
     if parts.scheme != "http" or not parts.hostname or port == 0:
         shown = f"{parts.scheme}://{parts.hostname or ''}"
-        raise Fault(
-            "bad_request", f"The proxy {shown} cannot be used: only http://HOST:PORT proxies are spoken to."
-        )
+        raise Fault("bad_request", f"The proxy {shown} cannot be used: {PROXIES}.")
     authorization = b""
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
