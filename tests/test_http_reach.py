@@ -189,8 +189,11 @@ class Middle:
             writer.write(OK)
             await reader.read(-1)
             return
-        for i in range(len(self.answer)):
-            writer.write(self.answer[i : i + 1])
+        step = 1 if len(self.answer) < 1_000 else 997
+        for i in range(0, len(self.answer), step):
+            if writer.is_closing():
+                return
+            writer.write(self.answer[i : i + step])
             await asyncio.sleep(0)
         if not self.answer.startswith(b"HTTP/1.1 2"):
             return
