@@ -153,9 +153,32 @@ def body(name: str, kind: str, data: bytes) -> None:
 # --- what there is -------------------------------------------------------------------------------
 
 
+def batch(name: str, kind: str, data: bytes) -> None:
+    """What a batch API tells is read, or is a fault; what is asked by it can stand in a request line."""
+    from fungible.faults import Fault
+    from fungible.providers.batches import BATCH_APIS
+
+    api = BATCH_APIS[name]
+    try:
+        if kind == "results":
+            for result in api.results(data[1:].splitlines(keepends=True)):
+                assert isinstance(result.id, str) and (result.status or result.gone)
+            return
+        jobs, after = api.jobs(data[1:]) if kind == "jobs" else ([api.job(data[1:])], "")
+    except Fault:
+        return
+    for errand in (
+        api.page(1, after),
+        *(e for job in jobs for e in (api.look(job.id), api.cancel(job.id), *job.leavings)),
+    ):
+        assert errand.path.isascii() and errand.path.isprintable() and " " not in errand.path
+    assert all(place.isascii() and place.isprintable() for job in jobs for place in job.outputs)
+
+
 def targets() -> dict[str, Target]:
     from fungible.dialects import DIALECTS, SPOKEN
     from fungible.frames import eventstream, ndjson, sse
+    from fungible.providers.batches import BATCH_APIS
 
     return {
         "frames.sse": partial(frames, sse.FrameReader, sse.whole),
@@ -163,6 +186,7 @@ def targets() -> dict[str, Target]:
         "frames.eventstream": partial(frames, eventstream.FrameReader, eventstream.whole),
         "http.heads": heads,
         "http.chunks": chunks,
+        **{f"batches.{name}.{kind}": partial(batch, name, kind) for name in BATCH_APIS for kind in TOLD},
         **{f"{name}.stream": partial(stream, name) for name in DIALECTS},
         **{f"{name}.{kind}": partial(body, name, kind) for name in SPOKEN for kind in ("request", "reply", "error")},
     }  # fmt: skip
@@ -179,6 +203,74 @@ PLAIN: dict[str, list[bytes]] = {
     ],
     "http.chunks": [b"\x032\r\n{}\r\n0\r\n\r\n", b"\x02a;x=y\r\n0123456789\r\n0\r\nT: x\r\n\r\n"],
 }  # fmt: skip
+FILED = {
+    "id": "batch_1",
+    "status": "completed",
+    "input_file_id": "file-1",
+    "output_file_id": "file-2",
+    "errors": None,
+    "error_file_id": None,
+    "created_at": 1,
+    "request_counts": {"total": 2, "completed": 1},
+    "metadata": {"fungible": "m"},
+}
+JOB = {
+    "id": "j",
+    "status": "SUCCESS",
+    "input_files": ["f"],
+    "output_file": "g",
+    "errors": [],
+    "created_at": 1,
+    "total_requests": 2,
+    "completed_requests": 2,
+    "metadata": None,
+}
+MESSAGES = {
+    "id": "msgbatch_1",
+    "processing_status": "ended",
+    "request_counts": {"processing": 0, "succeeded": 2},
+    "created_at": "2026-08-19T14:47:10.487960+00:00",
+}
+OPERATION = {
+    "name": "batches/b",
+    "metadata": {
+        "state": "BATCH_STATE_SUCCEEDED",
+        "displayName": "m",
+        "createTime": "2026-08-19T14:34:12.267870162Z",
+        "batchStats": {"requestCount": "2"},
+        "output": {
+            "inlinedResponses": {
+                "inlinedResponses": [
+                    {"metadata": {"custom_id": "a"}, "response": {}},
+                    {"metadata": {"custom_id": "b"}, "error": {"code": 3, "message": "no"}},
+                ]
+            }
+        },
+    },
+}
+FILE_LINES = (
+    {"custom_id": "a", "response": {"status_code": 200, "request_id": "r", "body": {}}, "error": None},
+    {"custom_id": "b", "response": None, "error": {"code": "batch_expired", "message": "late"}},
+)
+LINES = (
+    {"custom_id": "a", "result": {"type": "succeeded", "message": {}}},
+    {"custom_id": "b", "result": {"type": "expired"}},
+    {
+        "custom_id": "c",
+        "result": {"type": "errored", "error": {"type": "error", "error": {"type": "api_error"}}},
+    },
+)
+TOLD = ("job", "jobs", "results")
+BATCHED: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[dict[str, Any], ...]]] = {
+    "files": (FILED, {"data": [FILED], "has_more": True}, FILE_LINES),
+    "jobs": (JOB, {"data": [JOB], "total": 1}, FILE_LINES),
+    "messages": (MESSAGES, {"data": [MESSAGES], "has_more": True}, LINES),
+    "operations": (OPERATION, {"operations": [OPERATION], "nextPageToken": "a=b"}, (OPERATION,)),
+}  # fmt: skip
+for _name, _told in BATCHED.items():
+    for _kind, _said in zip(TOLD, _told, strict=True):
+        _rows = _said if isinstance(_said, tuple) else (_said,)
+        PLAIN[f"batches.{_name}.{_kind}"] = [b"\x03" + "\n".join(map(json.dumps, _rows)).encode()]
 KINDS = {"request": "request", "reply": "response", "error": "error", "stream": "stream"}
 
 

@@ -173,6 +173,7 @@ def test_the_verdict_is_that_of_live_calls_at_half_the_price(tmp_path: Path) -> 
     assert any("Times of anthropic/two are not told" in remark for remark in found["judged"]["remarks"])
     page = stage.program("report", "b", "--html", "x.html") and (tmp_path / "x.html").read_text()
     assert "Times of anthropic/two are not told" in page and "Time to the end" not in page
+    assert "not compared</p><p>asked by the batch" in page
 
 
 @pytest.mark.parametrize("target", ["openai/one", "mistral/one", "gemini/two"])

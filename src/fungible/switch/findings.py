@@ -63,6 +63,7 @@ def _candidate(standing: Standing, target: str) -> dict[str, Any]:
         "differences": differences(standing, target),
         "losses": _losses(standing, target),
         "failures": _failures(standing, target),
+        "batched": target in standing.settings.batched,
         "judge": _jury(standing, target),
         "probes": told(standing.probes, target, standing.incumbent, standing.balances[target].level),
     }

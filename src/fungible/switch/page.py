@@ -123,6 +123,8 @@ def _figures(candidate: Mapping[str, Any]) -> str:
             boxes.append(_figure(title, "free", "runs on a machine of your own", "good"))
         elif row is not None:
             boxes.append(_figure(title, "not comparable", "one side is free or unknown"))
+    if candidate.get("batched"):
+        boxes.append(_figure("Time", "not compared", "asked by the batch"))
     failed = sum(candidate["failures"].values())
     boxes.append(_figure("Failed answers", f"{failed:,}", ", ".join(candidate["failures"]) or "none"))
     return f'<div class="figures">{"".join(boxes)}</div>'

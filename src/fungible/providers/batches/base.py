@@ -11,8 +11,10 @@ was killed before he was told its id; where it has none, the ids of its requests
 What each API calls things is from its maker's SDK and, where there are any, recorded answers.
 """
 
+import re
 from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple, Protocol
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -20,6 +22,8 @@ from ...faults import Fault
 
 JSON_TYPE = "application/json"
 ERROR_CHARS_MAX = 400
+COUNT_MAX = 10**15
+IDENTITY = re.compile(r"[A-Za-z0-9_.:/-]{1,256}")
 MARK = "fungible"
 """The name of our mark, in a job's metadata."""
 
@@ -110,7 +114,39 @@ class BatchApi(Protocol):
         """Those of a page, and what it ended with; "": there are no more. Raises Fault."""
 
     def results(self, lines: Iterable[bytes]) -> Iterator[Result]:
-        """Of an output. Raises Fault for what cannot be read."""
+        """Of an output. A line that cannot be read is none; raises Fault where all is one and cannot be."""
+
+
+def identity(said: Any, field: str, what: str) -> str:
+    """An id that can stand in a path. Raises Fault for what is none."""
+    value = said.get(field) if isinstance(said, dict) else None
+    if not isinstance(value, str) or not is_identity(value):
+        raise unread(f"{what} (it has no {field} that could be asked for)")
+    return value
+
+
+def is_identity(value: str) -> bool:
+    return IDENTITY.fullmatch(value) is not None and ".." not in value
+
+
+def count_of(value: Any) -> int:
+    """A number of requests; protocol buffers write theirs as strings. 0 where it is none."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 16:
+        return int(value)
+    return value if isinstance(value, int) and 0 <= value <= COUNT_MAX else 0
+
+
+def seconds_of(value: Any) -> float:
+    """Unix seconds of a number of them, or of an RFC 3339 time, cut to microseconds; 0 where it is none."""
+    if not isinstance(value, str):
+        return float(count_of(value))
+    whole, _, rest = value.replace("Z", "+00:00").partition(".")
+    digits = rest[:6] if rest[:6].isascii() and rest[:6].isdecimal() else ""
+    zone = rest.lstrip("0123456789")
+    try:
+        return datetime.fromisoformat(whole + (f".{digits}" if digits else "") + zone).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def unread(what: str, error: Exception | None = None) -> Fault:

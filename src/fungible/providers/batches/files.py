@@ -18,7 +18,21 @@ from typing import Any
 import msgspec
 
 from ...faults import Fault
-from .base import ERROR_CHARS_MAX, MARK, Errand, Gone, Job, Result, State, one_line, unread
+from .base import (
+    ERROR_CHARS_MAX,
+    MARK,
+    Errand,
+    Gone,
+    Job,
+    Result,
+    State,
+    count_of,
+    identity,
+    is_identity,
+    one_line,
+    seconds_of,
+    unread,
+)
 
 PURPOSE = "batch"
 WINDOW_H = 24
@@ -106,7 +120,8 @@ class Files(msgspec.Struct, frozen=True, kw_only=True):
         return Errand("POST", "/files", body, f"multipart/form-data; boundary={mark}")
 
     def uploaded(self, answer: bytes) -> str:
-        return _text(_read(answer, "answer to an upload"), "id", "answer to an upload")
+        what = "answer to an upload"
+        return identity(_read(answer, what), "id", what)
 
     def create(self, mark: str, model: str, url: str, given: bytes) -> Errand:
         metadata = {MARK: mark}
@@ -142,28 +157,28 @@ class Files(msgspec.Struct, frozen=True, kw_only=True):
         return found, found[-1].id if more and found else ""
 
     def _job(self, said: dict[str, Any]) -> Job:
-        id = _text(said, "id", "batch")
+        id = identity(said, "id", "batch")
         status = str(said.get("status", "")).lower()
         state = self.states.get(status)
         if state is None:
             raise Fault("provider_answer", f"The provider's batch {id} is {status!r}, which is not known.")
         counted = said.get(self.counts) if self.counts else said
         counts: dict[str, Any] = counted if isinstance(counted, dict) else {}
-        files = [name for field in self.outputs if isinstance(name := said.get(field), str) and name]
+        files = [name for field in self.outputs if _is_file(name := said.get(field))]
         given = said.get(self.inputs)
         inputs = given if isinstance(given, list) else [given]
         mark = (said.get("metadata") or {}).get(MARK) if isinstance(said.get("metadata"), dict) else None
         return Job(
             id=id,
             state="ended" if state == "failed" and files else state,
-            done=sum(_count(counts, field) for field in self.done),
-            total=_count(counts, self.total),
+            done=sum(count_of(counts.get(field)) for field in self.done),
+            total=count_of(counts.get(self.total)),
             outputs=tuple(f"/files/{name}/content" for name in files),
             leavings=tuple(
-                Errand("DELETE", f"/files/{name}") for name in (*inputs, *files) if isinstance(name, str)
+                Errand("DELETE", f"/files/{name}") for name in (*inputs, *files) if _is_file(name)
             ),
             mark=str(mark or ""),
-            created_s=float(_count(said, "created_at")),
+            created_s=seconds_of(said.get("created_at")),
             why=_why(said.get("errors")),
             rest=REST.get(status, ""),
         )
@@ -174,8 +189,8 @@ class Files(msgspec.Struct, frozen=True, kw_only=True):
                 continue
             try:
                 line = _LINE.decode(data)
-            except msgspec.MsgspecError as error:
-                raise unread("line of results", error) from None
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                continue
             if line.response is not None and line.response.status_code:
                 response = line.response
                 yield Result(
@@ -200,22 +215,15 @@ def _read(answer: bytes, what: str) -> dict[str, Any]:
         raise unread(what, error) from None
 
 
-def _text(said: dict[str, Any], field: str, what: str) -> str:
-    value = said.get(field)
-    if not isinstance(value, str) or not value:
-        raise unread(f"{what} (it has no {field})")
-    return value
-
-
-def _count(said: dict[str, Any], field: str) -> int:
-    value = said.get(field)
-    return int(value) if isinstance(value, int | float) else 0
+def _is_file(name: Any) -> bool:
+    return isinstance(name, str) and is_identity(name)
 
 
 def _why(errors: Any) -> str:
     """Of OpenAI {"data": [{"message", "line"}]}, of Mistral [{"message"}]: the first few, as one sentence."""
     rows = errors.get("data") if isinstance(errors, dict) else errors
-    said = [str(row.get("message", "")) for row in rows or () if isinstance(row, dict)]
+    told = rows if isinstance(rows, list) else []
+    said = [str(row.get("message", "")) for row in told if isinstance(row, dict)]
     return " ".join(dict.fromkeys(said))[:ERROR_CHARS_MAX]
 
 

@@ -9,13 +9,25 @@ OPERATIONS   Gemini's: https://ai.google.dev/gemini-api/docs/batch-api; words fr
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
 from ...faults import Fault
-from .base import ERROR_CHARS_MAX, Errand, Gone, Job, Result, State, one_line, unread
+from .base import (
+    ERROR_CHARS_MAX,
+    Errand,
+    Gone,
+    Job,
+    Result,
+    State,
+    count_of,
+    identity,
+    one_line,
+    seconds_of,
+    unread,
+)
 
 PAGE = 100  # jobs
 
@@ -97,10 +109,10 @@ class Messages:
         return found, found[-1].id if found and said.get("has_more") else ""
 
     def _job(self, said: dict[str, Any]) -> Job:
-        id = _text(said, "id")
+        id = identity(said, "id", "batch")
         status = said.get("processing_status")
         counts = said.get("request_counts")
-        numbers = {k: v for k, v in counts.items() if isinstance(v, int)} if isinstance(counts, dict) else {}
+        numbers = {k: count_of(v) for k, v in counts.items()} if isinstance(counts, dict) else {}
         total = sum(numbers.values())
         ended = status == "ended"
         return Job(
@@ -110,7 +122,7 @@ class Messages:
             total=total,
             outputs=(f"{self.place}/{id}/results",) if ended else (),
             mark=None,
-            created_s=_seconds(said.get("created_at")),
+            created_s=seconds_of(said.get("created_at")),
         )
 
     def results(self, lines: Iterable[bytes]) -> Iterator[Result]:
@@ -129,8 +141,8 @@ class Messages:
                     error = _ERRORED.decode(body)
                     status = STATUS_OF.get(error.error.type, 500)
                     yield Result(line.custom_id, status, body, request_id=error.request_id or "")
-            except msgspec.MsgspecError as error:
-                raise unread("line of results", error) from None
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                continue
 
 
 STATES: Mapping[str, State] = {
@@ -210,7 +222,7 @@ class Operations:
         return Errand("POST", f"{self.place}/{id}:cancel", b"{}")
 
     def page(self, number: int, after: str) -> Errand:
-        token = f"&pageToken={after}" if after else ""
+        token = f"&pageToken={quote(after, safe='')}" if after else ""
         return Errand("GET", f"{self.place}/batches?pageSize={PAGE}{token}")
 
     def job(self, answer: bytes) -> Job:
@@ -222,7 +234,7 @@ class Operations:
         return found, str(said.get("nextPageToken") or "")
 
     def _job(self, said: dict[str, Any]) -> Job:
-        id = _text(said, "name")
+        id = identity(said, "name", "batch")
         metadata = said.get("metadata")
         told: dict[str, Any] = metadata if isinstance(metadata, dict) else {}
         word = str(told.get("state", "")).partition("_STATE_")[2]
@@ -233,16 +245,16 @@ class Operations:
             )
         stats = told.get("batchStats")
         counts: dict[str, Any] = stats if isinstance(stats, dict) else {}
-        total = _number(counts.get("requestCount"))
+        total = count_of(counts.get("requestCount"))
         over = state == "ended"
         return Job(
             id=id,
             state=state,
-            done=total - _number(counts.get("pendingRequestCount")),
+            done=total - count_of(counts.get("pendingRequestCount")),
             total=total,
             outputs=(f"{self.place}/{id}",) if over else (),
             mark=str(told.get("displayName") or ""),
-            created_s=_seconds(told.get("createTime")),
+            created_s=seconds_of(told.get("createTime")),
             why=_why(said.get("error")),
             rest=REST.get(word, ""),
         )
@@ -250,7 +262,7 @@ class Operations:
     def results(self, lines: Iterable[bytes]) -> Iterator[Result]:
         try:
             operation = _OPERATION.decode(b"".join(lines))
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise unread("results", error) from None
         for answer in operation.metadata.output.responses.inlined:
             id = answer.metadata.get(KEY, "")
@@ -278,32 +290,6 @@ def _rows(said: Any, what: str) -> list[dict[str, Any]]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise unread(what)
     return rows
-
-
-def _text(said: dict[str, Any], field: str) -> str:
-    value = said.get(field)
-    if not isinstance(value, str) or not value:
-        raise unread(f"batch (it has no {field})")
-    return value
-
-
-def _number(value: Any) -> int:
-    """JSON of protocol buffers writes 64-bit integers as strings."""
-    text = str(value if value is not None else 0)
-    return int(text) if text.isdecimal() else 0
-
-
-def _seconds(text: Any) -> float:
-    """Unix seconds of an RFC 3339 time; 0 where it is none. Finer than microseconds is cut."""
-    if not isinstance(text, str):
-        return 0.0
-    whole, _, rest = text.replace("Z", "+00:00").partition(".")
-    digits = rest[:6] if rest[:6].isdecimal() else ""
-    zone = rest.lstrip("0123456789")
-    try:
-        return datetime.fromisoformat(whole + (f".{digits}" if digits else "") + zone).timestamp()
-    except ValueError:
-        return 0.0
 
 
 def _why(error: Any) -> str:
