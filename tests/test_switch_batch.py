@@ -70,6 +70,12 @@ input_usd_per_mtok = 1.00
 output_usd_per_mtok = 5.00
 """
 NUMBER = re.compile(r"(chat|json|tool)[^#]*#(\d+)")
+EVERY = [
+    "anthropic/two",
+    "openai/one",
+    pytest.param("mistral/one", marks=pytest.mark.long),
+    pytest.param("gemini/two", marks=pytest.mark.long),
+]
 ONE = 90 * 500 + 30 * 2500  # nano-dollars of one answer of anthropic/two, by the batch
 
 
@@ -189,7 +195,7 @@ def test_every_api(stage: BatchStage, target: str) -> None:
     assert stage.creations() == 1 and not stage.server.files and not stage.left("b")
 
 
-@pytest.mark.parametrize("target", ["anthropic/two", "openai/one", "mistral/one", "gemini/two"])
+@pytest.mark.parametrize("target", EVERY)
 def test_what_fails_by_itself_fails_alone(tmp_path: Path, target: str) -> None:
     def gone(body: dict[str, Any]) -> str:
         found = NUMBER.search(json.dumps(body))
@@ -236,8 +242,15 @@ def _journaled(stage: BatchStage, kind: str) -> Callable[[], bool]:
     return there
 
 
-@pytest.mark.parametrize("target", ["anthropic/two", "openai/one"])
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("target", "how"),
+    [
+        ("anthropic/two", signal.SIGKILL),
+        ("openai/one", signal.SIGINT),
+        pytest.param("anthropic/two", signal.SIGINT, marks=pytest.mark.long),
+        pytest.param("openai/one", signal.SIGKILL, marks=pytest.mark.long),
+    ],
+)
 def test_a_killed_rehearsal_finds_its_batch_and_submits_nothing_twice(
     stage: BatchStage, target: str, how: signal.Signals
 ) -> None:
@@ -259,7 +272,7 @@ def test_a_killed_rehearsal_finds_its_batch_and_submits_nothing_twice(
     assert not stage.left("assistant-1")
 
 
-@pytest.mark.parametrize("target", ["anthropic/two", "openai/one", "mistral/one", "gemini/two"])
+@pytest.mark.parametrize("target", EVERY)
 def test_a_batch_whose_id_was_never_heard_is_found(stage: BatchStage, target: str) -> None:
     stage.server.deaf = 1
     stage.fill(mixed(6))
@@ -323,7 +336,7 @@ def test_a_batch_is_stopped_and_what_it_answered_is_kept(stage: BatchStage) -> N
     assert not more["candidates"][0]["failures"]
 
 
-@pytest.mark.parametrize("target", ["anthropic/two", "openai/one"])
+@pytest.mark.parametrize("target", EVERY[:1])
 def test_a_batch_that_is_no_more_is_told_and_asked_anew(stage: BatchStage, target: str) -> None:
     stage.server.looks = 1000
     stage.fill(mixed(4))
