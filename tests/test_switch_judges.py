@@ -235,11 +235,22 @@ def test_checks(check: dict[str, Any], text: str, good: bool, monkeypatch: pytes
         ('{"id": "a", "regex": "("}', "cannot be read"),
         ('{"id": "a", "numeric": "4"}', "is a number"),
         ('{"id": "a", "code": "pass"}', "--run-code"),
+        ('{"id": "a", "numeric": 4, "within": "x"}', "within is a number"),
+        ('{"id": "a", "numeric": 4, "within": -1}', "within is a number"),
+        ('{"id": "a", "numeric": 4, "witin": 1}', "it has 'witin', which no check has"),
+        ('{"id": "a", "schema": "object"}', "schema is a JSON Schema"),
+        ('{"id": "a", "schema": {"type": "banana"}}', "schema is no JSON Schema"),
     ],
 )
 def test_checks_that_are_none(line: str, told: str) -> None:
     with pytest.raises(Fault, match=told):
         read_checks(["", line])
+
+
+def test_a_check_that_nothing_here_can_make_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fungible.switch.shapes.VALIDATOR", "no_such_library")
+    with pytest.raises(Fault, match=r"pip install 'fungible\[switch\]'"):
+        read_checks(['{"id": "a", "schema": {"type": "object"}}'])
 
 
 def test_checks_decide(tmp_path: Path) -> None:
@@ -273,6 +284,9 @@ def test_a_command_of_the_users_scores(tmp_path: Path) -> None:
 def test_scorers_that_do_not_score_are_told(tmp_path: Path) -> None:
     with pytest.raises(Fault, match="is not there"):
         Own("nowhere_at_all:score")
+    for unfit in ("", "python -c 'x", ":score"):
+        with pytest.raises(Fault, match="is not there|no command"):
+            Own(unfit)
     with pytest.raises(Fault, match="a score is a number from 0 to 1"):
         rehearsed(tmp_path, Outside(honest), 2, scorer=f"{sys.executable} -c print(7)")
     with pytest.raises(Fault, match="failed"):

@@ -20,9 +20,8 @@ from typing import Any
 from ..faults import Fault
 from ..ir import Choice, Refusal, Reply, Request, Tool, ToolCall
 from .reading import calls_of, empty, prose, question, text_of, unfenced
-from .shapes import ABSENT, can_validate, fits, read
+from .shapes import ABSENT, EXTRA, can_validate, fits, read
 
-EXTRA = "pip install 'fungible[switch]'"
 IDENTIFIER = "py3langid"
 LETTERS_MIN = 40  # below this a language is a guess
 PLAIN_MIN = 0.95  # how sure the identifier must be

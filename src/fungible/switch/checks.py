@@ -24,7 +24,7 @@ import msgspec
 
 from ..faults import Fault
 from .reading import FENCE, unfenced
-from .shapes import ABSENT, fits, read
+from .shapes import ABSENT, fits, flaw, read
 
 ANY = "*"
 NUMBER = re.compile(r"[-+]?\d(?:[\d,]*\d)?(?:\.\d+)?(?:[eE][-+]?\d+)?")
@@ -68,7 +68,15 @@ def _wrong(check: Any, run_code: bool) -> str | None:
     kind, value = kinds[0], check[kinds[0]]
     if kind == "numeric" and (isinstance(value, bool) or not isinstance(value, int | float)):
         return "numeric is a number"
-    if kind not in ("numeric", "schema") and not isinstance(value, str):
+    beside = check.keys() - {"id", kind, "within" if kind == "numeric" else "id"}
+    if beside:
+        return f"it has {min(beside)!r}, which no check has beside {kind}"
+    within = check.get("within", 0)
+    if isinstance(within, bool) or not isinstance(within, int | float) or within < 0:
+        return "within is a number, 0 or more"
+    if kind == "schema":
+        return flaw(value)
+    if kind != "numeric" and not isinstance(value, str):
         return f"{kind} is a text"
     if kind == "regex":
         try:

@@ -116,7 +116,7 @@ def _function(what: str) -> Callable[[dict[str, Any]], Any]:
         sys.path.insert(0, "")
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
         raise Fault("not_found", f"The scorer {what!r} is not there: {error}.", path="scorer") from None
 
     def run(given: dict[str, Any]) -> Any:
@@ -131,7 +131,12 @@ def _function(what: str) -> Callable[[dict[str, Any]], Any]:
 
 
 def _command(what: str) -> Callable[[dict[str, Any]], Any]:
-    words = shlex.split(what)
+    try:
+        words = shlex.split(what)
+    except ValueError as error:
+        raise Fault("bad_request", f"The scorer {what!r} is no command: {error}.", path="scorer") from None
+    if not words:
+        raise Fault("bad_request", "The scorer is no command: it is empty.", path="scorer")
 
     def run(given: dict[str, Any]) -> Any:
         try:

@@ -26,6 +26,7 @@ import msgspec
 from ..ir import Json
 
 VALIDATOR = "jsonschema_rs"
+EXTRA = "pip install 'fungible[switch]'"  # where the validator is not there
 DEPTH_MAX = 64
 ABSENT = object()
 
@@ -44,6 +45,19 @@ def fits(value: Json, schema: Json) -> bool | None:
         return bool(_validator(msgspec.json.encode(schema)).is_valid(value))
     except (jsonschema_rs.ValidationError, ValueError, TypeError, OverflowError):
         return None
+
+
+def flaw(schema: Json) -> str | None:
+    """Why `fits` could not tell by this schema; None where it can."""
+    if not isinstance(schema, dict | bool):
+        return "schema is a JSON Schema, an object"
+    if not can_validate():
+        return f"schema needs a library: {EXTRA}"
+    try:
+        _validator(msgspec.json.encode(schema))
+    except Exception as error:  # the library's own, whose types differ by what is wrong
+        return f"schema is no JSON Schema: {str(error).partition(chr(10))[0]:.200}"
+    return None
 
 
 @lru_cache(maxsize=256)
