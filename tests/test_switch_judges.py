@@ -285,7 +285,7 @@ def test_scorers_that_do_not_score_are_told(tmp_path: Path) -> None:
     with pytest.raises(Fault, match="is not there"):
         Own("nowhere_at_all:score")
     for unfit in ("", "python -c 'x", ":score"):
-        with pytest.raises(Fault, match="is not there|no command"):
+        with pytest.raises(Fault, match=r"is not there|no command"):
             Own(unfit)
     with pytest.raises(Fault, match="a score is a number from 0 to 1"):
         rehearsed(tmp_path, Outside(honest), 2, scorer=f"{sys.executable} -c print(7)")
