@@ -3,10 +3,13 @@
 import asyncio
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +17,16 @@ import msgspec
 import pytest
 from benchmarks.rehearsal import TARGET, WANTED, Scripted, measured, recordings
 
+from fungible.faults import Fault
 from fungible.recording import Recording
 from fungible.recordings import Recordings
 from fungible.switch import asked, rehearsal
 from fungible.switch.agenda import planned
+from fungible.switch.checks import read_checks
 from fungible.switch.findings import findings, said
 from fungible.switch.rehearsal import Rehearsal
 from fungible.switch.runs import Answered, Measured, Run, Settings
+from fungible.switch.scorers import scorers_of
 from fungible.switch.world import Replayed
 from tests.rehearsing import begun
 
@@ -48,7 +54,7 @@ class Watched(Scripted):
 
 
 def went(run: Run, outside: Scripted, concurrency: int = 8) -> dict[str, Any]:
-    made = Rehearsal(run, outside, concurrency=concurrency)
+    made = Rehearsal(run, outside, scorers=scorers_of(run.settings, outside), concurrency=concurrency)
     if isinstance(outside, Watched):
         outside.standing = made.standing
     asyncio.run(made.go())
@@ -199,35 +205,96 @@ def test_memory_does_not_grow_with_the_recordings(tmp_path: Path) -> None:
         assert peaks[20_000][part] < few + 16, (part, peaks)
 
 
-@pytest.mark.long
-def test_two_workers_give_the_same_bytes_as_one_machine(tmp_path: Path) -> None:
+@pytest.fixture
+def nodes() -> Iterator[Any]:
     pytest.importorskip("ray")
-    from functools import partial
-
     from ray.cluster_utils import Cluster as Nodes
 
+    made = Nodes(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    made.add_node(num_cpus=1)
+    yield made
+    made.shutdown()
+
+
+async def spread(run: Run, address: str, **same: Any) -> dict[str, Any]:
     from fungible.engine import Cluster
 
-    async def spread(run: Run) -> dict[str, Any]:
-        cluster = Cluster(partial(Scripted, fault=3, pause_s=0.002), run.settings, 2, nodes.address)
-        made = Rehearsal(run, cluster, hands=cluster, concurrency=16)
-        try:
-            await made.go()
-        finally:
-            run.close()
-            await cluster.close()
-        return said(made.standing)
-
-    nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    nodes.add_node(num_cpus=1)
+    cluster = Cluster(partial(Scripted, fault=3, pause_s=0.002), run.settings, 2, address)
+    made = Rehearsal(run, cluster, scorers=scorers_of(run.settings, cluster), hands=cluster, concurrency=16)
     try:
-        for n, fields in enumerate(({}, {"until": "decided"}, {"anew": 0.5})):
-            wanted: dict[str, Any] = fields
-            here = went(plan(tmp_path / f"here{n}", **wanted), Scripted(fault=3))
-            there = asyncio.run(spread(plan(tmp_path / f"there{n}", **wanted)))
-            assert result(there) == result(here)
+        await made.go()
     finally:
-        nodes.shutdown()
+        run.close()
+        await cluster.close()
+    return said(made.standing)
+
+
+@pytest.mark.long
+def test_two_workers_give_the_same_bytes_as_one_machine(tmp_path: Path, nodes: Any) -> None:
+    checks = read_checks(['{"id": "*", "contains": "plain"}'])
+    for n, fields in enumerate(({}, {"until": "decided"}, {"anew": 0.5}, {"checks": checks})):
+        wanted: dict[str, Any] = fields
+        first, second = plan(tmp_path / f"here{n}", **wanted), plan(tmp_path / f"there{n}", **wanted)
+        here = went(first, Scripted(fault=3))
+        assert result(asyncio.run(spread(second, nodes.address))) == result(here)
+
+
+RAY_DRIVER = DRIVER.replace(
+    "asyncio.run(Rehearsal(run, Paid(pause_s=0.004), concurrency=6).go())",
+    """
+from functools import partial
+from fungible.engine import Cluster
+class Paid(Scripted):
+    async def replay(self, recording, target, tags):
+        with open(self.paid, "a") as file:
+            file.write(recording.id + "\\n")
+        return await super().replay(recording, target, tags)
+
+def made(path):
+    outside = Paid(fault=3, pause_s=0.004)
+    outside.paid = path
+    return outside
+
+async def go():
+    cluster = Cluster(partial(made, sys.argv[2]), run.settings, 2, sys.argv[3])
+    await Rehearsal(run, cluster, hands=cluster, concurrency=6).go()
+
+asyncio.run(go())
+""",
+)
+
+
+@pytest.mark.long
+def test_a_killed_driver_of_two_workers_is_gone_on_with_on_one_machine(tmp_path: Path, nodes: Any) -> None:
+    whole = went(plan(tmp_path / "whole"), Scripted(fault=3))
+    run = plan(tmp_path / "killed")
+    paid, root = tmp_path / "paid", Path(__file__).parent.parent
+    env = {**os.environ, "PYTHONPATH": f"{root / 'src'}:{root}"}
+    words = [sys.executable, "-c", RAY_DRIVER, str(tmp_path / "killed"), str(paid), nodes.address]
+    driver = subprocess.Popen(words, env=env, cwd=root)
+    deadline = time.monotonic() + 120
+    while not paid.exists() or len(paid.read_text().split()) < 100:
+        assert time.monotonic() < deadline and driver.poll() is None
+        time.sleep(0.01)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    answered = {line.n for _, line in run.lines() if isinstance(line, Answered)}
+    kept = {recording.id for n, recording in enumerate(run.recordings(N)) if n in answered}
+    run.close()
+    outside = Watched(fault=3)
+    again = went(Run.opened(tmp_path / "killed", "r"), outside)
+    assert 80 < len(kept) < N and not kept & set(outside.asked) and len(outside.asked) == N - len(kept)
+    assert json.dumps(again) == json.dumps(whole)
+
+
+@pytest.mark.long
+def test_what_fails_on_a_worker_is_told_as_it_is_here(tmp_path: Path, nodes: Any) -> None:
+    wanted = plan(tmp_path / "one", scorer=f"{sys.executable} -c print(7)")
+    with pytest.raises(Fault, match="a score is a number from 0 to 1"):
+        asyncio.run(spread(wanted, nodes.address))
+    missing = plan(tmp_path / "two", scorer="nowhere_at_all:score")
+    with pytest.raises(Fault, match="cannot begin"):
+        asyncio.run(spread(missing, nodes.address))
 
 
 def test_the_plan_reads_the_settings_it_is_given(tmp_path: Path) -> None:
@@ -238,3 +305,8 @@ def test_the_plan_reads_the_settings_it_is_given(tmp_path: Path) -> None:
     )
     drawing.close()
     assert set(chosen.deciding) >= {"answered", "willing", "finished", "schema", "calls", "tools"}
+
+
+def test_a_fault_reaches_another_process_whole() -> None:
+    fault = Fault("rate_limited", "Slow down.", path="a.b", code="c", status=430, retry_after_ms=7)
+    assert pickle.loads(pickle.dumps(fault)) == fault

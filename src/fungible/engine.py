@@ -112,11 +112,20 @@ class Cluster:
         self._workers = [spread.remote(made, settings) for _ in range(workers)]
         self._next = cycle(self._workers)
         self._here = made()
-        self._same_measures()
+        try:
+            self._same_measures()
+        except BaseException:
+            self._end()
+            raise
 
     def _same_measures(self) -> None:
         """A measure that one worker cannot tell would be of some recordings and not of others."""
-        for lacks in self._ray.get([worker.unmeasured.remote() for worker in self._workers]):
+        try:
+            lacking = self._ray.get([worker.unmeasured.remote() for worker in self._workers])
+        except self._ray.exceptions.RayError as error:
+            told = str(error).strip().splitlines()[-1]
+            raise Fault("unavailable", f"A worker of the Ray cluster cannot begin: {told}") from None
+        for lacks in lacking:
             missing = {name: mend for name, mend in lacks.items() if name not in unmeasured()}
             if missing:
                 names, mends = ", ".join(missing), ", ".join(sorted(set(missing.values())))
@@ -170,8 +179,11 @@ class Cluster:
         """Let the workers fold their ledgers, and the cluster go where it was made here."""
         ends = [worker.close.remote() for worker in self._workers]
         await asyncio.gather(*ends, return_exceptions=True)
+        await self._here.close()
+        self._end()
+
+    def _end(self) -> None:
         for worker in self._workers:
             self._ray.kill(worker)
-        await self._here.close()
         if self._own:
             self._ray.shutdown()

@@ -114,5 +114,15 @@ class Fault(Exception):
     def _key(self) -> tuple[object, ...]:
         return (self.kind, self.message, self.path, self.code, self.status, self.retry_after_ms)
 
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        """For another process: exceptions are made again from what `args` has, which is the message only."""
+        return _again, self._key()
+
     def __repr__(self) -> str:
         return f"Fault({self.kind!r}, {self.message!r}, path={self.path!r}, status={self.status})"
+
+
+def _again(
+    kind: str, message: str, path: str | None, code: str | None, status: int | None, wait_ms: int | None
+) -> Fault:
+    return Fault(kind, message, path=path, code=code, status=status, retry_after_ms=wait_ms)

@@ -271,6 +271,10 @@ class Run:
             raise Fault("not_found", "There is no rehearsal yet. `fungible switch rehearse` makes one.")
         chosen = name if name is not None else there[-1].run
         folder = _place(state, chosen)
+        if (folder / "run.json").exists() and not (folder / "order.rows").exists():
+            raise Fault(
+                "bad_request", f"{folder} was written by an earlier version: delete it, and rehearse anew."
+            )
         try:
             return cls(state, folder, _SETTINGS.decode((folder / "run.json").read_bytes()))
         except OSError:
