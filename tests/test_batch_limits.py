@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from fungible.providers.batches.inline import Messages
 from fungible.switch import batched
 from tests.test_batch_crashes import Fuse, begun, fused, gone, in_here
 from tests.test_switch_batch import BatchStage
+from tests.upstream import JSON, Seen, Step, answer
 
 __all__ = ["in_here"]
 TARGET = "anthropic/two"
@@ -48,6 +50,23 @@ def test_rounds_of_all(tmp_path: Path, in_here: pytest.MonkeyPatch) -> None:
     with BatchStage(tmp_path) as stage:
         _rehearsed(tmp_path, in_here, 8, stage)
         assert [len(batch["rows"]) for batch in stage.server.batches.values()] == [3, 3, 2]
+
+
+def test_a_provider_that_cannot_be_asked_for_a_while_is_waited_for(
+    tmp_path: Path, in_here: pytest.MonkeyPatch
+) -> None:
+    with BatchStage(tmp_path) as stage:
+        looks = 0
+
+        def respond(seen: Seen) -> Sequence[Step]:
+            nonlocal looks
+            looks += seen.method == "GET"
+            down = seen.method == "GET" and looks < 3 * batcher.TRIES_MAX
+            return answer(503, JSON, {"type": "error"}) if down else stage.server.respond(seen)
+
+        stage.new.respond = respond
+        _rehearsed(tmp_path, in_here, 2, stage)
+        assert stage.creations() == 1 and looks > 3 * batcher.TRIES_MAX
 
 
 def test_what_is_held_back_goes_into_another_batch_and_is_told_at_last(

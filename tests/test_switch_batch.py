@@ -364,6 +364,19 @@ def test_a_run_is_not_forgotten_while_its_batches_are_under_way(stage: BatchStag
     assert not (stage.state / "rehearsals" / "b").exists()
 
 
+@pytest.mark.long
+def test_what_a_stopped_batch_has_cost_is_unknown_where_its_provider_does_not_say(stage: BatchStage) -> None:
+    stage.server.looks = 1000
+    stage.fill(mixed(4))
+    words = stage.to("gemini/two", "--n", "4", "--batch", "--run", "b")
+    _killed(stage, words, _journaled(stage, "sent"), signal.SIGINT)
+    stage.program("rehearse", "--resume", "b", "--cancel")
+    assert [(row["state"], row["cost_nanousd"]) for row in stage.rows()] == [("unknown", None)] * 4
+    stage.server.looks = 1
+    more = json.loads(stage.program("rehearse", "--resume", "b", "--json").stdout)
+    assert more["candidates"][0]["recordings"] == 4 and stage.creations() == 2
+
+
 def test_what_was_turned_away_is_sent_again(stage: BatchStage) -> None:
     stage.server.turned_away = 2
     stage.fill(mixed(3))

@@ -67,6 +67,7 @@ class Batcher:
         self._full: list[Pile] = []
         self._under_way: list[tuple[Planned, str]] = []
         self._cancelling = False
+        self._deaf = False  # the last look was in vain
 
     def takes(self, target: str) -> bool:
         return self._passes.api(target) is not None
@@ -258,6 +259,8 @@ class Batcher:
             done = 0
             for planned, id in list(self._under_way):
                 job = await self._known(planned, id)
+                if job is None:
+                    continue
                 if job.state == "running":
                     done += job.done
                     continue
@@ -269,7 +272,7 @@ class Batcher:
                 for part, result in self._each(planned, job):
                     item = Item(part.n, part.by, part.anew)
                     if self._cancelling and result.gone == "canceled":
-                        self._passes.void(attempt_of(part.name), result.gone)
+                        self._passes.gone(attempt_of(part.name), result)
                         continue
                     yield (
                         item,
@@ -303,13 +306,24 @@ class Batcher:
             if part is not None:
                 yield part, result
         for name, part in parts.items():
-            yield part, Result(name, gone=job.rest)
+            yield part, Result(name, gone=job.rest, unsure=job.unsure)
 
-    async def _known(self, planned: Planned, id: str) -> Job:
+    async def _known(self, planned: Planned, id: str) -> Job | None:
+        """None: the provider cannot be asked at this moment. A batch has a day; so have we."""
+        api = self._api(planned.target)
         try:
-            return await self._look(planned, id)
+            job = api.job(await self._desk(planned.target).run(api.look(id)))
         except Fault as fault:
-            raise self._lost(planned, id, fault) from None
+            if not _passing(fault):
+                raise self._lost(planned, id, fault) from None
+            if not self._deaf:
+                self._said(
+                    f"{planned.target} cannot be asked about its batch; it will be again. {fault.message}"
+                )
+            self._deaf = True
+            return None
+        self._deaf = False
+        return job
 
     async def _brought(self, planned: Planned, job: Job) -> None:
         try:

@@ -73,6 +73,8 @@ class Desk:
         if errand.content_type != JSON_TYPE:
             plain, theirs = JSON_TYPE.encode(), errand.content_type.encode()
             head = head.replace(b"content-type: " + plain, b"content-type: " + theirs, 1)
+        if into is not None:  # a file is of no type that we would ask for
+            head = head.replace(b"accept: " + JSON_TYPE.encode(), b"accept: */*", 1)
         head += b"connection: close\r\n"
         outgoing = Outgoing(target.origin, target.path_for(errand.path), head, errand.body, CONNECT_MS)
         ear = _Ear(asyncio.get_running_loop().create_future(), into)

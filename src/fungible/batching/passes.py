@@ -105,7 +105,7 @@ class Passes:
         """The answer as a live call would have given it; its row is closed."""
         asked = unstreamed(recording)
         if result.gone:
-            self.void(attempt, result.gone)
+            self.gone(attempt, result)
             answer = msgspec.structs.replace(
                 asked,
                 at_ms=self._gateway.wall_ms(),
@@ -118,7 +118,7 @@ class Passes:
                 duration_ms=0.0,
                 input_tokens=None,
                 output_tokens=None,
-                cost_nanousd=0,
+                cost_nanousd=None if result.unsure else 0,
                 losses=0,
                 request=msgspec.Raw(b"null"),
             )
@@ -138,6 +138,13 @@ class Passes:
     def void(self, attempt: str, fault: str) -> None:
         """Close the row of a request that was not answered, and costs nothing."""
         self._books.close(close(attempt, "void", self._gateway.wall_ms(), None, None, fault=fault))
+
+    def gone(self, attempt: str, result: Result) -> None:
+        """Close the row of a request that was never answered."""
+        if result.unsure:
+            self.unknown(attempt)
+        else:
+            self.void(attempt, result.gone)
 
     def unknown(self, attempt: str) -> None:
         """Close the row of a request that nobody can tell any more what became of."""

@@ -27,9 +27,11 @@ def digest(*words: Any) -> str:
     return sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def same_under_way(state: str, command: str) -> str | None:
-    """The newest run that the same command began, and whose batches are not over."""
+def same_under_way(state: str, command: str, name: str | None) -> str | None:
+    """The newest run, or the one of this name, that the same command began and whose batches are not over."""
     for settings in reversed(runs(state)):
+        if name not in (None, settings.run):
+            continue
         journal = Journal(Path(state) / FOLDER / settings.run)
         if settings.batched and journal.asked() == command and journal.under_way():
             return settings.run

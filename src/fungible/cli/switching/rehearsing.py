@@ -112,7 +112,7 @@ def rehearse(
     command = digest(route, incumbent, count, since, batch, wanted)
     no_batches_with(batch, cancel, resume, engine, wanted)
     if resume is None and batch is not None:
-        resume = same_under_way(state, command)
+        resume = same_under_way(state, command, wanted["name"])
     if resume is not None:
         run = Run.opened(state, resume)
         no_other_way(run, batch, engine)
@@ -180,8 +180,9 @@ async def _rehearse(
             else:
                 _foretell(run, rehearsal.forecast(), rehearsal.purse.limit)
                 ending = ENDINGS[await rehearsal.go()]
-    except asyncio.CancelledError:
-        _remark(f"Stopped. Go on with: fungible switch rehearse --resume {run.settings.run}")
+    except (asyncio.CancelledError, Fault) as stop:
+        if batcher is not None or not isinstance(stop, Fault):
+            _remark(f"Stopped. Go on with: fungible switch rehearse --resume {run.settings.run}")
         if batcher is not None and batcher.under_way:
             _remark("Its batches go on at the provider's. Add --cancel to stop them.")
         raise

@@ -49,7 +49,7 @@ class Job(NamedTuple):
     mark:         ours; None: the API has no place for one
     created_s:    Unix seconds
     why:          what went wrong with all of it
-    rest:         what became of requests that have no result
+    rest:         what became of requests that have no result; `unsure`: whether they cost something
     """
 
     id: str
@@ -62,13 +62,15 @@ class Job(NamedTuple):
     created_s: float = 0.0
     why: str = ""
     rest: Gone = ""
+    unsure: bool = False
 
 
 class Result(NamedTuple):
     """What came of one request.
 
     status, body:  as the provider would have answered it by itself
-    gone:          why it was not answered at all: `expired` or `canceled`; then it costs nothing
+    gone:          why it was not answered at all: `expired` or `canceled`; then it costs nothing, but where
+                   the provider does not say so (`unsure`)
     request_id:    the provider's
     """
 
@@ -77,6 +79,7 @@ class Result(NamedTuple):
     body: bytes = b""
     gone: Gone = ""
     request_id: str = ""
+    unsure: bool = False
 
 
 class BatchApi(Protocol):

@@ -3,8 +3,8 @@
 Two APIs think so and differ in words, so each is a row of them.
 
     FILES   OpenAI's, and whoever speaks it: https://platform.openai.com/docs/api-reference/batch; words from
-            the SDK (openai 2: `types/batch.py`, `types/batch_create_params.py`) and recorded answers
-    JOBS    Mistral's: https://docs.mistral.ai/capabilities/batch; words from the SDK (mistralai 2:
+            the SDK (openai 3: `types/batch.py`, `types/batch_create_params.py`) and recorded answers
+    JOBS    Mistral's: https://docs.mistral.ai/capabilities/batch; words from the SDK (mistralai 3:
             `models/batchjob.py`, `models/createbatchjobrequest.py`)
 
 A line of an answer is {"custom_id", "response": {"status_code", "request_id", "body"}, "error"}. A request

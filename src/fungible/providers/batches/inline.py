@@ -5,7 +5,8 @@ MESSAGES     Anthropic's: https://platform.claude.com/docs/en/build-with-claude/
              for a mark. What failed, was canceled or expired is not charged (the same page).
 OPERATIONS   Gemini's: https://ai.google.dev/gemini-api/docs/batch-api; words from the SDK (google-genai 3:
              `batches.py`) and recorded answers. Inline requests may have 20 MB; the answers stand in the
-             job itself. The mark is its display name.
+             job itself, and there are none where it was canceled or expired: what such a job has cost is
+             not told. The mark is its display name.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -257,6 +258,7 @@ class Operations:
             created_s=seconds_of(told.get("createTime")),
             why=_why(said.get("error")),
             rest=REST.get(word, ""),
+            unsure=word in REST,
         )
 
     def results(self, lines: Iterable[bytes]) -> Iterator[Result]:
