@@ -395,6 +395,15 @@ def test_a_batch_that_is_refused_judges_nothing(stage: BatchStage) -> None:
     assert json.loads(stage.program("report", "b", "--json").stdout)["candidates"][0]["recordings"] == 0
 
 
+def test_a_run_goes_on_the_way_it_was_begun(stage: BatchStage) -> None:
+    stage.fill(mixed(3))
+    stage.rehearsed(*stage.to("new/two", "--n", "3", "--run", "live"))
+    for word, told in (("--batch", "begun without --batch"), ("--cancel", "no batches to stop")):
+        done = stage.program("rehearse", "--resume", "live", word, check=False)
+        assert done.returncode == 1 and told in done.stderr, done.stderr
+    assert not stage.server.batches
+
+
 def test_auto_asks_live_what_takes_no_batches(stage: BatchStage) -> None:
     stage.fill(mixed(6))
     words = ("--route", "assistant", "--to", "anthropic/two", "--to", "new/two", "--n", "6", "--batch=auto")

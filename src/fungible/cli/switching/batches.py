@@ -62,8 +62,14 @@ def no_batches_with(
         )
 
 
-def no_other_way(run: Run, batch: str | None, engine: str) -> None:
+def no_other_way(run: Run, batch: str | None, cancel: bool, engine: str) -> None:
     """A run goes on the way it was begun. Raises Fault."""
+    if cancel and not run.settings.batched:
+        raise Fault(
+            "bad_request",
+            f"The run {run.settings.run!r} has no batches to stop: it was begun without --batch.",
+            path="cancel",
+        )
     if batch is not None and not run.settings.batched:
         raise Fault(
             "bad_request",

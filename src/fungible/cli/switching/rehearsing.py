@@ -115,7 +115,7 @@ def rehearse(
         resume = same_under_way(state, command, wanted["name"])
     if resume is not None:
         run = Run.opened(state, resume)
-        no_other_way(run, batch, engine)
+        no_other_way(run, batch, cancel, engine)
     else:
         if route is None:
             raise click.UsageError("--route is missing: the name that applications ask for.")
