@@ -18,6 +18,7 @@ from .events import (
     Begin,
     End,
     Failed,
+    PartBegin,
     PartEnd,
     SignatureDelta,
     StreamEvent,
@@ -129,9 +130,6 @@ def completed(told: Told, call: Call, target: Target, created: int) -> Told:
     )
 
 
-_ENDS = (PartEnd, End)  # they say nothing of an answer's content
-
-
 class Translating:
     """A `Watch` between two dialects: reads the provider's stream, writes the client's.
 
@@ -186,8 +184,10 @@ class Translating:
             kind = type(event)
             if kind is TextDelta or kind is TextRun:  # nearly every event is one
                 began = True
-            elif kind in _ENDS:
+            elif kind is PartEnd or kind is End:
                 continue
+            elif isinstance(event, PartBegin):
+                began = began or has_content(event)
             elif isinstance(event, UsageSeen):
                 self.usage = revise(self.usage, event.usage)
             elif isinstance(event, SignatureDelta):

@@ -10,8 +10,9 @@ ones its wire has not.
 """
 
 from collections.abc import Callable, Iterable
-from itertools import groupby
-from operator import attrgetter
+from functools import partial
+from itertools import compress, groupby
+from operator import attrgetter, is_not
 from typing import Any, TypeAlias, Union
 
 import msgspec
@@ -201,6 +202,7 @@ def singly(events: list[StreamEvent]) -> list[StreamEvent]:
 
 
 _COUNTS = tuple([field for field in Usage.__struct_fields__ if field != "at"])
+_is_told = partial(is_not, None)
 _told_by: Callable[[Usage], tuple[Json, ...]] = attrgetter(*_COUNTS)
 
 
@@ -208,8 +210,10 @@ def revise(old: Usage | None, new: Usage) -> Usage:
     """The fields that `new` tells replace those of `old`."""
     if old is None:
         return new
-    said = [before if now is None else now for before, now in zip(_told_by(old), _told_by(new), strict=True)]
-    return Usage(at=old.at, **dict(zip(_COUNTS, said, strict=True)))
+    values = _told_by(new)
+    told = [*map(_is_told, values)]
+    said = dict(zip(compress(_COUNTS, told), compress(values, told), strict=True))
+    return msgspec.structs.replace(old, **said)
 
 
 def part_of(event: PartEvent) -> Part:

@@ -28,7 +28,8 @@ def barely(call: Call, target: Target) -> bytes | None:
         return None
     if target.prompt is not None or not target.tells_usage or call.asking.operation != "chat":
         return None
-    if any(line.partition(b":")[0] in spoken.telling for _, line in call.asking.forward):
+    forward = call.asking.forward
+    if forward and any(line.partition(b":")[0] in spoken.telling for _, line in forward):
         return None
     bare = reads.read(call.body)
     if bare is None or (call.thoughts is not None and len(bare.turns) > 1 and not call.thoughts.bare):

@@ -15,6 +15,7 @@ without its thoughts. A key's are given back to no other.
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from itertools import compress
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -137,7 +138,7 @@ def thinks(reply: Reply) -> bool:
     return any(Thinking in map(type, choice.parts) for choice in reply.choices)
 
 
-_SIGNED = (PartBegin, SignatureDelta)
+_SIGNED = frozenset({PartBegin, SignatureDelta})
 
 
 class Overhearing:
@@ -146,27 +147,26 @@ class Overhearing:
     What is held is hardly more than the answer's own text: its pieces are put together now and then.
     """
 
-    __slots__ = ("_events", "_full", "_signed")
+    __slots__ = ("_events", "_full")
 
     def __init__(self) -> None:
         self._events: list[StreamEvent] = []
-        self._signed = False
         self._full = MERGED_AT
 
     def hear(self, events: list[StreamEvent]) -> tuple[Part, ...]:
         """The parts of the whole answer, once it is whole and worth remembering; nothing before."""
+        if TextRun in map(type, events):
+            events = [event.whole() if type(event) is TextRun else event for event in events]
         heard = self._events
-        for event in events:
-            heard.append(event.whole() if type(event) is TextRun else event)
-            if type(event) in _SIGNED and not self._signed:
-                self._signed = _signs(event)
+        heard += events
         if len(heard) > self._full:
             self._events = heard = merged(heard)
             self._full = len(heard) + MERGED_AT
         if not events or not isinstance(events[-1], Done):
             return ()
         self._events = []
-        if not self._signed:
+        may_sign = compress(heard, map(_SIGNED.__contains__, map(type, heard)))
+        if not any(map(_signs, may_sign)):
             return ()
         choices = assemble(heard).choices
         return choices[0].parts if choices else ()

@@ -11,6 +11,7 @@ of it, without a loss. `tests/test_bare.py` holds them to it.
 """
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -27,6 +28,9 @@ class Said(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
     role: Literal["system", "user", "assistant"]
     content: str
+
+
+_role, _text = attrgetter("role"), attrgetter("content")
 
 
 class Bare(msgspec.Struct, frozen=True, gc=False):
@@ -50,16 +54,15 @@ class Bare(msgspec.Struct, frozen=True, gc=False):
 def bare(
     messages: list[Said], limit: int | None, temperature: Number | None, top_p: Number | None
 ) -> Bare | None:
-    roles = [said.role for said in messages]
+    roles, texts = [*map(_role, messages)], [*map(_text, messages)]
     system = messages[0].content if roles[:1] == ["system"] else None
     if system is not None:
         del roles[0]
     count = len(roles)
     if count % 2 == 0 or roles != _TURNS[:count] or (limit is not None and limit < 1):
         return None
-    for said in messages:
-        if not said.content or said.content.isspace():
-            return None
+    if "" in texts or any(map(str.isspace, texts)):
+        return None
     return Bare(messages, system, limit, temperature, top_p)
 
 

@@ -7,6 +7,8 @@ it pass over; two thoughts in a row by an item of `reasoning_details` that only 
 """
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 from ...events import (
     ArgumentsDelta,
@@ -106,75 +108,42 @@ class Writer:
 
     def write(self, events: list[StreamEvent]) -> bytes:
         out: list[bytes] = []
-        (index, choice), before = self._hot, self._before
-        spoken = 0
         for event in events:
-            if isinstance(event, _TEXTS) and event.index == index and event.choice == choice:
+            if isinstance(event, _TEXTS) and (event.index, event.choice) == self._hot:
+                assert self._spoken is not None
                 if isinstance(event, TextRun):
-                    spoken += sum(map(len, event.texts))
-                    out.append(runs.write(event.texts, before, _SHUT))
+                    self._spoken.spoken += sum(map(len, event.texts))
+                    out.append(runs.write(event.texts, self._before, _SHUT))
                     continue
                 if event.logprobs is None:
-                    spoken += len(event.text)
-                    out += before, encode(event.text), _SHUT
+                    self._spoken.spoken += len(event.text)
+                    out += self._before, encode(event.text), _SHUT
                     continue
-            if spoken:
-                self._speak(spoken)
-                spoken = 0
-            self._write(event, out)
-            (index, choice), before = self._hot, self._before
-        if spoken:
-            self._speak(spoken)
+            _WRITES[type(event)](self, event, out)
         return b"".join(out)
 
-    def _speak(self, characters: int) -> None:
-        if self._spoken is not None:
-            self._spoken.spoken += characters
+    def _run(self, event: TextRun, out: list[bytes]) -> None:
+        out.append(self.write(event.deltas()))
 
-    def _write(self, event: StreamEvent, out: list[bytes]) -> None:
-        match event:
-            case TextDelta():
-                self._text(event, out)
-            case PartBegin():
-                self._hot = (-1, -1)
-                self._begin_part(event, out)
-            case PartEnd():
-                self._end_part(event, out)
-            case UsageSeen():
-                self._usage = revise(self._usage, event.usage)
-            case Begin():
-                self._begin(event, out)
-            case End():
-                self._end(event, out)
-            case Done():
-                self._done(out)
-            case ThinkingDelta():
-                self._thought(event, out)
-            case ArgumentsDelta():
-                self._arguments(event, out)
-            case TextRun():
-                out.append(self.write(event.deltas()))
-            case SignatureDelta():
-                held = self._part(event.choice, event.index)
-                part = held.part
-                if type(part) is Thinking and part.signer not in (None, NAME):
-                    self._report.lose(part, "signature", "dropped", "thinking_signature")
-                else:
-                    held.signature += event.signature
-            case CitationDelta():
-                self._cite(event, out)
-            case AudioDelta():
-                self._sound(event, out)
-            case NativeEvent():
-                self._native(event, out)
-            case Failed():
-                out.append(write_stream_error(event.fault, ""))
+    def _signature(self, event: SignatureDelta, out: list[bytes]) -> None:
+        held = self._part(event.choice, event.index)
+        part = held.part
+        if type(part) is Thinking and part.signer not in (None, NAME):
+            self._report.lose(part, "signature", "dropped", "thinking_signature")
+        else:
+            held.signature += event.signature
+
+    def _seen(self, event: UsageSeen, out: list[bytes]) -> None:
+        self._usage = revise(self._usage, event.usage)
+
+    def _failed(self, event: Failed, out: list[bytes]) -> None:
+        out.append(write_stream_error(event.fault, ""))
 
     # --- the envelope
 
     def _begin(self, event: Begin, out: list[bytes]) -> None:
         node = Reply(id=event.id, model=event.model, choices=(), extras=event.extras)
-        fields = self._report.extras(node, NAME)
+        fields = self._report.extras(node, NAME) if event.extras is not None else {}
         head: Wire = {
             "id": event.id,
             "object": fields.get("object", "chat.completion.chunk"),
@@ -220,6 +189,7 @@ class Writer:
     # --- parts
 
     def _begin_part(self, event: PartBegin, out: list[bytes]) -> None:
+        self._hot = (-1, -1)
         number, part = event.choice, event.part
         choice = self._choice(number, out)
         held = choice.parts[event.index] = _Part(part, choice.calls)
@@ -432,10 +402,29 @@ class Writer:
             name = b"event: " + event.name.encode() + b"\n" if event.name else b""
             out.append(name + _DATA + encode(event.body) + _END)
 
-    def _done(self, out: list[bytes]) -> None:
+    def _done(self, event: Done, out: list[bytes]) -> None:
         if self._usage is not None and self._told_usage:
             out.append(self._chunk([], {"usage": write_usage(self._usage, self._report)}))
         out.append(_DONE)
+
+
+_WRITES: dict[type[StreamEvent], Callable[[Writer, Any, list[bytes]], None]] = {
+    Begin: Writer._begin,
+    PartBegin: Writer._begin_part,
+    TextDelta: Writer._text,
+    TextRun: Writer._run,
+    ThinkingDelta: Writer._thought,
+    SignatureDelta: Writer._signature,
+    ArgumentsDelta: Writer._arguments,
+    CitationDelta: Writer._cite,
+    AudioDelta: Writer._sound,
+    PartEnd: Writer._end_part,
+    End: Writer._end,
+    UsageSeen: Writer._seen,
+    NativeEvent: Writer._native,
+    Failed: Writer._failed,
+    Done: Writer._done,
+}
 
 
 def _empty(number: int) -> Wire:
