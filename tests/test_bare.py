@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fungible.dialects import DIALECTS, SPOKEN
@@ -18,6 +18,9 @@ from fungible.losses import Report
 
 from . import recordings, strategies
 
+QUICK = settings(
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 spoken = pytest.mark.parametrize("name", list(DIALECTS))
 MODELS = ["a-model", "claude-opus-4-8", "claude-sonnet-4-5", "gemini-3-pro", "anthropic.claude-opus-4-1"]
 
@@ -86,6 +89,7 @@ def test_recorded_requests(name: str) -> None:
 
 @spoken
 def test_requests_of_any_kind(name: str) -> None:
+    @QUICK
     @given(strategies.requests, st.sampled_from(MODELS), st.booleans())
     def holds(request: Request, model: str, stream: bool) -> None:
         agree(DIALECTS[name], written(DIALECTS[name], request), model, stream)
@@ -109,6 +113,7 @@ words = st.text(max_size=6) | st.sampled_from(["Hi.", " ", "\u00a0", "\n", "\u20
 
 @spoken
 def test_requests_that_are_nearly_bare(name: str) -> None:
+    @QUICK
     @given(
         st.lists(words, min_size=1, max_size=5),
         st.none() | words,
@@ -149,6 +154,7 @@ def test_bodies_that_are_spoiled(name: str) -> None:
     text = written(DIALECTS[name], USUAL).decode()
     values = [text[m:n] for m in range(len(text)) for n in [_value_end(text, m)] if n]
 
+    @QUICK
     @given(st.data())
     def holds(data: st.DataObject) -> None:
         body, value = text, data.draw(st.sampled_from(values))

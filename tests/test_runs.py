@@ -6,7 +6,7 @@ is written, what pieces may hold, and that the quick way is taken at all.
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fungible import events as ev
@@ -20,6 +20,9 @@ HARD = ['",', '"', '","', "\\", '\\","', ",", "]", "\n\n", "\u2028", "é", "", "
 """Texts that look like what stands between two of them."""
 
 texts = st.lists(st.text(min_size=1) | st.sampled_from([text for text in HARD if text]), min_size=1)
+QUICK = settings(
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 spoken = pytest.mark.parametrize("name", list(DIALECTS))
 
 
@@ -38,6 +41,7 @@ def written(name: str, events: list[ev.StreamEvent]) -> tuple[bytes, list[object
 
 @spoken
 def test_a_run_is_written_as_its_deltas(name: str) -> None:
+    @QUICK
     @given(texts, st.sampled_from([0, 1]))
     def holds(said: list[str], choice: int) -> None:
         events = told(said, choice)
@@ -52,12 +56,14 @@ def test_a_run_that_nothing_began_is_written_as_its_deltas(name: str) -> None:
         assert written(name, events) == written(name, ev.singly(events))
 
 
+@QUICK
 @given(texts, st.binary(max_size=8), st.binary(max_size=8))
 def test_frames_of_texts(said: list[str], before: bytes, after: bytes) -> None:
     singly = b"".join([before + msgspec.json.encode(text) + after for text in said])
     assert runs.write(said, before, after) == singly
 
 
+@QUICK
 @given(st.lists(st.text() | st.sampled_from(HARD), min_size=1))
 def test_pieces_that_are_strings(said: list[str]) -> None:
     assert runs.read([msgspec.json.encode(text) for text in said]) == [text for text in said if text]
@@ -72,6 +78,7 @@ PIECES = st.lists(
 )
 
 
+@QUICK
 @given(PIECES)
 def test_pieces_are_taken_together_only_where_each_is_a_string(pieces: list[bytes]) -> None:
     """Two wrongs make no right: half a string goes with no other half, two for one with none."""
