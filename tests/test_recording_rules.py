@@ -1,8 +1,10 @@
 """Which calls are recorded, what is taken out of them, and what a wrong setting is told."""
 
 import json
+import random
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,9 +20,10 @@ from fungible.models import Route
 from fungible.policies import share
 from fungible.recording import grouped
 from fungible.recordings import Recordings
-from fungible.recordings.recorder import Recorder
+from fungible.recordings.recorder import Recorder, prepared
 from fungible.recordings.redaction import PATTERNS, Redaction, Redactor
 from fungible.recordings.rules import Rule, Rules
+from fungible.recordings.segments import Kept, opened
 
 CHAT = DIALECTS["openai.chat"]
 ANSWER = (
@@ -329,3 +332,71 @@ def test_the_row_of_the_attempt_is_kept(tmp_path: Path) -> None:
     keeping.close()
     (found,) = Recordings(tmp_path).read()
     assert (found.input_tokens, found.output_tokens, found.cost_nanousd, found.losses) == (3, 4, 5, 2)
+
+
+# --- most bodies need not be taken apart
+
+SECRETS = (
+    "ann@example.org", "sk-abcdefghijklmnop1234", "4111 1111 1111 1111", "+49 30 1234567", "(030)/1234/5678",
+    ":+15551234567,", 'x": +15551234567}', "+4930\uff11\uff12\uff13\uff14\uff15\uff16\uff17", "Bearer abcdefghijklmnop123456",
+    "hf_abcdefghijklmnopqrstuv",
+)  # fmt: skip
+PLAIN = (
+    "Hello", "", "a_b", "1 2 3", "20 % of 12,5", "ends in \\", "sk-no", "über", ":", 'n"', "555\n123\n4567",
+    ":5551234567,", 'x": 5551234567}',
+)  # fmt: skip
+KEYS = ("content", "created", "user", "max_tokens", "note 12", 'a"b')
+
+
+def body_of(chance: random.Random, depth: int = 0) -> Any:
+    """JSON by chance, with something to be found in one of three."""
+    kind = chance.random()
+    if depth < 3 and kind < 0.3:
+        return {chance.choice(KEYS): body_of(chance, depth + 1) for _ in range(chance.randrange(1, 4))}
+    if depth < 3 and kind < 0.45:
+        return [body_of(chance, depth + 1) for _ in range(chance.randrange(1, 4))]
+    if kind < 0.6:
+        return chance.choice((1_732_550_000, 17.25, -12345678901, None, True, 7))
+    said = chance.choice(SECRETS) if chance.random() < 0.3 else chance.choice(PLAIN)
+    return chance.choice(PLAIN) + chance.choice(("", " ", ", ")) + said
+
+
+def test_a_body_that_is_not_taken_apart_has_nothing_to_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = random.Random(5)
+    redaction = Redaction(tuple(PATTERNS), drop=("user", "*.note"))
+    untouched = 0
+    for _ in range(20_000):
+        value = {"messages": body_of(chance)}
+        wire = json.dumps(
+            value,
+            ensure_ascii=chance.random() < 0.3,
+            separators=chance.choice(((",", ":"), (", ", ": "))),
+        ).encode()
+        wire = wire.replace(b"/", b"\\/") if chance.random() < 0.3 else wire
+        told = Redactor(redaction).body(wire)
+        untouched += told is wire
+        with monkeypatch.context() as patched:
+            patched.setattr(Redactor, "_clean", lambda *_: False)
+            assert json.loads(told) == json.loads(Redactor(redaction).body(wire)), wire
+    assert untouched > 4_000, "the test has both kinds"
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_everything_of_that_test_is_found_by_itself(secret: str) -> None:
+    wire = json.dumps({"content": secret}, ensure_ascii=False).encode()
+    assert json.loads(Redactor(Redaction(tuple(PATTERNS))).body(wire)) != {"content": secret}
+
+
+def test_whom_it_belongs_to_is_told_before_that_is_taken_out_and_else_by_who_reads_it(tmp_path: Path) -> None:
+    rule = Rule(redaction=Redaction(("emails",), drop=("user",)))
+    for text, kept_apart in (("Hello", False), ("I am ann@example.org", True)):
+        body = json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]}).encode()
+        row = Kept(
+            "c", 0.0, "m", CHAT.name, False, "", body, [ANSWER], 200, False, True, None, 1.0, "p", "m", None
+        )
+        found = prepared(row, rule)
+        assert found is not None and bool(found.group) == kept_apart
+        assert b"ann@" not in found.request + found.answer
+        assert (found.group or opened(found).group or grouped(CHAT.read_request(body), {})) == grouped(
+            CHAT.read_request(body), {}
+        )

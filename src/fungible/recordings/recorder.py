@@ -336,29 +336,34 @@ def prepared(row: Kept, rule: Rule) -> Kept | None:
     tags = row.tagged
     if not rule.wants(bool(row.fault), tags):
         return None
-    if rule.share >= 1 and not rule.redaction:
-        return row
-    group = grouped(dialect(row.dialect).read_request(row.request), tags)
-    if not rule.chooses(group):
-        return None
-    if not rule.redaction:
-        return msgspec.structs.replace(row, group=group)
-    redactor = Redactor(rule.redaction)
-    return redacted(msgspec.structs.replace(row, group=group), redactor)
+    if rule.share < 1:
+        row = msgspec.structs.replace(row, group=_group(row))
+        if not rule.chooses(row.group):
+            return None
+    return redacted(row, Redactor(rule.redaction)) if rule.redaction else row
+
+
+def _group(row: Kept) -> str:
+    return grouped(dialect(row.dialect).read_request(row.request), row.tagged)
 
 
 def redacted(row: Kept, redactor: Redactor) -> Kept:
-    """A stream is made a plain answer; of one that cannot be, or was cut short, nothing is kept."""
+    """A stream is made a plain answer; of one that cannot be, or was cut short, nothing is kept.
+
+    Whom it belongs to is found out before anything is taken out that may tell it, and else by who reads it.
+    """
     reply: bytes | None = None
     if row.streamed and not row.fault:
         reply, _ = plain(row.dialect, row.answer)
     elif not row.streamed and row.whole:
         reply = row.answer or None
-    request = redactor.body(row.request)
+    request, tags = redactor.body(row.request), redactor.text(row.tags)
+    changed = request is not row.request or tags != row.tags
     return msgspec.structs.replace(
         row,
         request=request,
         said=[redactor.body(reply)] if reply is not None else [],
         streamed=False,
-        tags=redactor.text(row.tags),
+        tags=tags,
+        group=_group(row) if changed and not row.group else row.group,
     )
