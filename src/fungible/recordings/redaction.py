@@ -4,8 +4,8 @@ Every text of a body is looked through, at any depth, also the JSON inside a too
 is replaced by its kind and a number, `[email-1]`; the same value has the same number in the request and in
 its answer, so that a replay still says who is who. Fields can be left out altogether, by path.
 
-In most bodies there is nothing to be found, and their JSON as it stands tells so (`Redactor._clean`): they are
-not taken apart. It errs to one side only: what is taken apart needlessly means the same afterwards.
+In most bodies there is nothing to be found, and their JSON as it stands tells so (`Redactor._clean`): they
+are not taken apart. It errs to one side only: what is taken apart needlessly means the same afterwards.
 
 Patterns are wide on purpose: a number too many is hidden rather than one too few kept. They know the usual
 forms and no more; a name or an address in prose has no form. Pure: no files, no clock.
