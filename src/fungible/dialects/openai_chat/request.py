@@ -6,7 +6,6 @@ request. An absent model is read as none: Azure has it in the path, and `peek` r
 
 from typing import Any
 
-from ...faults import Fault
 from ...ir import (
     Effort,
     Extras,
@@ -20,7 +19,7 @@ from ...ir import (
     Tool,
     ToolChoice,
 )
-from ..checked import KINDS, Wire, a_list, an_object, may, need, others, parse, wrong
+from ..checked import KINDS, Wire, a_list, an_object, check_schema, may, need, others, parse, wrong
 from ..freetext import Names, names_of
 from .messages import Calls, message, plain_message
 from .names import EFFORTS, NAME, OURS, OWN_TIERS, UNNAMED_SCHEMA, ours
@@ -165,7 +164,7 @@ def _tool(value: Json, at: str, unknown: Wire) -> Tool | Native:
     function = an_object(node.get("function"), inner)
     parameters = function.get("parameters")
     if parameters is not None:
-        _check_schema(parameters, f"{inner}.parameters")
+        check_schema(parameters, f"{inner}.parameters")
     # The node is the function; a field beside it is the request's, by its whole path.
     unknown |= others(node, _TOOL, f"{at}.")
     return Tool(
@@ -213,19 +212,6 @@ def _grammar(value: Json, at: str, fields: Wire) -> Grammar | None:
         )
     fields["format"] = form
     return None
-
-
-def _check_schema(value: Json, at: str) -> None:
-    schema = an_object(value, at)
-    if schema.get("type", "object") != "object":
-        raise Fault(
-            "bad_request",
-            f"{at} is no JSON Schema of an object: its type is {schema['type']!r:.40}. "
-            'Send {"type": "object", "properties": {...}}.',
-            path=f"{at}.type",
-        )
-    if "properties" in schema and type(schema["properties"]) is not dict:
-        raise wrong(f"{at}.properties", "an object", schema["properties"])
 
 
 def _tool_choice(value: Json, customs: Names) -> ToolChoice | None:

@@ -27,7 +27,7 @@ from ...ir import (
     Tool,
     ToolChoice,
 )
-from ..checked import KINDS, Wire, a_list, an_object, may, need, others, parse, wrong
+from ..checked import KINDS, Wire, a_list, an_object, check_schema, may, need, others, parse, wrong
 from ..freetext import Names, names_of
 from .items import Said, assistant, call, reasoning, result
 from .names import CALLS, EFFORTS, LOGPROBS, NAME, OURS, OWN_TIERS, SEALS, SHOWN, UNNAMED_SCHEMA, ours
@@ -215,7 +215,7 @@ def _tool(value: Json, at: str) -> Tool | Native:
         return Native(dialect=NAME, body=node, at=at)
     parameters = node.get("parameters")
     if parameters is not None:
-        _check_schema(parameters, f"{at}.parameters")
+        check_schema(parameters, f"{at}.parameters")
     strict = may(node, "strict", bool, at)
     fields = others(node, _FUNCTION)
     if fields and strict is False:
@@ -257,19 +257,6 @@ def _grammar(value: Json, at: str, fields: Wire) -> Grammar | None:
         )
     fields["format"] = form
     return None
-
-
-def _check_schema(value: Json, at: str) -> None:
-    schema = an_object(value, at)
-    if schema.get("type", "object") != "object":
-        raise Fault(
-            "bad_request",
-            f"{at} is no JSON Schema of an object: its type is {schema['type']!r:.40}. "
-            'Send {"type": "object", "properties": {...}}.',
-            path=f"{at}.type",
-        )
-    if "properties" in schema and type(schema["properties"]) is not dict:
-        raise wrong(f"{at}.properties", "an object", schema["properties"])
 
 
 def _tool_choice(value: Json, customs: Names, unknown: Wire) -> ToolChoice | None:
