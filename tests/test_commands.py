@@ -187,6 +187,12 @@ def test_what_a_caller_wrote_in_brackets_is_shown_as_it_is(run: Run) -> None:
         assert done.status == 0 and all(text in done.out for text in held), (words, done.out)
 
 
+def test_a_wrong_configuration_is_no_absence_of_switches(run: Run) -> None:
+    assert "No route is" in run("switch", "status").out
+    done = run("switch", "status", "--config", "absent.toml")
+    assert done.status == 1 and "absent.toml" in done.err and not done.out
+
+
 def test_it_is_the_same_program_by_either_name(tmp_path: Path) -> None:
     words = [[sys.executable, "-m", "fungible"], [str(Path(sys.executable).with_name("fungible"))]]
     said = [

@@ -282,13 +282,11 @@ def _not_half_done(switches: Switches, plan: Plan) -> None:
 @json_option
 def status(switch: str | None, config_path: str | None, as_json: bool) -> None:
     """Where switches stand: SWITCH is an id or a route; all of them by default."""
-    try:
-        switches = switches_of(config_path)
-    except Fault:
-        if switch is not None:
-            raise
+    state = Path(configuration.load_server(config_path).state)
+    if switch is None and not has_switches(state):
         click.echo("[]" if as_json else "No route is, or was, on its way to another model.")
         return
+    switches = switches_of(config_path)
     rows = switches.all() if switch is None else [account.found(switches.all(), switch)]
     told = [account.told(switches, row) for row in rows]
     if as_json:
