@@ -52,14 +52,15 @@ def private(path: str) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb")
 
 
-def console() -> "Console":
+def console(markup: bool = False) -> "Console":
     """For people: as wide as their terminal, and wide enough for a line a row where there is none.
 
-    Text is shown as it is: names and tags are their callers', who may write brackets. See `styled`.
+    Text is shown as it is: names and tags are their callers', who may write brackets. See `styled`. With
+    `markup`, brackets are styles: for text that is all our own.
     """
     from rich.console import Console  # noqa: PLC0415 - `serve` starts without it
 
-    return Console(markup=False, width=None if sys.stdout.isatty() else WIDTH_ELSEWHERE)
+    return Console(markup=markup, width=None if sys.stdout.isatty() else WIDTH_ELSEWHERE)
 
 
 def styled(*pieces: "str | tuple[str, str]") -> "Text":

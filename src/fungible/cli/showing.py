@@ -30,7 +30,7 @@ def command(folder: Path) -> None:
             )
     from rich.panel import Panel  # noqa: PLC0415 - `serve` starts without it
 
-    screen = console()
+    screen = console(markup=True)
     screen.print(Panel(CAST, title="fungible", title_align="left", expand=False))
     stage = None
     try:
