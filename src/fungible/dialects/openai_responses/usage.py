@@ -43,14 +43,11 @@ def read_usage(node: Wire, at: str = "usage") -> Usage:
                     fields[f"{outer}.{name}"] = value
         elif told is not None:
             fields[outer] = told
-    totals = {name: value for name in _TOTALS if type(value := node.get(name)) is int}
-    if len(totals) < len(_TOTALS):
-        fields |= {n: node[n] for n in _TOTALS if n not in totals and node.get(n) is not None}
-    tokens_in, out, total = (
-        totals.get("input_tokens"),
-        totals.get("output_tokens"),
-        totals.get("total_tokens"),
-    )
+    totals = [*map(node.get, _TOTALS)]
+    if {*map(type, totals)} != {int}:
+        fields |= {n: v for n, v in zip(_TOTALS, totals, strict=True) if type(v) is not int and v is not None}
+        totals = [v if type(v) is int else None for v in totals]
+    tokens_in, out, total = totals
     if total is not None and total != (tokens_in or 0) + (out or 0):
         fields["total_tokens"] = total
     return Usage(input_tokens=tokens_in, output_tokens=out, extras=ours(fields) or OURS, at=at, **counts)
