@@ -323,7 +323,7 @@ def test_nothing_shows_a_secret() -> None:
             assert "sk-" not in text
         with pytest.raises(TypeError):
             msgspec.json.encode(value)
-        with pytest.raises(TypeError):
+        with pytest.raises((TypeError, AttributeError)):  # of a secret; of a dialect's functions
             pickle.dumps(value)
     with pytest.raises(TypeError):
         copy.deepcopy(found.proxies["https"])
