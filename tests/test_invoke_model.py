@@ -1,4 +1,4 @@
-"""Claude on Bedrock by InvokeModel: its own API at another address, its streams in AWS's frames."""
+"""InvokeModel on Bedrock: Claude's own API and chat completions at another address, streams in AWS's frames."""
 
 import base64
 import json
@@ -22,7 +22,8 @@ from tests.recordings import exchanges, needs_recordings
 from tests.upstream import JSON, Seen, Step, Upstream, answer
 
 CHUNK = header_block({":event-type": "chunk", ":content-type": JSON, ":message-type": "event"})
-CLAUDE = DIALECTS["anthropic.messages"]
+CLAUDE, CHAT = DIALECTS["anthropic.messages"], DIALECTS["openai.chat"]
+IMPORTED = "bedrockopenai/arn:aws:bedrock:eu-west-1:123456789012:imported-model/abcdef"
 MODEL = "bedrockanthropic/us.anthropic.claude-sonnet-4-6"
 
 
@@ -44,9 +45,11 @@ class Bedrock:
         self.breaks = False
 
     def respond(self, seen: Seen) -> Sequence[Step]:
+        spoken = CHAT if "imported-model" in seen.path else CLAUDE
         if not seen.path.endswith("stream"):
-            return answer(200, JSON, CLAUDE.write_reply(REPLY, Report()))
-        frames = framed(CLAUDE.stream_writer(Report(), True).write(disassemble(REPLY)))
+            return answer(200, JSON, spoken.write_reply(REPLY, Report()))
+        events = spoken.stream_writer(Report(), True).write(disassemble(REPLY))
+        frames = framed(events.replace(b"data: [DONE]\n\n", b""))  # it stands for no event of the model's
         if self.breaks:
             frames = [*frames[:3], exception("modelStreamErrorException", "It broke.")]
         head = "HTTP/1.1 200 OK\r\ncontent-type: application/vnd.amazon.eventstream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -60,7 +63,10 @@ def bedrock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bedrock
     monkeypatch.chdir(tmp_path)
     made = Bedrock()
     with made.up:
-        Path("fungible.toml").write_text(f'[provider.bedrockanthropic]\nbase_url = "{made.up.base}"\n')
+        rows = ("bedrockanthropic", "bedrockopenai")
+        Path("fungible.toml").write_text(
+            "".join(f'[provider.{row}]\nbase_url = "{made.up.base}"\n' for row in rows)
+        )
         environ = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "eu-west-1"}
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
@@ -142,6 +148,28 @@ def test_an_exception_in_the_stream_is_an_error_to_the_client(
         },
     )
     assert "It broke." in told.text and "message_stop" not in told.text
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("path", ["chat/completions", "messages", "responses"])
+def test_an_imported_model_is_asked_for_chat_completions(
+    bedrock: Bedrock, client: fungible.Client, path: str, streamed: bool
+) -> None:
+    said: Any = {"model": IMPORTED, "stream": streamed, "max_tokens": 64}
+    said["messages"] = [{"role": "user", "content": "Hello"}]
+    if path == "responses":
+        said = {"model": IMPORTED, "stream": streamed, "input": "Hello"}
+    told = client.http().post(f"http://fungible/v1/{path}", json=said)
+    assert (
+        told.status_code == 200
+        and "Hello." in told.text
+        and "error" not in told.text.replace('"error":null', "")
+    )
+    (sent,) = bedrock.up.seen
+    at = "/model/arn%3Aaws%3Abedrock%3Aeu-west-1%3A123456789012%3Aimported-model%2Fabcdef/invoke"
+    assert sent.path == at + ("-with-response-stream" if streamed else "")
+    assert sent.json["messages"] == [{"role": "user", "content": "Hello"}]
+    assert "/eu-west-1/bedrock/aws4_request" in sent.headers["authorization"]
 
 
 class Heard:

@@ -167,7 +167,7 @@ def test_every_row_says_what_it_must(row: Provider) -> None:
 def test_no_row_stands_twice() -> None:
     assert len(PROVIDERS) == len(ROWS)
     hosted = [row for row in ROWS if not row.local]
-    assert len({(row.base_url, *row.paths.values()) for row in ROWS}) == len(ROWS)
+    assert len({(row.base_url, row.dialect, *row.paths.values()) for row in ROWS}) == len(ROWS)
     variables = [v for row in hosted for v in row.env]
     assert len(set(variables)) == len(variables), "a variable would switch on two providers"
 

@@ -31,6 +31,7 @@ HOMES: Mapping[str, Home] = {
     "anthropic": Home("US", "https://www.anthropic.com/legal/commercial-terms"),
     "bedrock": _AMAZON,
     "bedrockanthropic": _AMAZON,
+    "bedrockopenai": _AMAZON,
     "sagemaker": _AMAZON,
     "azure": _MICROSOFT,
     "gemini": _ALPHABET,

@@ -481,6 +481,23 @@ ROWS: tuple[Provider, ...] = (
         site="https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages.html",
     ),
     Provider(
+        name="bedrockopenai",
+        dialect="openai.chat",
+        base_url="https://bedrock-runtime.{region}.amazonaws.com",
+        paths={
+            "openai.chat": Paths(
+                "/model/{model}/invoke",
+                "/model/{model}/invoke-with-response-stream",
+            )
+        },
+        signer="sigv4",
+        framed=True,
+        variables={"region": "AWS_REGION"},
+        quirks=COMPATIBLE,
+        prices="aws",
+        site="https://docs.aws.amazon.com/bedrock/latest/userguide/invoke-imported-model.html",
+    ),
+    Provider(
         name="sagemaker",
         dialect="openai.chat",
         base_url="https://runtime.sagemaker.{region}.amazonaws.com",

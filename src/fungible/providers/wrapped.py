@@ -2,7 +2,8 @@
 
 InvokeModelWithResponseStream sends each event of the model's own API as `{"bytes": BASE64}` in a frame called
 `chunk` (API reference, ResponseStream). What is inside is put back as the server-sent events that the dialect
-reads; an exception in the stream is the end of it. Answers that are no such stream pass as they are.
+reads, with their names where they have any; an exception in the stream is the end of it. Answers that are no
+such stream pass as they are.
 """
 
 from base64 import b64decode
@@ -30,7 +31,7 @@ class _Chunk(msgspec.Struct, gc=False):
 
 
 class _Event(msgspec.Struct, gc=False):
-    type: str
+    type: str | None = None
 
 
 _chunk = msgspec.json.Decoder(_Chunk).decode
@@ -100,7 +101,7 @@ def _unwrapped(frame: Frame) -> bytes:
         name = _event(inner).type
     except ValueError as error:  # as msgspec's errors are
         raise Fault("provider_answer", "The provider sent a frame without an event in it.") from error
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), inner)
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), inner) if name else b"data: %b\n\n" % inner
 
 
 def _refused(frame: Frame) -> Fault:
