@@ -11,15 +11,15 @@ Everything carried so is a loss `custom_tool`.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeGuard
 
 import msgspec
 
 from ..events import ArgumentsDelta, PartBegin, PartEnd, PartEvent, StreamEvent
-from ..ir import Native, Part, Reply, Tool, ToolCall
+from ..ir import Extras, Grammar, Json, Native, Part, Reply, Tool, ToolCall
 from ..losses import Report
-from .checked import BROKEN, decode, encode
+from .checked import BROKEN, Wire, an_object, decode, encode, need, others
 
 FIELD = "input"
 SAYS = "The whole input of the tool, as text."
@@ -30,6 +30,7 @@ HEAD, TAIL = '{"' + FIELD + '":"', '"}'
 WHY = "custom_tool"
 
 _replace = msgspec.structs.replace
+_TYPED = frozenset({"type"})
 
 Names = frozenset[str]
 NONE: Names = frozenset()
@@ -38,6 +39,34 @@ NONE: Names = frozenset()
 def names_of(tools: Iterable[Tool | Native]) -> Names:
     """Of the tools of free text among them."""
     return frozenset([tool.name for tool in tools if type(tool) is Tool and tool.custom])
+
+
+def read_grammar(
+    value: Json, at: str, fields: Wire, ours: Callable[[Wire], Extras | None], inner: str = ""
+) -> Grammar | None:
+    """A tool's `format` on the wires that have one: text, or a grammar, whose fields may stand in `inner`.
+
+    `fields` takes what is unknown. Raises `Fault` (bad_request): a field is missing, or of another type.
+    """
+    if value is None:
+        return None
+    form = an_object(value, at)
+    kind, known = form.get("type"), _TYPED
+    if kind == "text":
+        return Grammar(extras=ours(others(form, _TYPED)), at=at)
+    if kind != "grammar":
+        fields["format"] = form
+        return None
+    if inner:
+        fields |= others(form, _TYPED | {inner}, "format.")
+        at, known = f"{at}.{inner}", frozenset()
+        form = an_object(form.get(inner), at)
+    return Grammar(
+        syntax=need(form, "syntax", str, at),
+        definition=need(form, "definition", str, at),
+        extras=ours(others(form, known | {"syntax", "definition"})),
+        at=at,
+    )
 
 
 # --- out -----------------------------------------------------------------------------------------

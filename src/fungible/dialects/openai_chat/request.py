@@ -9,7 +9,6 @@ from typing import Any
 from ...ir import (
     Effort,
     Extras,
-    Grammar,
     Json,
     Message,
     Native,
@@ -20,7 +19,7 @@ from ...ir import (
     ToolChoice,
 )
 from ..checked import KINDS, Wire, a_list, an_object, check_schema, may, need, others, parse, wrong
-from ..freetext import Names, names_of
+from ..freetext import Names, names_of, read_grammar
 from .messages import Calls, message, plain_message
 from .names import EFFORTS, NAME, OURS, OWN_TIERS, UNNAMED_SCHEMA, ours
 from .parts import cache
@@ -187,31 +186,11 @@ def _custom(node: Wire, at: str, unknown: Wire) -> Tool:
         name=need(custom, "name", str, inner),
         description=may(custom, "description", str, inner),
         custom=True,
-        grammar=_grammar(custom.get("format"), f"{inner}.format", fields),
+        grammar=read_grammar(custom.get("format"), f"{inner}.format", fields, ours, "grammar"),
         cache=cache({"cache_control": node.get("cache_control")}, at),
         extras=ours(fields),
         at=inner,
     )
-
-
-def _grammar(value: Json, at: str, fields: Wire) -> Grammar | None:
-    if value is None:
-        return None
-    form = an_object(value, at)
-    if form.get("type") == "text":
-        return Grammar(extras=ours(others(form, frozenset({"type"}))), at=at)
-    if form.get("type") == "grammar":
-        inner = f"{at}.grammar"
-        held = an_object(form.get("grammar"), inner)
-        fields |= others(form, frozenset({"type", "grammar"}), "format.")
-        return Grammar(
-            syntax=need(held, "syntax", str, inner),
-            definition=need(held, "definition", str, inner),
-            extras=ours(others(held, frozenset({"syntax", "definition"}))),
-            at=inner,
-        )
-    fields["format"] = form
-    return None
 
 
 def _tool_choice(value: Json, customs: Names) -> ToolChoice | None:

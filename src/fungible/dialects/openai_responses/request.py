@@ -14,7 +14,6 @@ import msgspec
 from ...faults import Fault
 from ...ir import (
     Extras,
-    Grammar,
     Json,
     Message,
     Native,
@@ -28,7 +27,7 @@ from ...ir import (
     ToolChoice,
 )
 from ..checked import KINDS, Wire, a_list, an_object, check_schema, may, need, others, parse, wrong
-from ..freetext import Names, names_of
+from ..freetext import Names, names_of, read_grammar
 from .items import Said, assistant, call, reasoning, result
 from .names import CALLS, EFFORTS, LOGPROBS, NAME, OURS, OWN_TIERS, SEALS, SHOWN, UNNAMED_SCHEMA, ours
 from .parts import content
@@ -236,27 +235,10 @@ def _custom(node: Wire, at: str) -> Tool:
         name=need(node, "name", str, at),
         description=may(node, "description", str, at),
         custom=True,
-        grammar=_grammar(node.get("format"), f"{at}.format", fields),
+        grammar=read_grammar(node.get("format"), f"{at}.format", fields, ours),
         extras=ours(fields),
         at=at,
     )
-
-
-def _grammar(value: Json, at: str, fields: Wire) -> Grammar | None:
-    if value is None:
-        return None
-    form = an_object(value, at)
-    if form.get("type") == "text":
-        return Grammar(extras=ours(others(form, frozenset({"type"}))), at=at)
-    if form.get("type") == "grammar":
-        return Grammar(
-            syntax=need(form, "syntax", str, at),
-            definition=need(form, "definition", str, at),
-            extras=ours(others(form, frozenset({"type", "syntax", "definition"}))),
-            at=at,
-        )
-    fields["format"] = form
-    return None
 
 
 def _tool_choice(value: Json, customs: Names, unknown: Wire) -> ToolChoice | None:
