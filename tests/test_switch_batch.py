@@ -13,26 +13,14 @@ import pytest
 
 from fungible.store import Store
 from tests.batch_server import BatchServer
+from tests.rehearsing import CONFIG as REHEARSING
 from tests.rehearsing import Fails, Stage, measure, never, recorded, said_by_candidate, said_by_incumbent
 from tests.upstream import JSON, Seen, Step, answer
 
 KINDS = ("chat", "json", "tool")
-CONFIG = """
-[server]
-state = "state"
-
-[record."*"]
-
-[provider.old]
-dialect = "openai.chat"
-base_url = "{old}/v1"
-key = "env:TEST_KEY"
-
-[provider.new]
-dialect = "anthropic.messages"
-base_url = "{new}"
-key = "env:TEST_KEY"
-
+CONFIG = (
+    REHEARSING
+    + """
 [provider.anthropic]
 base_url = "{new}"
 key = "env:TEST_KEY"
@@ -53,10 +41,6 @@ key = "env:TEST_KEY"
 input_usd_per_mtok = 1.00
 output_usd_per_mtok = 5.00
 
-[model."new/two"]
-input_usd_per_mtok = 1.00
-output_usd_per_mtok = 5.00
-
 [model."openai/one"]
 input_usd_per_mtok = 2.50
 output_usd_per_mtok = 10.00
@@ -69,6 +53,7 @@ output_usd_per_mtok = 10.00
 input_usd_per_mtok = 1.00
 output_usd_per_mtok = 5.00
 """
+)
 NUMBER = re.compile(r"(chat|json|tool)[^#]*#(\d+)")
 EVERY = [
     "anthropic/two",
