@@ -4,6 +4,7 @@ from ..faults import Fault
 from .anthropic_messages import DIALECT as ANTHROPIC_MESSAGES
 from .base import Dialect
 from .bedrock_converse import DIALECT as BEDROCK_CONVERSE
+from .bedrock_converse import EMBEDDINGS as BEDROCK_EMBED
 from .cohere_chat import DIALECT as COHERE_CHAT
 from .cohere_chat import EMBEDDINGS as COHERE_EMBED
 from .gemini_generate_content import DIALECT as GEMINI_GENERATE_CONTENT
@@ -39,6 +40,7 @@ EMBEDDINGS: dict[str, Dialect] = {
         GEMINI_EMBED_CONTENT,
         OLLAMA_EMBED,
         COHERE_EMBED,
+        BEDROCK_EMBED,
     )
 }
 """Those in which models are asked for vectors; of one owner, the first is the one for clients of others."""

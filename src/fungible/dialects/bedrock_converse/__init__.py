@@ -8,7 +8,8 @@ written to the cache. A stream is binary frames, and ends with a frame of its me
 
 Files: `names` (words and differences), `shape` (JSON checked), `parts` and `blocks` (a block read and
 written), `turns` (the order the service wants), `request` and `asking` (a request read and written),
-`reply`, `usage`, `stream` and `stream_write`, `watch` and `peek` (bytes that are only moved), `errors`.
+`reply`, `usage`, `stream` and `stream_write`, `watch` and `peek` (bytes that are only moved), `errors`; and
+`embed`, the vectors, for which there is no such API.
 
 What must not be here: another dialect, a socket, a clock. Where a model or a provider differs, that is a
 row in `names`, and no `if` on its name anywhere.
@@ -20,8 +21,10 @@ import msgspec
 
 from ...faults import Fault
 from ...providers.sigv4 import key_of
+from .. import base
 from ..base import SEAL, Counting, Dialect, Quirks
 from ..checked import an_object, encode, need, only, parse, parse_answer
+from . import embed
 from .asking import write_request
 from .bare import BARE
 from .errors import read_error, write_error, write_stream_error
@@ -33,7 +36,7 @@ from .stream import StreamReader
 from .stream_write import StreamWriter, remark
 from .watch import Watch
 
-__all__ = ["DIALECT"]
+__all__ = ["DIALECT", "EMBEDDINGS"]
 
 
 def _read_count(body: bytes) -> int:
@@ -104,4 +107,19 @@ DIALECT = Dialect(
     keepalives=(),
     remark=remark,
     counting=Counting(path=COUNT_PATH, read=_read_count, write=_write_count, asked=_asked, asks=_asks),
+)
+
+EMBEDDINGS = base.embeddings(
+    DIALECT,
+    name=embed.NAME,
+    path=embed.PATH,
+    client_paths=(),
+    signed=None,
+    names=embed.NAMES,
+    peek=embed.peek,
+    read_request=embed.read_request,
+    write_request=embed.write_request,
+    read_reply=embed.read_reply,
+    write_reply=embed.write_reply,
+    read_usage=embed.read_usage,
 )
