@@ -25,7 +25,7 @@ RECORDED_AS = {"cohere.chat": "cohere.chat_v2"}
 """Our name of a dialect -> the recordings', where it is another."""
 
 needs_recordings = pytest.mark.skipif(
-    not WIRE.is_dir(), reason="no recorded provider traffic beside the repository (../shared/wire)"
+    not WIRE.is_dir(), reason="no recorded provider traffic beside the repository"
 )
 
 

@@ -2,7 +2,7 @@
 
 What the full set of prompts says of two models is the truth here: whether the candidate's mean score is worse by more than
 the margin. A rehearsal draws prompts from it with replacement until the verdict is reached, at most `PAIRS_MAX`
-times. Needs `../shared/routing` (outcomes per prompt); skipped without it.
+times. Needs outcomes per prompt beside the repository; skipped without them.
 """
 
 import gzip
@@ -28,7 +28,7 @@ ALPHA = 0.05
 pytestmark = [
     pytest.mark.long,
     pytest.mark.skipif(
-        not ROUTING.is_dir(), reason="no outcomes per prompt beside the repository (../shared/routing)"
+        not ROUTING.is_dir(), reason="no outcomes per prompt beside the repository"
     ),
 ]
 
