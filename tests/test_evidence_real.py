@@ -27,9 +27,7 @@ ALPHA = 0.05
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.skipif(
-        not ROUTING.is_dir(), reason="no outcomes per prompt beside the repository"
-    ),
+    pytest.mark.skipif(not ROUTING.is_dir(), reason="no outcomes per prompt beside the repository"),
 ]
 
 
